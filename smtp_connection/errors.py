@@ -1,0 +1,55 @@
+"""The one exception of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["SMTPError"]
+
+
+class SMTPError(Exception):
+    """What every failure of a connection, a login or a message is reported as.
+
+    The attributes keep the names they have in Node, because programs test them:
+
+    - ``code`` (str): ``'EAUTH'``, ``'EENVELOPE'``, ``'ECONNREFUSED'`` ...
+    - ``command`` (str): the SMTP command that failed (``'MAIL FROM'``, ``'AUTH PLAIN'``), ``'CONN'``
+      for the connection itself, ``'API'`` for a call that could not be carried out
+    - ``response`` (str): the server's last reply, with its code, lines joined by ``'\\n'``
+    - ``responseCode`` (int): the number that ``response`` starts with
+    - ``recipient`` (str): whom the refusal is about, if it is about one recipient
+    - ``rejected``, ``rejectedErrors`` (list): the refused recipients and the error of each
+    - ``message`` (str): the text, which ends with the server's own words
+
+    An attribute that does not apply is ``None``.  The operating system's or the TLS library's own
+    exception, where there is one, is the ``__cause__``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        command: str | None = None,
+        response: str | None = None,
+        responseCode: int | None = None,
+        recipient: str | None = None,
+        rejected: Sequence[str] | None = None,
+        rejectedErrors: Sequence[SMTPError] | None = None,
+    ) -> None:
+        if response:
+            message = f"{message}: {response}"
+            if responseCode is None and response[:3].isascii() and response[:3].isdigit():
+                responseCode = int(response[:3])
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.command = command
+        self.response = response
+        self.responseCode = responseCode
+        self.recipient = recipient
+        self.rejected = None if rejected is None else list(rejected)
+        self.rejectedErrors = None if rejectedErrors is None else list(rejectedErrors)
+
+    def __repr__(self) -> str:
+        return f"SMTPError({self.message!r}, code={self.code!r})"

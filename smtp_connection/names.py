@@ -1,0 +1,56 @@
+"""Names of options, matched as Node programmers and Python programmers spell them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["NameTable"]
+
+
+def _fold(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+class NameTable:
+    """The names that some dict may hold, in Node's spelling.
+
+    Case and underscores do not count: ``ignoreTLS``, ``ignore_tls`` and ``ignoretls`` are one name.
+    """
+
+    def __init__(self, what: str, names: Iterable[str], instead: Mapping[str, str] = {}) -> None:
+        """``what`` names the dict in error texts; ``instead`` maps names that exist in Node, and
+        cannot exist here, to the advice that their error gives."""
+        self._what = what
+        self._names = {_fold(name): name for name in names}
+        self._instead = {_fold(name): (name, advice) for name, advice in instead.items()}
+
+    def canonical(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a new dict with the same values under Node's spelling.
+
+        Raises ``TypeError`` for a name that is unknown, and for one that is given twice in two
+        spellings.
+        """
+        result: dict[str, Any] = {}
+        for name, value in given.items():
+            if not isinstance(name, str):
+                raise TypeError(f"{self._what} names are strings; got {name!r}")
+            known = self._names.get(_fold(name))
+            if known is None:
+                raise TypeError(self._unknown(name))
+            if known in result:
+                raise TypeError(f"{self._what} {known!r} is given twice, in two spellings")
+            result[known] = value
+        return result
+
+    def _unknown(self, name: str) -> str:
+        folded = _fold(name)
+        if folded in self._instead:
+            node_name, advice = self._instead[folded]
+            return f"{self._what} {node_name!r} does not exist in Python: {advice}"
+        text = f"unknown {self._what} {name!r}"
+        near = difflib.get_close_matches(folded, self._names, n=1)
+        if near:
+            return f"{text}; did you mean {self._names[near[0]]!r}?"
+        return f"{text}; known are {', '.join(sorted(self._names.values(), key=str.lower))}"
