@@ -13,8 +13,8 @@ class SMTPError(Exception):
     The attributes keep the names they have in Node, because programs test them:
 
     - ``code`` (str): ``'EAUTH'``, ``'EENVELOPE'``, ``'ECONNREFUSED'`` ...
-    - ``command`` (str): the SMTP command that failed (``'MAIL FROM'``, ``'AUTH PLAIN'``), ``'CONN'``
-      for the connection itself, ``'API'`` for a call that could not be carried out
+    - ``command`` (str): the SMTP command that failed (``'MAIL FROM'``, ``'AUTH PLAIN'``);
+      ``'CONN'`` for the connection itself, ``'API'`` for a call that could not be carried out
     - ``response`` (str): the server's last reply, with its code, lines joined by ``'\\n'``
     - ``responseCode`` (int): the number that ``response`` starts with
     - ``recipient`` (str): whom the refusal is about, if it is about one recipient

@@ -23,7 +23,10 @@ class NameTable:
         """``what`` names the dict in error texts; ``instead`` maps names that exist in Node, and
         cannot exist here, to the advice that their error gives."""
         self._what = what
-        self._names = {_fold(name): name for name in names}
+        self._spellings = sorted(names, key=str.lower)
+        # Under both keys, because nearly all callers spell the names as Node does.
+        self._names = {name: name for name in self._spellings}
+        self._names.update({_fold(name): name for name in self._spellings})
         self._instead = {_fold(name): (name, advice) for name, advice in instead.items()}
 
     def canonical(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +39,7 @@ class NameTable:
         for name, value in given.items():
             if not isinstance(name, str):
                 raise TypeError(f"{self._what} names are strings; got {name!r}")
-            known = self._names.get(_fold(name))
+            known = self._names.get(name) or self._names.get(_fold(name))
             if known is None:
                 raise TypeError(self._unknown(name))
             if known in result:
@@ -53,4 +56,4 @@ class NameTable:
         near = difflib.get_close_matches(folded, self._names, n=1)
         if near:
             return f"{text}; did you mean {self._names[near[0]]!r}?"
-        return f"{text}; known are {', '.join(sorted(self._names.values(), key=str.lower))}"
+        return f"{text}; known are {', '.join(self._spellings)}"

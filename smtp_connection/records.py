@@ -13,7 +13,7 @@ __all__ = ["LogEntry", "Record", "SendInfo"]
 class Record:
     """A few named values, read as ``record.name`` or as ``record['name']``."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         if name in self.__slots__:

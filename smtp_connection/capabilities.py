@@ -1,0 +1,62 @@
+"""What the server announced in its reply to EHLO or LHLO (RFC 5321 section 4.1.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from .replies import Reply
+
+__all__ = ["Capabilities"]
+
+
+class Capabilities(Mapping[str, str]):
+    """The announced extensions: keyword to parameters, read once, matched ignoring case.
+
+    ``'PIPELINING' in capabilities``, ``capabilities['SIZE']`` (``''`` if it has no parameters).
+
+    - ``auth`` (tuple of str): the SASL mechanisms, upper case, in the server's order
+    - ``size`` (int or None): the largest message in bytes, ``None`` if the server names no limit
+    - ``lines`` (list of str): the lines as they came, without the greeting
+    """
+
+    __slots__ = ("_parameters", "auth", "lines", "size")
+
+    def __init__(self, reply: Reply | None = None) -> None:
+        """Read ``reply``; without one (before EHLO, after HELO) nothing is announced."""
+        lines = reply.lines[1:] if reply is not None else []
+        self.lines = [line.strip() for line in lines if line.strip()]
+        self._parameters: dict[str, str] = {}
+        mechanisms: dict[str, None] = {}
+        for line in self.lines:
+            keyword, _, parameters = line.partition(" ")
+            keyword = keyword.upper()
+            # "AUTH=LOGIN PLAIN" is how servers wrote it before RFC 2554; some still send both.
+            if keyword == "AUTH" or keyword.startswith("AUTH="):
+                words = line[len("AUTH") :].replace("=", " ").upper().split()
+                mechanisms.update(dict.fromkeys(words))
+                keyword = "AUTH"
+            self._parameters.setdefault(keyword, parameters.strip())
+        self.auth = tuple(mechanisms)
+        if "AUTH" in self._parameters:
+            self._parameters["AUTH"] = " ".join(self.auth)
+        size = self._parameters.get("SIZE", "")
+        # "SIZE 0" means that there is no fixed maximum (RFC 1870 section 4).  More digits than any
+        # size has are no size; converting them would take quadratic time.
+        self.size = (
+            int(size) or None if size.isascii() and size.isdigit() and len(size) < 20 else None
+        )
+
+    def __getitem__(self, keyword: str) -> str:
+        return self._parameters[keyword.upper()]
+
+    def __contains__(self, keyword: object) -> bool:
+        return isinstance(keyword, str) and keyword.upper() in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __repr__(self) -> str:
+        return f"Capabilities({self._parameters!r})"

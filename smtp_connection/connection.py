@@ -1,0 +1,524 @@
+"""``SMTPConnection``: what users see of it all."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from pyee import EventEmitter
+
+from ._version import __version__
+from .callbacks import Arguments, arguments_taken, check_callback
+from .capabilities import Capabilities
+from .connector import Connector, prepare
+from .dialogues import open_session, quit_session, reset, transaction
+from .envelope import Envelope
+from .errors import SMTPError
+from .exchange import Exchange
+from .message import Message, own_envelope
+from .options import Options
+from .reactor import Reactor, Timer, get_reactor
+from .sasl import login
+from .session import Session
+from .steps import Dialogue
+from .tls import context_for
+from .trace import Trace
+from .transport import Transport, socket_error
+
+__all__ = ["SMTPConnection"]
+
+
+class _State(Enum):
+    NEW = "connect() has not been called"
+    CONNECTING = "between connect() and the 'connect' event"
+    READY = "operations are carried out"
+    CLOSING = "close() was called on another thread; the reactor has still to do it"
+    CLOSED = "over"
+
+
+class _Operation:
+    """A dialogue in the queue, and who wants to know how it ends."""
+
+    __slots__ = ("callback", "dialogue", "message", "takes")
+
+    def __init__(self, callback: Callable[..., object] | None) -> None:
+        check_callback(callback)
+        self.callback = callback
+        self.takes: Arguments | None = None if callback is None else arguments_taken(callback)
+        self.dialogue: Dialogue[Any] | None = None
+        self.message: Message | None = None
+
+
+class _Quit(_Operation):
+    __slots__ = ()
+
+
+class SMTPConnection(EventEmitter):
+    """A connection to an SMTP or LMTP server, in the manner of Node's smtp-connection.
+
+    ``options`` is a dict of the options that the README lists, ``more`` are options by keyword;
+    names are Node's, case and underscores do not count.  Events, all from the reactor:
+
+    - ``'connect'``: the session is open; ``login`` and ``send`` are carried out from here on
+    - ``'error'`` (SMTPError): the connection failed, and closes itself
+    - ``'end'``: it is over; always last
+    - ``'log'`` (LogEntry): with the option ``debug``, everything that is said
+
+    ``login``, ``send``, ``reset`` and ``quit`` may be called at any time after ``connect``, many at
+    once and from any thread: they are carried out one after another.  A callback gets ``(err,
+    result)``, or as many of these as it declares, and is called exactly once.  An operation without
+    a callback that fails emits ``'error'``; an error that nobody hears is raised by
+    ``reactor.run()``.
+
+    Raises ``TypeError`` or ``ValueError`` for options that are unknown or wrong.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        *,
+        reactor: Reactor | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__()
+        self.options = settings = Options.parse(options, more)
+        self.reactor = reactor if reactor is not None else get_reactor()
+        self.host = settings.host
+        self.port = settings.port
+        self.name = settings.name
+        self.version = __version__
+        self.id = secrets.token_hex(6)
+        self.stage = "init"
+        """``'init'``, and ``'connected'`` once the stream to the server is there."""
+        self._session = Session(
+            settings.name,
+            lmtp=settings.lmtp,
+            ignore_tls=settings.ignoreTLS,
+            require_tls=settings.requireTLS,
+            opportunistic_tls=settings.opportunisticTLS,
+            auth_method=settings.authMethod,
+        )
+        self._state = _State.NEW
+        self._queue: deque[_Operation] = deque()
+        self._current: _Operation | None = None
+        self._connecting: _Operation | None = None  # who waits for the 'connect' event
+        self._connector: Connector | None = None
+        self._transport: Transport | None = None
+        self._phase_timer: Timer | None = None
+        self._silence_timer: Timer | None = None
+        self._trace = self._make_trace()
+        self._exchange = Exchange(
+            self.reactor,
+            self,
+            settings.maxResponseSize,
+            self._trace if self._trace is not None and self._trace.traffic else None,
+        )
+
+    def _make_trace(self) -> Trace | None:
+        settings = self.options
+        traffic = settings.debug or settings.transactionLog
+        if not traffic and settings.logger is None:
+            return None
+        return Trace(
+            self.reactor,
+            self.emit,
+            lambda: bool(self.listeners("log")),
+            traffic=traffic,
+            content=settings.debug and not settings.transactionLog,
+            logger=settings.logger,
+            sid=self.id,
+        )
+
+    # -- what may be read at any time -----------------------------------------------------------
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is on right now."""
+        return self._transport is not None and self._transport.secure
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether a login has succeeded."""
+        return self._session.authenticated
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether the connection is over."""
+        return self._state in (_State.CLOSING, _State.CLOSED)
+
+    @property
+    def lastServerResponse(self) -> str | None:
+        """The text of the server's last reply."""
+        return self._exchange.last_response
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server announced in its reply to EHLO or LHLO."""
+        return self._session.capabilities
+
+    # -- the methods of the Node module -----------------------------------------------------------
+
+    def connect(self, callback: Callable[..., object] | None = None) -> None:
+        """Open the session: connect, take the greeting, EHLO, STARTTLS where it applies.
+
+        ``callback`` becomes a one-time listener of ``'connect'``.  If it declares a parameter, it
+        is also called, with the error, if connecting fails.
+        """
+        operation = _Operation(callback)
+        if self._state is not _State.NEW:
+            text = "connect() was called before" if not self.destroyed else "it is closed"
+            self._refuse(operation, f"Cannot connect: {text}")
+            return
+        self._state = _State.CONNECTING
+        if callback is not None and operation.takes is not None:
+            arguments = operation.takes.fit(None)
+            self.once("connect", lambda: callback(*arguments))
+            if operation.takes.most != 0:
+                self._connecting = operation
+        self.reactor.call_soon(self._begin)
+
+    def login(
+        self, auth: Mapping[str, Any] | None, callback: Callable[..., object] | None = None
+    ) -> None:
+        """Authenticate; ``callback(err, True)``.
+
+        ``auth`` is ``{'user': ..., 'pass': ...}`` or ``{'user': ..., 'xoauth2': ...}``, a token or
+        a generator object.  A refusal has the code ``EAUTH`` and leaves the connection usable.
+        """
+        operation = _Operation(callback)
+        if self._accepts(operation, "log in"):
+            operation.dialogue = login(auth, self._session)
+            self.reactor.call_soon(self._enqueue, operation)
+
+    def send(
+        self,
+        envelope: Mapping[str, Any] | None,
+        message: Any,
+        callback: Callable[..., object] | None = None,
+    ) -> None:
+        """Send one message; ``callback(err, info)``, see :class:`SendInfo`.
+
+        ``envelope`` is ``{'from': ..., 'to': ...}``, or ``None`` to take it from the message's own
+        headers.  ``message`` is a str, bytes, a file or other object with ``read()``, an iterable,
+        an emitter of ``'data'`` and ``'end'``, an ``EmailMessage``, or a dict to be composed.
+        Errors: ``EENVELOPE``, ``EMESSAGE``, ``ESTREAM``, and those of the connection.
+        """
+        operation = _Operation(callback)
+        if not self._accepts(operation, "send a message"):
+            return
+        try:
+            parsed = Envelope.parse(own_envelope(message) if envelope is None else envelope)
+            operation.message = Message(message, self.reactor)
+        except SMTPError as error:
+            self._settle(operation, error)
+            return
+        operation.dialogue = transaction(parsed, operation.message, self._session, self._time)
+        self.reactor.call_soon(self._enqueue, operation)
+
+    def reset(self, callback: Callable[..., object] | None = None) -> None:
+        """Send RSET; ``callback(err, True)``.  A refusal has the code ``EPROTOCOL``."""
+        operation = _Operation(callback)
+        if self._accepts(operation, "reset"):
+            operation.dialogue = reset(self._session)
+            self.reactor.call_soon(self._enqueue, operation)
+
+    def quit(self) -> None:
+        """Say QUIT after what is queued, wait for the reply, and close."""
+        if self.destroyed:
+            return
+        operation = _Quit(None)
+        if self._accepts(operation, "quit"):
+            operation.dialogue = quit_session()
+            self.reactor.call_soon(self._enqueue, operation)
+
+    def close(self) -> None:
+        """Close at once.  Callbacks that are still due get ``ECONNECTION``; then ``'end'``."""
+        if self.destroyed:
+            return
+        self._state = _State.CLOSING
+        if self.reactor.on_thread():
+            self._close()
+        else:
+            self.reactor.call_soon(self._close)
+
+    # -- operations -------------------------------------------------------------------------------
+
+    def _time(self) -> float:
+        return self.reactor.now
+
+    def _accepts(self, operation: _Operation, doing: str) -> bool:
+        if self._state in (_State.CONNECTING, _State.READY):
+            return True
+        why = "call connect() first" if self._state is _State.NEW else "the connection is closed"
+        self._refuse(operation, f"Cannot {doing}: {why}")
+        return False
+
+    def _refuse(self, operation: _Operation, text: str) -> None:
+        self._settle(operation, SMTPError(text, code="ECONNECTION", command="API"))
+
+    def _settle(self, operation: _Operation, error: SMTPError | None, value: Any = None) -> None:
+        """Let the callback of ``operation`` know, on a later turn."""
+        if operation.message is not None:
+            operation.message.close()
+        if operation.callback is not None and operation.takes is not None:
+            self.reactor.call_soon(operation.callback, *operation.takes.fit(error, value))
+        elif error is not None:
+            self.reactor.call_soon(self._report, error)
+
+    def _report(self, error: SMTPError) -> None:
+        """Emit ``'error'``; pyee raises it if nobody listens."""
+        self.emit("error", error)
+
+    def _enqueue(self, operation: _Operation) -> None:
+        if self.destroyed:
+            self._refuse(operation, "Connection closed before it was this operation's turn")
+            return
+        self._queue.append(operation)
+        if self._current is None:
+            self.next_dialogue()
+
+    def next_dialogue(self) -> None:
+        """(ExchangeOwner)"""
+        while self._queue and self._current is None and self._state is _State.READY:
+            self._current = operation = self._queue.popleft()
+            assert operation.dialogue is not None
+            self._exchange.start(operation.dialogue)
+
+    def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
+        """(ExchangeOwner)"""
+        operation, self._current = self._current, None
+        if operation is None:
+            self._opened(error)
+        elif isinstance(operation, _Quit):
+            self._finish()
+        else:
+            self._settle(operation, error, value)
+
+    # -- connecting -------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self.destroyed:
+            return
+        settings = self.options
+        self._start_phase(settings.connectionTimeout, self._connection_timed_out)
+        if settings.connection is not None:
+            self._connected(settings.connection, None)
+            return
+        own = settings.socket
+        if own is not None and _is_connected(own):
+            self._connected(own, None)
+            return
+        if not 1 <= self.port <= 65535:
+            text = f"Cannot connect to port {self.port}: a port is a number from 1 to 65535"
+            self.connection_failed(SMTPError(text, code="ECONNECTION", command="CONN"))
+            return
+        self._connector = Connector(
+            self.reactor, self._connected, local_address=settings.localAddress, sock=own
+        )
+        self._connector.start(self.host, self.port, settings.dnsTimeout / 1000)
+
+    def _connected(self, sock: socket.socket | None, error: SMTPError | None) -> None:
+        self._connector = None
+        if sock is None:
+            assert error is not None
+            self.connection_failed(error)
+            return
+        try:
+            prepare(sock)
+            self._transport = Transport(self.reactor, sock, self._exchange)
+        except (OSError, ValueError) as exc:
+            cause = exc if isinstance(exc, OSError) else OSError(str(exc))
+            self.connection_failed(socket_error(cause, "Cannot use the socket"))
+            return
+        self._exchange.transport = self._transport
+        if self.options.secure and not self._transport.secure:
+            self._start_tls(self._established)
+        else:
+            self._established()
+
+    def _start_tls(self, done: Callable[[], None]) -> None:
+        assert self._transport is not None
+        try:
+            context = context_for(self.options.tls)
+        except SMTPError as error:
+            self.connection_failed(error)
+            return
+        self._transport.start_tls(context, self.options.servername, done)
+
+    def _established(self) -> None:
+        assert self._transport is not None
+        self.stage = "connected"
+        self._session.secure = self._transport.secure
+        self._tell(f"Connected to {self._transport.describe()}")
+        self._start_phase(self.options.greetingTimeout, self._greeting_timed_out)
+        self._watch_silence()
+        self._exchange.start(open_session(self._session))
+
+    def greeted(self) -> None:
+        """(ExchangeOwner)"""
+        self._end_phase()
+
+    def upgrade(self, done: Callable[[], None]) -> None:
+        """(ExchangeOwner)"""
+
+        def upgraded() -> None:
+            self._end_phase()
+            if self._transport is not None:
+                self._tell(f"Connection upgraded: {self._transport.describe()}")
+            done()
+
+        self._start_phase(self.options.greetingTimeout, self._upgrade_timed_out)
+        self._start_tls(upgraded)
+
+    def _opened(self, error: SMTPError | None) -> None:
+        if error is not None:
+            self.connection_failed(error)
+            return
+        self._state = _State.READY
+        self._connecting = None
+        self.reactor.call_soon(self.emit, "connect")
+
+    # -- time-outs --------------------------------------------------------------------------------
+
+    def _start_phase(self, milliseconds: float, expired: Callable[[], None]) -> None:
+        self._end_phase()
+        self._phase_timer = self.reactor.call_later(milliseconds / 1000, expired)
+
+    def _end_phase(self) -> None:
+        if self._phase_timer is not None:
+            self._phase_timer.cancel()
+            self._phase_timer = None
+
+    def _connection_timed_out(self) -> None:
+        where = f"{self.host}:{self.port} in {self.options.connectionTimeout:g} ms"
+        self._time_out(f"Connection timeout: no connection to {where}")
+
+    def _greeting_timed_out(self) -> None:
+        self._time_out(f"Greeting never received in {self.options.greetingTimeout:g} ms")
+
+    def _upgrade_timed_out(self) -> None:
+        self._time_out(f"TLS handshake not finished in {self.options.greetingTimeout:g} ms")
+
+    def _watch_silence(self) -> None:
+        self._silence_timer = self.reactor.call_later(
+            self.options.socketTimeout / 1000, self._check_silence
+        )
+
+    def _check_silence(self) -> None:
+        # One timer that looks at time stamps, instead of one that is moved on every reply.
+        assert self._transport is not None
+        last = max(self._exchange.last_reply, self._transport.last_sent)
+        rest = last + self.options.socketTimeout / 1000 - self.reactor.now
+        if rest > 0:
+            self._silence_timer = self.reactor.call_later(rest, self._check_silence)
+            return
+        waiting = f", waiting for {self._exchange.waiting_for}" if self._is_pending() else ""
+        self._time_out(f"Timeout: silence for {self.options.socketTimeout:g} ms{waiting}")
+
+    def _time_out(self, text: str) -> None:
+        self.connection_failed(SMTPError(text, code="ETIMEDOUT", command="CONN"))
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _is_pending(self) -> bool:
+        """Whether anybody would notice if the connection ended now."""
+        if self._state is _State.CONNECTING or self._queue:
+            return True
+        return self._current is not None and not isinstance(self._current, _Quit)
+
+    def hung_up(self, response: str | None, error: SMTPError | None) -> None:
+        """(ExchangeOwner)"""
+        if self.destroyed:
+            return
+        handshaking = error is not None and error.code == "ETLS"
+        if not self._is_pending() and not handshaking:
+            self._tell("The server closed the connection" + (f": {response}" if response else ""))
+            self._finish()
+        elif error is not None and response is None:
+            self.connection_failed(error)
+        else:
+            text = f"Connection closed unexpectedly, waiting for {self._exchange.waiting_for}"
+            failure = SMTPError(text, code="ECONNECTION", command="CONN", response=response)
+            failure.__cause__ = error
+            self.connection_failed(failure)
+
+    def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
+        """(ExchangeOwner)"""
+        if self.destroyed:
+            return
+        if self._trace is not None:
+            self._trace.failure(error)
+        others = error
+        if own:
+            # It is the failure of one message; the others did not fail, they were not sent.
+            others = SMTPError(
+                f"Connection closed, because the message before failed: {error}",
+                code="ECONNECTION",
+                command="CONN",
+            )
+            others.__cause__ = error
+        operations = self._tear_down(linger=0)
+        heard = [operation for operation in operations if operation.callback is not None]
+        self.reactor.call_soon(self._emit_failure, error, bool(heard))
+        for operation in heard:
+            first = operation is operations[0]
+            self._settle(operation, error if first else others)
+        self.reactor.call_soon(self.emit, "end")
+
+    def _emit_failure(self, error: SMTPError, heard: bool) -> None:
+        if self.listeners("error"):
+            self.emit("error", error)
+        elif not heard:
+            # After 'end', which would else be left for the next run().
+            self.reactor.call_soon(self._report, error)
+
+    def _finish(self) -> None:
+        """Close in an orderly way: QUIT was answered, or the server ended an idle session."""
+        self._end_with("Connection closed before it was this operation's turn")
+
+    def _close(self) -> None:
+        if self._state is _State.CLOSED:
+            return
+        self._tell("Closing connection to the server")
+        self._end_with("Connection closed by close()")
+
+    def _end_with(self, text: str) -> None:
+        operations = self._tear_down(linger=self.options.socketCloseTimeout / 1000)
+        for operation in operations:
+            if not isinstance(operation, _Quit):
+                self._refuse(operation, text)
+        self.reactor.call_soon(self.emit, "end")
+
+    def _tear_down(self, linger: float) -> list[_Operation]:
+        """Let go of everything; return the operations whose callbacks are still due, in order."""
+        self._state = _State.CLOSED
+        pending = [self._connecting, self._current, *self._queue]
+        self._connecting = self._current = None
+        self._queue.clear()
+        self._exchange.stop()
+        self._end_phase()
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+        if self._connector is not None:
+            self._connector.cancel()
+        if self._transport is not None:
+            self._transport.close(linger if self.stage == "connected" else 0)
+        elif self.options.connection is not None:
+            self.options.connection.close()
+        return [operation for operation in pending if operation is not None]
+
+    def _tell(self, happening: str) -> None:
+        if self._trace is not None:
+            self._trace.socket(happening)
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True

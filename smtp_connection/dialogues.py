@@ -1,0 +1,305 @@
+"""The conversations of SMTP (RFC 5321) and LMTP (RFC 2033), each from top to bottom.
+
+They do no I/O: they yield what to do next (see ``steps``) and receive what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from .capabilities import Capabilities
+from .envelope import Envelope
+from .errors import SMTPError
+from .message import Message
+from .records import SendInfo
+from .replies import Reply
+from .session import Session
+from .steps import (
+    Abandon,
+    AwaitGreeting,
+    Begin,
+    Command,
+    Dialogue,
+    Pipeline,
+    StartTLS,
+    TooEarly,
+    Transmit,
+)
+
+__all__ = ["open_session", "quit_session", "reset", "transaction"]
+
+
+def _failure(message: str, code: str, command: str, reply: Reply | None = None) -> SMTPError:
+    return SMTPError(message, code=code, command=command, response=reply.text if reply else None)
+
+
+# -- opening --------------------------------------------------------------------------------------
+
+
+def open_session(session: Session) -> Dialogue[None]:
+    """Take the greeting, introduce ourselves, and upgrade to TLS where that applies.
+
+    Every failure ends the connection.
+    """
+    greeting = yield AwaitGreeting()
+    if greeting.code != 220:
+        raise _failure("Invalid greeting", "EPROTOCOL", "CONN", greeting)
+    yield from _introduce(session)
+    if session.secure or session.ignore_tls:
+        return
+    if session.require_tls or "STARTTLS" in session.capabilities:
+        yield from _upgrade(session)
+
+
+def _introduce(session: Session) -> Dialogue[None]:
+    """EHLO, with HELO for servers that do not know it; LHLO has no such fallback."""
+    verb = "LHLO" if session.lmtp else "EHLO"
+    reply = yield Command(f"{verb} {session.name}")
+    if reply.positive:
+        session.capabilities = Capabilities(reply)
+        return
+    if session.lmtp:
+        raise _failure("LHLO refused", "EPROTOCOL", verb, reply)
+    if session.require_tls and not session.secure:
+        raise _failure(
+            "EHLO refused, and with HELO there is no STARTTLS, which is required",
+            "ECONNECTION",
+            verb,
+            reply,
+        )
+    reply = yield Command(f"HELO {session.name}")
+    if not reply.positive:
+        raise _failure("HELO refused", "EPROTOCOL", "HELO", reply)
+    session.capabilities = Capabilities()
+
+
+def _upgrade(session: Session) -> Dialogue[None]:
+    """STARTTLS (RFC 3207), after which nothing that was said in clear text counts any more."""
+    if "STARTTLS" not in session.capabilities:
+        raise _failure("STARTTLS is required, and the server does not offer it", "ETLS", "STARTTLS")
+    reply = yield Command("STARTTLS")
+    if not reply.positive:
+        if session.opportunistic_tls:
+            session.upgrade_refused = True
+            return
+        raise _failure("STARTTLS refused", "ETLS", "STARTTLS", reply)
+    yield StartTLS()
+    session.secure = True
+    session.capabilities = Capabilities()
+    yield from _introduce(session)
+
+
+# -- a message ------------------------------------------------------------------------------------
+
+
+def transaction(
+    envelope: Envelope, message: Message, session: Session, clock: Callable[[], float]
+) -> Dialogue[SendInfo]:
+    """Send one message; ``clock`` returns seconds.
+
+    Raises :class:`SMTPError` if it was not accepted for anybody.  What the server still holds of a
+    transaction that failed is reset before the next one.
+    """
+    started = clock()
+    mail = _mail_command(envelope, session)
+    if not message.whole:
+        yield Begin(message)
+    recipients = _Recipients()
+    if "PIPELINING" in session.capabilities:
+        yield from _envelope_at_once(mail, envelope, recipients, session)
+    else:
+        yield from _envelope_in_steps(mail, envelope, recipients, session)
+    taken = clock()
+    count = len(recipients.accepted) if session.lmtp else 1
+    try:
+        replies = yield Transmit(message, count)
+    except TooEarly as exc:
+        raise Abandon(_answered_too_early(exc.reply)) from None
+    except SMTPError as exc:
+        # The source failed.  Without the final dot the server drops what it has got.
+        raise Abandon(exc) from None
+    session.transaction_open = False
+    if session.lmtp:
+        recipients.judge_each(replies)
+    elif not replies[0].positive:
+        raise _failure("Message failed", "EMESSAGE", "DATA", replies[0])
+    return SendInfo(
+        accepted=recipients.accepted,
+        rejected=recipients.rejected,
+        rejectedErrors=recipients.errors,
+        response=replies[-1].text,
+        envelopeTime=round((taken - started) * 1000),
+        messageTime=round((clock() - taken) * 1000),
+        messageSize=message.size,
+        ehlo=session.capabilities.lines,
+    )
+
+
+def _answered_too_early(reply: Reply) -> SMTPError:
+    if reply.positive:
+        # It cannot be about a message that the server has not seen the end of.
+        return _failure("The server replied before the message ended", "EPROTOCOL", "DATA", reply)
+    return _failure("Message failed", "EMESSAGE", "DATA", reply)
+
+
+def _mail_command(envelope: Envelope, session: Session) -> str:
+    """Return the MAIL command; raise :class:`SMTPError` for what the server cannot do."""
+    capabilities = session.capabilities
+    command = f"MAIL FROM:<{envelope.sender}>"
+    if envelope.international:
+        if "SMTPUTF8" not in capabilities:
+            raise _failure(
+                "an address is not ASCII, and the server does not announce SMTPUTF8 (RFC 6531)",
+                "EENVELOPE",
+                "MAIL FROM",
+            )
+        command += " SMTPUTF8"
+    if envelope.use_8bit_mime and "8BITMIME" in capabilities:
+        command += " BODY=8BITMIME"
+    if envelope.size:
+        if capabilities.size and envelope.size > capabilities.size:
+            raise _failure(
+                f"Message size {envelope.size} is larger than the {capabilities.size} bytes"
+                " that the server allows",
+                "EMESSAGE",
+                "MAIL FROM",
+            )
+        if "SIZE" in capabilities:
+            command += f" SIZE={envelope.size}"
+    return command
+
+
+class _Recipients:
+    """The recipients as the server judges them, one by one."""
+
+    __slots__ = ("accepted", "errors", "rejected")
+
+    def __init__(self) -> None:
+        self.accepted: list[str] = []
+        self.rejected: list[str] = []
+        self.errors: list[SMTPError] = []
+
+    def judge(self, recipient: str, reply: Reply) -> None:
+        """Take the reply to RCPT."""
+        if reply.positive:
+            self.accepted.append(recipient)
+        else:
+            self._reject(recipient, "Recipient refused", "EENVELOPE", "RCPT TO", reply)
+
+    def judge_each(self, replies: list[Reply]) -> None:
+        """Take the final replies of LMTP, one for each accepted recipient, in their order."""
+        accepted, self.accepted = self.accepted, []
+        for recipient, reply in zip(accepted, replies, strict=True):
+            if reply.positive:
+                self.accepted.append(recipient)
+            else:
+                self._reject(
+                    recipient, f"Message failed for {recipient}", "EMESSAGE", "DATA", reply
+                )
+        if not self.accepted:
+            raise self._all_refused("Message failed for every recipient", "EMESSAGE", "DATA")
+
+    def _reject(self, recipient: str, text: str, code: str, command: str, reply: Reply) -> None:
+        error = _failure(text, code, command, reply)
+        error.recipient = recipient
+        self.rejected.append(recipient)
+        self.errors.append(error)
+
+    def require_one(self) -> None:
+        """Raise :class:`SMTPError` unless at least one recipient was accepted."""
+        if not self.accepted:
+            raise self._all_refused("All recipients were refused", "EENVELOPE", "RCPT TO")
+
+    def _all_refused(self, text: str, code: str, command: str) -> SMTPError:
+        # A temporary refusal, if there is one, speaks for the message: it is worth another try.
+        temporary = (error for error in self.errors if 400 <= (error.responseCode or 0) < 500)
+        spokesman = next(temporary, self.errors[-1])
+        return SMTPError(
+            text,
+            code=code,
+            command=command,
+            response=spokesman.response,
+            rejected=self.rejected,
+            rejectedErrors=self.errors,
+        )
+
+
+def _envelope_in_steps(
+    mail: str, envelope: Envelope, recipients: _Recipients, session: Session
+) -> Dialogue[None]:
+    """MAIL, each RCPT and DATA, every one after the reply to the one before."""
+    if session.transaction_open:
+        yield from reset(session)
+    reply = yield Command(mail)
+    if not reply.positive:
+        raise _failure("Sender refused", "EENVELOPE", "MAIL FROM", reply)
+    session.transaction_open = True
+    for recipient in envelope.recipients:
+        recipients.judge(recipient, (yield Command(f"RCPT TO:<{recipient}>")))
+    recipients.require_one()
+    reply = yield Command("DATA")
+    if not _go_ahead(reply):
+        raise _failure("DATA refused", "EENVELOPE", "DATA", reply)
+
+
+def _envelope_at_once(
+    mail: str, envelope: Envelope, recipients: _Recipients, session: Session
+) -> Dialogue[None]:
+    """The same in one write (RFC 2920), judged when all the replies are there."""
+    lines = [mail, *[f"RCPT TO:<{recipient}>" for recipient in envelope.recipients], "DATA"]
+    if session.transaction_open:
+        lines.insert(0, "RSET")
+    replies: list[Reply] = yield Pipeline(lines)
+    data = replies[-1]
+    if session.transaction_open:
+        cleared = replies.pop(0)
+        if not cleared.positive:
+            _give_up(_reset_refused(cleared), data)
+    sender = replies[0]
+    session.transaction_open = sender.positive
+    for recipient, reply in zip(envelope.recipients, replies[1:-1], strict=True):
+        recipients.judge(recipient, reply)
+    if not sender.positive:
+        _give_up(_failure("Sender refused", "EENVELOPE", "MAIL FROM", sender), data)
+    if not recipients.accepted and _go_ahead(data):
+        # RFC 2920 section 3.1: a server may take DATA although it took no recipient.  The lone
+        # dot ends that message, which is for nobody.
+        yield Command(".")
+        session.transaction_open = False
+    recipients.require_one()
+    if not _go_ahead(data):
+        raise _failure("DATA refused", "EENVELOPE", "DATA", data)
+
+
+def _give_up(error: SMTPError, data: Reply) -> NoReturn:
+    if _go_ahead(data):
+        # The server waits for a message that nobody can vouch for; it gets none.
+        raise Abandon(error)
+    raise error
+
+
+def _go_ahead(reply: Reply) -> bool:
+    # 354 by the book; some servers say 250.
+    return 200 <= reply.code < 400
+
+
+# -- the rest -------------------------------------------------------------------------------------
+
+
+def reset(session: Session) -> Dialogue[bool]:
+    """RSET; the value is ``True``."""
+    reply = yield Command("RSET")
+    if not reply.positive:
+        raise _reset_refused(reply)
+    session.transaction_open = False
+    return True
+
+
+def _reset_refused(reply: Reply) -> SMTPError:
+    return _failure("Could not reset the session", "EPROTOCOL", "RSET", reply)
+
+
+def quit_session() -> Dialogue[None]:
+    """QUIT; what the server replies does not matter any more."""
+    yield Command("QUIT")

@@ -1,0 +1,114 @@
+"""Who a message is from and whom it is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import SMTPError
+from .names import NameTable
+
+__all__ = ["Envelope"]
+
+# What could end the address, the command or the line: angle brackets, C0, DEL, C1 (with NEL) and
+# the line separators of Unicode.
+_FORBIDDEN = re.compile("[\x00-\x1f<>\x7f-\x9f\u2028\u2029]")
+
+_KEYS = NameTable("envelope key", ["from", "to", "size", "use8BitMime"])
+
+
+def _error(message: str) -> SMTPError:
+    return SMTPError(message, code="EENVELOPE", command="API")
+
+
+class Envelope:
+    """A checked envelope: it holds nothing that could change the meaning of a command.
+
+    - ``sender`` (str): the reverse path, ``''`` for the null sender
+    - ``recipients`` (list of str), as they were given
+    - ``size`` (int or None): what the caller says that the message takes, bytes
+    - ``use_8bit_mime`` (bool): whether the message may hold bytes over 127
+    - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
+    """
+
+    __slots__ = ("international", "recipients", "sender", "size", "use_8bit_mime")
+
+    def __init__(
+        self,
+        sender: str,
+        recipients: list[str],
+        *,
+        size: int | None = None,
+        use_8bit_mime: bool = False,
+    ) -> None:
+        self.sender = sender
+        self.recipients = recipients
+        self.size = size
+        self.use_8bit_mime = use_8bit_mime
+        self.international = not (sender.isascii() and all(map(str.isascii, recipients)))
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Envelope:
+        """Read the ``envelope`` argument of ``send`` (the README of the Node module).
+
+        Raises :class:`SMTPError` with the code ``EENVELOPE`` that names what was wrong.
+        """
+        if not isinstance(given, Mapping):
+            raise _error(
+                f"the envelope is a dict with 'from' and 'to', or None; got {type(given).__name__}"
+            )
+        try:
+            keys = _KEYS.canonical(given)
+        except TypeError as exc:
+            raise _error(str(exc)) from None
+        to = keys.get("to")
+        if to is None or to == "":
+            to = []
+        elif isinstance(to, (str, Mapping)):
+            to = [to]
+        elif not isinstance(to, Iterable) or isinstance(to, (bytes, bytearray)):
+            raise _error(f"envelope 'to' is an address or a list of them; got {to!r}")
+        recipients = [_address(one, "recipient") for one in to]
+        if not recipients:
+            raise _error("No recipients defined")
+        if "" in recipients:
+            raise _error("Invalid recipient '': it is empty")
+        sender = keys.get("from")
+        return cls(
+            "" if sender is None else _address(sender, "sender"),
+            recipients,
+            size=_size(keys.get("size")),
+            use_8bit_mime=bool(keys.get("use8BitMime")),
+        )
+
+
+def _address(given: Any, role: str) -> str:
+    address = given.get("address") if isinstance(given, Mapping) else given
+    if address is None and isinstance(given, Mapping):
+        address = ""
+    if not isinstance(address, str):
+        raise _error(
+            f"Invalid {role} {given!r}: an address is a string or {{'address': ..., 'name': ...}}"
+        )
+    address = address.strip(" \t")
+    found = _FORBIDDEN.search(address)
+    if found:
+        raise _error(f"Invalid {role} {address!r}: it contains {found.group()!r}")
+    if not address.isascii():
+        try:
+            address.encode()
+        except UnicodeEncodeError as exc:
+            surrogate = address[exc.start]
+            raise _error(f"Invalid {role} {address!r}: it contains {surrogate!r}") from None
+    return address
+
+
+def _size(given: Any) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 20:
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 10**20:
+        raise _error(f"envelope 'size' is a number of bytes, at most 20 digits; got {given!r}")
+    return given or None

@@ -1,0 +1,365 @@
+"""Drives one dialogue at a time over a transport: carries out its steps, feeds it the replies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .errors import SMTPError
+from .message import Message
+from .reactor import Reactor
+from .replies import Reply, ReplyParser, ReplyTooLong
+from .steps import (
+    Abandon,
+    Ask,
+    AwaitGreeting,
+    Begin,
+    Command,
+    Dialogue,
+    Pipeline,
+    StartTLS,
+    Step,
+    TooEarly,
+    Transmit,
+)
+from .trace import Trace
+from .transport import Transport
+
+__all__ = ["Exchange", "ExchangeOwner"]
+
+
+_VERBS = {"AUTH", "DATA", "EHLO", "HELO", "LHLO", "MAIL", "QUIT", "RCPT", "RSET", "STARTTLS", "."}
+_REFUSAL = re.compile(r"[45][0-9]{2}(?:[ -]|\Z)")
+
+
+class ExchangeOwner(Protocol):
+    """Who decides what happens between dialogues, and when the connection is over."""
+
+    def greeted(self) -> None:
+        """The server's first reply is there."""
+
+    def upgrade(self, done: Callable[[], None]) -> None:
+        """Start TLS on the transport, then call ``done``."""
+
+    def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
+        """The dialogue has come to its end, and the connection is as good as before."""
+
+    def next_dialogue(self) -> None:
+        """Nothing is going on: the next dialogue may be started."""
+
+    def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
+        """The connection cannot be used any more; ``own``: ``error`` is that of the dialogue."""
+
+    def hung_up(self, response: str | None, error: SMTPError | None) -> None:
+        """The server ends the session, and perhaps says why; or the stream failed (``error``)."""
+
+
+class Exchange:
+    """One session's traffic.  ``transport`` is set by the owner before the first dialogue."""
+
+    __slots__ = (
+        "_collected",
+        "_dialogue",
+        "_limit",
+        "_message",
+        "_missing",
+        "_owner",
+        "_parser",
+        "_reactor",
+        "_step",
+        "_ticket",
+        "_trace",
+        "last_reply",
+        "last_response",
+        "transport",
+    )
+
+    transport: Transport
+
+    def __init__(
+        self, reactor: Reactor, owner: ExchangeOwner, limit: int, trace: Trace | None
+    ) -> None:
+        """``limit`` is the most that a reply may take, bytes; ``trace`` gets the traffic."""
+        self._reactor = reactor
+        self._owner = owner
+        self._trace = trace
+        self._limit = limit
+        self._parser = ReplyParser(limit)
+        self._dialogue: Dialogue[Any] | None = None
+        self._step: Step | None = None
+        self._missing = 0  # replies that are still to come before the dialogue goes on
+        self._collected: list[Reply] = []
+        self._message: Message | None = None  # while it is being sent
+        self._ticket = 0  # of the question that is waiting for its answer
+        self.last_response: str | None = None
+        self.last_reply = reactor.now
+        """When the last reply was complete, on the reactor's clock, seconds."""
+
+    def start(self, dialogue: Dialogue[Any]) -> None:
+        """Start ``dialogue``; its outcome goes to the owner."""
+        self._dialogue = dialogue
+        step = self._advance(None)
+        if step is not None:
+            self._carry_out(step)
+
+    def stop(self) -> None:
+        """Drop the dialogue, and whatever it was waiting for."""
+        dialogue, self._dialogue = self._dialogue, None
+        self._message = None
+        self._missing = 0
+        self._ticket += 1
+        if dialogue is not None:
+            dialogue.close()
+
+    @property
+    def waiting_for(self) -> str:
+        """What the server, or somebody else, owes us; for the texts of errors."""
+        step = self._step
+        if isinstance(step, AwaitGreeting):
+            return "the greeting"
+        if isinstance(step, Command):
+            return f"the reply to {_verb(step)}"
+        if isinstance(step, Pipeline):
+            return f"the reply to {step.lines[len(self._collected)].partition(':')[0]}"
+        if isinstance(step, Transmit):
+            return "the end of the message" if self._message else "the reply to the message"
+        if isinstance(step, StartTLS):
+            return "the TLS handshake"
+        return "the message source" if isinstance(step, Begin) else "an access token"
+
+    # -- the dialogue -------------------------------------------------------------------------
+
+    def _advance(self, result: Any, throw: bool = False) -> Step | None:
+        """Let the dialogue go on with ``result``; return its next step, ``None`` at its end."""
+        dialogue = self._dialogue
+        assert dialogue is not None
+        try:
+            step = dialogue.throw(result) if throw else dialogue.send(result)
+        except StopIteration as stop:
+            self._dialogue = self._step = None
+            self._owner.dialogue_ended(stop.value, None)
+            return None
+        except SMTPError as error:
+            self._dialogue = self._step = None
+            self._owner.dialogue_ended(None, error)
+            return None
+        except Abandon as abandon:
+            self._dialogue = self._step = None
+            self._owner.connection_failed(abandon.error, own=True)
+            return None
+        self._step = step
+        return step
+
+    def _go_on(self, result: Any, throw: bool = False) -> None:
+        step = self._advance(result, throw)
+        if step is not None:
+            self._carry_out(step)
+        else:
+            # Not at once: a thousand messages whose sources all fail must not be a thousand
+            # frames on the stack.
+            self._reactor.call_soon(self._owner.next_dialogue)
+
+    def _carry_out(self, step: Step) -> None:
+        if isinstance(step, Pipeline):
+            self._missing = len(step.lines)
+            if self._trace is not None:
+                for line in step.lines:
+                    self._trace.client(line)
+            self.transport.write(("\r\n".join(step.lines) + "\r\n").encode())
+        elif isinstance(step, Transmit):
+            self._missing = step.replies
+            self._message = step.message
+            self._send_piece()
+        elif isinstance(step, Command):
+            self._missing = 1
+            if self._trace is not None:
+                self._trace.client(step.line if step.shown_as is None else step.shown_as)
+            self.transport.write(f"{step.line}\r\n".encode())
+        elif isinstance(step, AwaitGreeting):
+            self._missing = 1
+        elif isinstance(step, StartTLS):
+            self._owner.upgrade(self._upgraded)
+        elif isinstance(step, Begin):
+            self._begin(step)
+        else:
+            self._ask(step)
+
+    def _upgraded(self) -> None:
+        self._parser = ReplyParser(self._limit)
+        self._go_on(None)
+
+    def _ask(self, step: Ask) -> None:
+        self._ticket += 1
+        ticket = self._ticket
+
+        def answer(error: object = None, value: Any = None, *_: object) -> None:
+            self._reactor.call_soon_threadsafe(self._answered, ticket, error, value)
+
+        try:
+            step.question(answer)
+        except Exception as exc:
+            answer(exc)
+
+    def _answered(self, ticket: int, error: object, value: Any) -> None:
+        if ticket != self._ticket or self._dialogue is None:
+            return  # answered already, or nobody wants to know any more
+        self._ticket += 1
+        if error is None:
+            self._go_on(value)
+        else:
+            self._go_on(error if isinstance(error, Exception) else RuntimeError(str(error)), True)
+
+    # -- the message --------------------------------------------------------------------------
+
+    def _begin(self, step: Begin) -> None:
+        try:
+            step.message.start(self._reactor, self._source_ready)
+        except SMTPError as error:
+            self._go_on(error, True)
+        else:
+            self._reactor.call_soon(self._source_ready)
+
+    def _source_ready(self) -> None:
+        step = self._step
+        if self._message is not None:
+            if self.transport.is_drained:
+                self._send_piece()
+        elif isinstance(step, Begin):
+            try:
+                begun = step.message.has_begun()
+            except SMTPError as error:
+                self._go_on(error, True)
+            else:
+                if begun:
+                    self._go_on(None)
+
+    def _send_piece(self) -> None:
+        """Send the next piece; the one after it waits its turn, so that no connection starves."""
+        message = self._message
+        if message is None or not self.transport.is_drained:
+            return
+        try:
+            wire = message.next_wire()
+        except SMTPError as error:
+            self._message = None
+            self._go_on(error, True)
+            return
+        if wire:
+            if self._trace is not None:
+                self._trace.stream(wire)
+            self.transport.write(wire)
+        if message.finished:
+            self._sent_if_drained()
+        elif wire and self.transport.is_drained:
+            self._reactor.call_soon(self._send_piece)
+
+    def _sent_if_drained(self) -> None:
+        if self.transport.is_drained:
+            self._message = None
+
+    # -- the transport ------------------------------------------------------------------------
+
+    def drained(self) -> None:
+        """(TransportOwner)"""
+        if self._message is not None:
+            if self._message.finished:
+                self._message = None
+            else:
+                self._send_piece()
+
+    def data_received(self, data: bytes) -> None:
+        """(TransportOwner)"""
+        try:
+            replies = self._parser.feed(data)
+        except ReplyTooLong:
+            self._owner.connection_failed(
+                SMTPError(
+                    f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
+                    code="EPROTOCOL",
+                    command="CONN",
+                )
+            )
+            return
+        if replies:
+            self._take(replies)
+
+    def _take(self, replies: list[Reply]) -> None:
+        self.last_reply = self._reactor.now
+        self.last_response = replies[-1].text
+        if self._trace is not None:
+            for reply in replies:
+                self._trace.server(reply.text)
+        missing = self._missing
+        expected = replies[:missing]
+        surplus = replies[missing:]
+        greeting = isinstance(self._step, AwaitGreeting)
+        for reply in expected:
+            if reply.code == 421 and not greeting:
+                self._owner.hung_up(reply.text, None)
+                return
+        if self._message is not None and expected:
+            self._message = None
+            self._missing = 0
+            self._go_on(TooEarly(expected[0]), True)
+            return
+        step: Step | None = None
+        if expected:
+            self._collected += expected
+            self._missing = missing - len(expected)
+            if self._missing:
+                return
+            if greeting:
+                self._owner.greeted()
+            collected, self._collected = self._collected, []
+            several = isinstance(self._step, (Pipeline, Transmit))
+            step = self._advance(collected if several else collected[0])
+        if surplus or (isinstance(step, StartTLS) and self._parser.incomplete):
+            self._surplus(step, surplus)
+        elif step is not None:
+            self._carry_out(step)
+        else:
+            self._owner.next_dialogue()
+
+    def _surplus(self, step: Step | None, surplus: list[Reply]) -> None:
+        """Deal with what arrived although nobody has asked for it, or not yet."""
+        if isinstance(step, StartTLS):
+            # Whoever sits in the middle can put clear text behind the 220, to be taken for part
+            # of the encrypted session (CVE-2011-0411, CVE-2021-38371).
+            error = SMTPError(
+                "The server, or somebody in between, sent clear text after its reply to STARTTLS",
+                code="ETLS",
+                command="STARTTLS",
+            )
+        elif surplus[0].code == 421:
+            self._owner.hung_up(surplus[0].text, None)
+            return
+        else:
+            error = SMTPError(
+                "Unexpected reply, to no command",
+                code="EPROTOCOL",
+                command="CONN",
+                response=surplus[0].text,
+            )
+        self._owner.connection_failed(error)
+
+    def connection_lost(self, error: SMTPError | None) -> None:
+        """(TransportOwner)"""
+        remainder = self._parser.remainder.strip()
+        response = None
+        if remainder:
+            self.last_response = remainder
+            if self._trace is not None:
+                self._trace.server(remainder)
+            if _REFUSAL.match(remainder):
+                response = remainder
+        self._owner.hung_up(response, error)
+
+
+def _verb(command: Command) -> str:
+    words = command.line.split(" ", 2)
+    if words[0] not in _VERBS:
+        return "AUTH"  # the lines in between have no verb, and may be secret
+    return (
+        " ".join(words[:2]).partition(":")[0] if words[0] in ("AUTH", "MAIL", "RCPT") else words[0]
+    )

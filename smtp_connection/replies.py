@@ -1,0 +1,122 @@
+"""The server's replies (RFC 5321 section 4.2), parsed from whatever pieces they arrive in."""
+
+from __future__ import annotations
+
+__all__ = ["Reply", "ReplyParser", "ReplyTooLong"]
+
+
+class Reply:
+    """One reply, of one line or several.
+
+    - ``code`` (int): its number, 0 if it does not start with three digits
+    - ``text`` (str): all of it, code included, lines joined by ``'\\n'``
+    """
+
+    __slots__ = ("code", "text")
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+    @property
+    def positive(self) -> bool:
+        """Whether this is a 2xx reply: the command was carried out."""
+        return 200 <= self.code < 300
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines without their code and the character after it."""
+        return [line[4:] if line[:3].isdigit() else line for line in self.text.split("\n")]
+
+    def __repr__(self) -> str:
+        return f"Reply({self.code}, {self.text!r})"
+
+
+class ReplyTooLong(Exception):
+    """A reply grew over the size that it may have."""
+
+
+class ReplyParser:
+    """Bytes in, replies out; what is incomplete is kept, up to ``limit`` bytes a reply.
+
+    Lines end with LF or CRLF, blank ones are skipped.  A line that does not start with three
+    digits is a reply of its own, with the code 0; between the lines of a multi-line reply it is
+    taken for one of them.  If those lines disagree about the code, the highest counts, so that a
+    refusal cannot hide behind a success.
+    """
+
+    __slots__ = ("_code", "_limit", "_lines", "_size", "_tail")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._tail = bytearray()  # of a line
+        self._lines: list[bytes] = []  # of a multi-line reply
+        self._size = 0  # of those lines, bytes
+        self._code = 0
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Return the replies that ``data`` completes.
+
+        Raises :class:`ReplyTooLong` if a reply takes more than the limit.
+        """
+        if b"\n" not in data:
+            # Collected, not searched again: a line of any length costs linear time.
+            self._tail += data
+            self._check(len(self._tail))
+            return []
+        if self._tail:
+            data = bytes(self._tail) + data
+            self._tail.clear()
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        replies = []
+        for line in lines:
+            if line[-1:] == b"\r":
+                line = line[:-1]
+            code = int(line[:3]) if line[:3].isdigit() and len(line) >= 3 else 0
+            if code and not self._lines and line[3:4] != b"-":
+                self._check(len(line))
+                replies.append(Reply(code, _decode(line)))
+            elif line.strip():
+                self._add(line, code, replies)
+        if tail:
+            self._tail += tail
+            self._check(len(tail))
+        return replies
+
+    def _add(self, line: bytes, code: int, replies: list[Reply]) -> None:
+        self._check(len(line))
+        continues = code and line[3:4] == b"-"
+        if not code and not self._lines:
+            replies.append(Reply(0, _decode(line)))
+            return
+        self._lines.append(line)
+        self._size += len(line) + 1
+        self._code = max(self._code, code)
+        if code and not continues:
+            replies.append(Reply(self._code, _decode(b"\n".join(self._lines))))
+            self._lines = []
+            self._size = self._code = 0
+
+    def _check(self, more: int) -> None:
+        if self._size + more > self._limit:
+            raise ReplyTooLong
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a part of a reply has arrived that is not complete yet."""
+        return bool(self._tail or self._lines)
+
+    @property
+    def remainder(self) -> str:
+        """The part of a reply that is not complete yet, as text."""
+        lines = [*self._lines, bytes(self._tail).strip()] if self._tail else self._lines
+        return _decode(b"\n".join(lines))
+
+
+def _decode(data: bytes) -> str:
+    """Decode as UTF-8, or as Latin-1, which cannot fail, where that is not valid."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

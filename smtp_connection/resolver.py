@@ -1,0 +1,117 @@
+"""Name look-ups off the reactor's thread, and the order in which addresses are tried."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from itertools import chain, zip_longest
+from typing import Any, NamedTuple
+
+from .errors import SMTPError
+from .reactor import Job, Reactor, Timer
+from .workers import Workers
+
+__all__ = ["Address", "Lookup", "interleave", "look_up"]
+
+# getaddrinfo() blocks and cannot be stopped: this many may hang before the next one has to wait.
+_workers = Workers(limit=16)
+
+
+class Address(NamedTuple):
+    """Where to connect to: an address family and what ``socket.connect`` takes for it."""
+
+    family: int
+    sockaddr: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.sockaddr[0]}:{self.sockaddr[1]}"
+
+
+Found = Callable[[list[Address], SMTPError | None], None]
+
+
+def interleave(addresses: list[Address]) -> list[Address]:
+    """Return ``addresses`` with the families taking turns, in the resolver's order otherwise
+    (RFC 8305 section 4), and without repetitions."""
+    families: dict[int, list[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(address.family, []).append(address)
+    return [address for address in chain(*zip_longest(*families.values())) if address is not None]
+
+
+class Lookup:
+    """A look-up under way; ``found(addresses, error)`` is called once, unless it is cancelled."""
+
+    __slots__ = ("_found", "_job", "_timer")
+
+    def __init__(self, found: Found) -> None:
+        self._found: Found | None = found
+        self._job: Job | None = None
+        self._timer: Timer | None = None
+
+    def cancel(self) -> None:
+        """Forget it.  The thread, which cannot be stopped, ends when the resolver answers."""
+        self._found = None
+        if self._job is not None:
+            self._job.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _finish(self, addresses: list[Address], error: SMTPError | None) -> None:
+        found = self._found
+        self.cancel()
+        if found is not None:
+            found(addresses, error)
+
+
+def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found) -> Lookup:
+    """Resolve ``host``, waiting at most ``timeout`` seconds.
+
+    ``found`` is called on a later turn of the reactor with the addresses, or with an empty list
+    and the error: the resolver's own code (``ENOTFOUND``, ``EAI_AGAIN`` ...), or ``ETIMEDOUT``.
+    """
+    lookup = Lookup(found)
+    try:
+        literal = _getaddrinfo(host, port, socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        pass  # a name, not an address
+    else:
+        reactor.call_soon(lookup._finish, literal, None)
+        return lookup
+
+    def answered(addresses: list[Address] | None, exc: BaseException | None) -> None:
+        lookup._finish(addresses or [], None if exc is None else _lookup_error(host, exc))
+
+    def timed_out() -> None:
+        text = f"The look-up of {host} timed out after {round(timeout * 1000)} ms"
+        lookup._finish([], SMTPError(text, code="ETIMEDOUT", command="CONN"))
+
+    lookup._job = reactor.run_in_thread(lambda: _getaddrinfo(host, port), answered, _workers)
+    lookup._timer = reactor.call_later(timeout, timed_out)
+    return lookup
+
+
+def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return interleave([Address(entry[0], entry[4]) for entry in found])
+
+
+# As Node names them; the names of the C library are EAI_NONAME and EAI_NODATA.
+_NO_SUCH_NAME = {
+    getattr(socket, name, None) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
+}
+_CODES = {
+    getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY", "EAI_SYSTEM")
+}
+
+
+def _lookup_error(host: str, exc: BaseException) -> SMTPError:
+    number = exc.errno if isinstance(exc, socket.gaierror) else None
+    if isinstance(exc, UnicodeError) or number in _NO_SUCH_NAME:
+        code = "ENOTFOUND"
+    else:
+        code = _CODES.get(number or 0, "ENOTFOUND")
+    reason = exc.strerror if isinstance(exc, OSError) else exc
+    error = SMTPError(f"Cannot resolve {host}: {reason} ({code})", code=code, command="CONN")
+    error.__cause__ = exc
+    return error

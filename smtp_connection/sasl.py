@@ -1,0 +1,226 @@
+"""Logging in (RFC 4954): one generator for each mechanism, and the choice among them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import SMTPError
+from .replies import Reply
+from .session import Session
+from .steps import Ask, Command, Dialogue
+
+__all__ = ["Credentials", "login"]
+
+SECRET = "/* secret */"
+
+# In the order in which they are preferred: over TLS the simplest first, which servers get right;
+# in clear text first the one that does not show the password.
+_OVER_TLS = ("PLAIN", "LOGIN", "CRAM-MD5")
+_IN_CLEAR = ("CRAM-MD5", "PLAIN", "LOGIN")
+
+_SEPARATORS = re.compile("[\x00\x01\r\n]")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}\Z")
+
+
+def _error(message: str, command: str = "API", reply: Reply | None = None) -> SMTPError:
+    return SMTPError(message, code="EAUTH", command=command, response=reply.text if reply else None)
+
+
+def _base64(text: str | bytes) -> str:
+    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode("ascii")
+
+
+class Credentials:
+    """The ``auth`` argument of ``login``, in either of Node's forms.
+
+    - ``user``, ``password`` (str or None)
+    - ``token`` (str, generator object or None): for XOAUTH2
+    - ``method`` (str or None): the mechanism that the caller names, upper case
+    """
+
+    __slots__ = ("method", "password", "token", "user")
+
+    def __init__(self, auth: Mapping[str, Any] | None) -> None:
+        """Raises :class:`SMTPError` (``EAUTH``) for what cannot be read; no error shows a value."""
+        if auth is None:
+            auth = {}
+        if not isinstance(auth, Mapping):
+            raise _error(f"auth is a dict with 'user' and 'pass'; got {type(auth).__name__}")
+        inner = auth.get("credentials") or {}
+        if not isinstance(inner, Mapping):
+            raise _error(f"auth 'credentials' is a dict; got {type(inner).__name__}")
+        self.user = _text("user", inner.get("user") or auth.get("user"))
+        self.password = _text("pass", inner.get("pass") or auth.get("pass"))
+        self.token = auth.get("xoauth2") or auth.get("oauth2") or None
+        self.method = (_text("method", auth.get("method")) or "").strip().upper() or None
+
+    def require(self, mechanism: str) -> tuple[str, str]:
+        """Return user and password; raise :class:`SMTPError` if one of them is missing."""
+        missing = [
+            name for name, value in (("user", self.user), ("pass", self.password)) if not value
+        ]
+        if not self.user or not self.password:
+            raise _error(
+                f'Missing credentials for "{mechanism}": auth has no {" and no ".join(missing)}'
+            )
+        return self.user, self.password
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        if value:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                # "from None": the original exception carries the whole text.
+                raise _error(f"auth {name!r} contains a lone surrogate") from None
+        return value
+    raise _error(f"auth {name!r} is a string; got {type(value).__name__}")
+
+
+def choose_mechanism(credentials: Credentials, session: Session) -> str:
+    """Return the name of the mechanism to use; raise :class:`SMTPError` if there is none."""
+    named = credentials.method or session.auth_method
+    if session.upgrade_refused:
+        raise _error("No login: the server refused STARTTLS, so this connection is in clear text")
+    if named:
+        return named
+    announced = session.capabilities.auth
+    if credentials.token and "XOAUTH2" in announced:
+        return "XOAUTH2"
+    if not (credentials.token and not credentials.password):
+        for mechanism in _OVER_TLS if session.secure else _IN_CLEAR:
+            if mechanism in announced:
+                return mechanism
+    offer = f"it announces {', '.join(announced)}" if announced else "it announces none"
+    raise _error(f"The server announces no authentication mechanism that fits; {offer}")
+
+
+def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
+    """Authenticate with the credentials in ``auth``; the value is ``True``.
+
+    Raises :class:`SMTPError` with the code ``EAUTH``; the session stays usable after that.
+    """
+    credentials = Credentials(auth)
+    mechanism = choose_mechanism(credentials, session)
+    dialogue = MECHANISMS.get(mechanism)
+    if dialogue is None:
+        raise _error(
+            f'Unknown authentication method "{mechanism}"; known are {", ".join(MECHANISMS)}'
+        )
+    yield from dialogue(credentials)
+    session.authenticated = True
+    return True
+
+
+def _plain(credentials: Credentials) -> Dialogue[None]:
+    """PLAIN (RFC 4616), without an authorization identity: some servers refuse any."""
+    user, password = credentials.require("PLAIN")
+    if "\0" in user or "\0" in password:
+        raise _error("auth 'user' or 'pass' contains NUL, which PLAIN cannot carry")
+    reply = yield Command(
+        f"AUTH PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}", f"AUTH PLAIN {SECRET}"
+    )
+    if reply.code == 334:
+        reply = yield Command("")
+    _expect_success(reply, "AUTH PLAIN")
+
+
+def _login(credentials: Credentials) -> Dialogue[None]:
+    """LOGIN (draft-murchison-sasl-login): any 334 is a prompt, servers word them as they like."""
+    user, password = credentials.require("LOGIN")
+    reply = yield Command("AUTH LOGIN")
+    _expect_prompt(reply, "AUTH LOGIN")
+    reply = yield Command(_base64(user))
+    _expect_prompt(reply, "AUTH LOGIN")
+    reply = yield Command(_base64(password), SECRET)
+    _expect_success(reply, "AUTH LOGIN")
+
+
+def _cram_md5(credentials: Credentials) -> Dialogue[None]:
+    """CRAM-MD5 (RFC 2195)."""
+    user, password = credentials.require("CRAM-MD5")
+    reply = yield Command("AUTH CRAM-MD5")
+    _expect_prompt(reply, "AUTH CRAM-MD5")
+    try:
+        challenge = base64.b64decode(reply.text[4:].strip().encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        yield Command("*")  # RFC 4954 section 4: the client cancels
+        raise _error("Invalid challenge, it is not base64", "AUTH CRAM-MD5", reply) from None
+    digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+    reply = yield Command(_base64(f"{user} {digest}"), SECRET)
+    _expect_success(reply, "AUTH CRAM-MD5")
+
+
+def _xoauth2(credentials: Credentials) -> Dialogue[None]:
+    """XOAUTH2, as Google and Microsoft define it; a generator object gets a second chance."""
+    token = credentials.token
+    if not token:
+        raise _error('Missing credentials for "XOAUTH2": auth has no xoauth2')
+    if isinstance(token, str):
+        if not credentials.user:
+            raise _error('Missing credentials for "XOAUTH2": auth has no user')
+        reply = yield from _xoauth2_attempt(_xoauth2_response(credentials.user, token))
+    else:
+        response = yield from _ask_for_response(token, renew=False)
+        reply = yield from _xoauth2_attempt(response)
+        if not reply.positive:
+            response = yield from _ask_for_response(token, renew=True)
+            reply = yield from _xoauth2_attempt(response)
+    _expect_success(reply, "AUTH XOAUTH2")
+
+
+def _xoauth2_response(user: str, access_token: str) -> str:
+    if _SEPARATORS.search(user) or _SEPARATORS.search(access_token):
+        raise _error("auth 'user' or 'xoauth2' contains a line break, NUL or ^A")
+    return _base64(f"user={user}\x01auth=Bearer {access_token}\x01\x01")
+
+
+def _xoauth2_attempt(response: str) -> Dialogue[Reply]:
+    reply: Reply = yield Command(f"AUTH XOAUTH2 {response}", f"AUTH XOAUTH2 {SECRET}")
+    if reply.code == 334:
+        # The challenge is an error document; the final reply comes after an empty answer.
+        reply = yield Command("")
+    return reply
+
+
+def _ask_for_response(generator: Any, *, renew: bool) -> Dialogue[str]:
+    """Ask a generator object, in Node's spelling or in Python's, for the finished response."""
+    names = ("generateToken", "generate_token") if renew else ("getToken", "get_token")
+    methods = (getattr(generator, name, None) for name in names)
+    method = next(filter(callable, methods), None)
+    if method is None:
+        raise _error(
+            f"auth 'xoauth2' is an access token or an object with {names[0]}(callback);"
+            f" got {type(generator).__name__}"
+        )
+    try:
+        response = yield Ask(method)
+    except Exception as exc:
+        raise _error(f"No access token: {exc}", "AUTH XOAUTH2") from exc
+    if not isinstance(response, str) or not _BASE64.match(response):
+        raise _error("No access token: the generator gave no base64 string", "AUTH XOAUTH2")
+    return response
+
+
+def _expect_prompt(reply: Reply, command: str) -> None:
+    if reply.code != 334:
+        raise _error("Invalid login", command, reply)
+
+
+def _expect_success(reply: Reply, command: str) -> None:
+    if not reply.positive:
+        raise _error("Invalid login", command, reply)
+
+
+MECHANISMS: dict[str, Callable[[Credentials], Dialogue[None]]] = {
+    "PLAIN": _plain,
+    "LOGIN": _login,
+    "CRAM-MD5": _cram_md5,
+    "XOAUTH2": _xoauth2,
+}

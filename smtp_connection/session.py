@@ -1,0 +1,58 @@
+"""What is known of the session with the server; the dialogues share it."""
+
+from __future__ import annotations
+
+from .capabilities import Capabilities
+
+__all__ = ["Session"]
+
+
+class Session:
+    """The wishes of the caller, and what has been learnt from the server so far.
+
+    - ``name`` (str): the name to greet with
+    - ``lmtp``, ``ignore_tls``, ``require_tls``, ``opportunistic_tls`` (bool): the options
+    - ``auth_method`` (str or None): the preferred SASL mechanism
+    - ``secure`` (bool): whether TLS is on
+    - ``capabilities`` (Capabilities): what the server announced
+    - ``upgrade_refused`` (bool): STARTTLS was refused and the session goes on in clear text
+    - ``authenticated`` (bool): whether a login has succeeded
+    - ``transaction_open`` (bool): whether the server holds a mail transaction
+    """
+
+    __slots__ = (
+        "auth_method",
+        "authenticated",
+        "capabilities",
+        "ignore_tls",
+        "lmtp",
+        "name",
+        "opportunistic_tls",
+        "require_tls",
+        "secure",
+        "transaction_open",
+        "upgrade_refused",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        lmtp: bool = False,
+        ignore_tls: bool = False,
+        require_tls: bool = False,
+        opportunistic_tls: bool = False,
+        auth_method: str | None = None,
+        secure: bool = False,
+    ) -> None:
+        self.name = name
+        self.lmtp = lmtp
+        self.ignore_tls = ignore_tls
+        self.require_tls = require_tls
+        self.opportunistic_tls = opportunistic_tls
+        self.auth_method = auth_method
+        self.secure = secure
+        self.capabilities = Capabilities()
+        self.upgrade_refused = False
+        self.authenticated = False
+        self.transaction_open = False

@@ -1,0 +1,477 @@
+"""Node's TLS options made into an ``ssl.SSLContext``, and TLS failures put into words.
+
+Nothing here has a socket: the transport wraps its own with the context and hands failures back.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from .errors import SMTPError
+from .names import NameTable
+
+__all__ = ["TLSOptions", "context_for", "tls_error"]
+
+_VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
+_DEFAULT_MINIMUM = "TLSv1.2"
+
+_BEGIN = "-----BEGIN"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# A key that lost its BEGIN line would pass for the name of a file, which error texts show.
+_BASE64 = re.compile(r"[\w+=-][\w+/=-]{63,}", re.ASCII)
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and not _CONTROL.search(text)
+
+
+class _Rule(NamedTuple):
+    """What an option takes, how a value of the right type is tested, and how it is then kept."""
+
+    types: type | tuple[type, ...]
+    takes: str
+    test: Callable[[Any], bool] = lambda value: True
+    keep: Callable[[Any], object] = lambda value: value
+    many: bool = False
+
+    def checked(self, name: str, value: object) -> object:
+        if not self.many:
+            return self._one(name, value)
+        values = value if isinstance(value, (list, tuple)) else (value,)
+        if not values:  # an empty 'ca' would trust nobody, or everybody whom the system trusts
+            raise ValueError(f"tls option {name!r} is an empty list; leave it out instead")
+        return tuple(self._one(name, each) for each in values)
+
+    def _one(self, name: str, value: object) -> object:
+        fits = isinstance(value, self.types)
+        if fits and self.test(value):
+            return self.keep(value)
+        # Of whatever holds a key, if only by mistake, only the type is shown.
+        plain = name not in _SECRET and isinstance(value, (str, int, float))
+        got = repr(value) if plain else type(value).__name__
+        text = f"tls option {name!r} takes {self.takes}; got {got}"
+        raise ValueError(text) if fits else TypeError(text)
+
+
+def _is_source(value: str | bytes | os.PathLike[str]) -> bool:
+    if not isinstance(value, str) or _BEGIN in value:
+        return True
+    return _is_name(value) and not _BASE64.fullmatch(value)
+
+
+def _source(value: str | bytes | os.PathLike[str]) -> str | bytes:
+    """Return PEM text or the name of a file (str), or what is not PEM (bytes)."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, str):
+        return _ascii(value.encode("utf-8", "replace")) if _BEGIN in value else value
+    return _ascii(bytes(value))
+
+
+def _ascii(content: bytes) -> str | bytes:
+    # The ssl module wants PEM in ASCII; bundles have names in comments, or start with a BOM.
+    return content.decode("ascii", "ignore") if _BEGIN.encode() in content else content
+
+
+_SECRET = {"ca", "cert", "key", "passphrase"}
+_SOURCES = (str, bytes, bytearray, os.PathLike)
+_PEM_RULE = _Rule(
+    _SOURCES,
+    "PEM (with its BEGIN line) or the path of a PEM file",
+    lambda value: _is_source(value) and isinstance(_source(value), str),
+    _source,
+)
+_NAME_RULE = _Rule(str, "text without control characters", _is_name)
+_VERSION_RULE = _Rule(str, "one of " + ", ".join(map(repr, _VERSIONS)), _VERSIONS.__contains__)
+_RULES = {
+    "rejectUnauthorized": _Rule(bool, "True or False"),
+    "ca": _Rule(
+        _SOURCES, "PEM (with its BEGIN line), DER or the path of a file", _is_source, _source, True
+    ),
+    "cert": _PEM_RULE,
+    "key": _PEM_RULE,
+    "passphrase": _Rule(
+        (str, bytes, bytearray),
+        "bytes, or text that UTF-8 can express",
+        lambda value: not (isinstance(value, str) and re.search("[\ud800-\udfff]", value)),
+        lambda value: value.encode() if isinstance(value, str) else bytes(value),
+    ),
+    "ciphers": _NAME_RULE,
+    "minVersion": _VERSION_RULE,
+    "maxVersion": _VERSION_RULE,
+    "servername": _NAME_RULE,
+    "ALPNProtocols": _Rule(
+        str,
+        "names of 1 to 255 ASCII characters",
+        lambda name: name.isascii() and 0 < len(name) < 256,
+        many=True,
+    ),
+    "context": _Rule(
+        ssl.SSLContext,
+        "an ssl.SSLContext for clients",
+        lambda context: context.protocol != ssl.PROTOCOL_TLS_SERVER,
+    ),
+}
+
+_BY_CONTEXT = "configure an ssl.SSLContext and pass it as 'context'"
+_ONLY_BY_CONTEXT = """
+    ALPNCallback allowPartialTrustChain certificateCompression ciphersuites clientCertEngine crl
+    dhparam ecdhCurve enableTrace highWaterMark honorCipherOrder minDHSize privateKeyEngine
+    privateKeyIdentifier pskCallback requestCert requestOCSP secureOptions session
+    sessionIdContext sessionTimeout sigalgs SNICallback ticketKeys
+"""
+_NAMES = NameTable(
+    "tls option",
+    _RULES,
+    {
+        **dict.fromkeys(_ONLY_BY_CONTEXT.split(), _BY_CONTEXT),
+        **dict.fromkeys(("host", "port", "socket"), "give it to SMTPConnection, beside 'tls'"),
+        "pfx": "convert it to PEM with 'openssl pkcs12' and use 'cert' and 'key'",
+        "secureProtocol": "use 'minVersion' and 'maxVersion'",
+        "secureContext": "pass an ssl.SSLContext as 'context'",
+        "checkServerIdentity": (
+            f"use 'servername' to expect another name; for anything else {_BY_CONTEXT}"
+        ),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSOptions:
+    """Checked TLS options under Node's names; made by :meth:`parse`, hashable, never changed.
+
+    - ``rejectUnauthorized`` (bool): check the server's certificate and name
+    - ``ca`` (tuple): whom to trust in place of the system's CAs; each is PEM text or the name of a
+      file (str), or DER (bytes)
+    - ``cert``, ``key`` (str or None): the client's certificate, with its chain, and private key,
+      each PEM text or the name of a PEM file; ``cert`` may hold both
+    - ``passphrase`` (bytes or None): what the key is encrypted with
+    - ``ciphers`` (str or None): OpenSSL's cipher list, for TLS 1.2 and below; Python leaves no
+      choice among the suites of TLS 1.3
+    - ``minVersion``, ``maxVersion`` (str or None): ``'TLSv1'`` to ``'TLSv1.3'``
+    - ``servername`` (str or None): the name to ask for (SNI) and to find in the certificate
+    - ``ALPNProtocols`` (tuple of str): protocols to offer
+    - ``context`` (ssl.SSLContext or None): used as it is, in place of all but ``servername``
+
+    ``repr`` leaves out certificates, key and passphrase.
+    """
+
+    rejectUnauthorized: bool = True
+    ca: tuple[str | bytes, ...] = field(default=(), repr=False)
+    cert: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+    passphrase: bytes | None = field(default=None, repr=False)
+    ciphers: str | None = None
+    minVersion: str | None = None
+    maxVersion: str | None = None
+    servername: str | None = None
+    ALPNProtocols: tuple[str, ...] = ()
+    context: ssl.SSLContext | None = None
+
+    @classmethod
+    def parse(cls, given: object) -> TLSOptions:
+        """Check what a caller gave as ``tls``: a mapping, an ``ssl.SSLContext``, or ``None``.
+
+        Names match in any case, with or without underscores; an option that is ``None`` is not
+        given.  ``ca``, ``cert`` and ``key`` are PEM as str or bytes, or a str or path object that
+        names a file; ``ca`` and ``ALPNProtocols`` are one or a list.  No file is read yet.
+
+        Raises ``TypeError`` for an unknown name, a value of the wrong type, and ``context`` beside
+        an option that belongs on it; ``ValueError`` for a value that cannot be meant.
+        """
+        if given is None:
+            return cls()
+        if isinstance(given, ssl.SSLContext):
+            given = {"context": given}
+        if not isinstance(given, Mapping):
+            got = type(given).__name__
+            raise TypeError(f"option 'tls' takes a dict or an ssl.SSLContext; got {got}")
+        values: dict[str, Any] = {
+            name: _RULES[name].checked(name, value)
+            for name, value in _NAMES.canonical(given).items()
+            if value is not None
+        }
+        others = ", ".join(repr(name) for name in values if name not in ("context", "servername"))
+        if "context" in values and others:
+            raise TypeError(f"tls option 'context' excludes {others}: configure the context itself")
+        options = cls(**values)
+        lowest = options.minVersion or _DEFAULT_MINIMUM
+        if options.maxVersion and _VERSIONS[options.maxVersion] < _VERSIONS[lowest]:
+            text = f"tls option 'maxVersion' {options.maxVersion!r} is below 'minVersion'"
+            raise ValueError(f"{text} {lowest!r} (by default {_DEFAULT_MINIMUM!r})")
+        if options.key and not options.cert:
+            raise ValueError("tls option 'key' needs 'cert', the certificate that it belongs to")
+        return options
+
+
+def context_for(options: TLSOptions) -> ssl.SSLContext:
+    """Return the context to wrap a socket with; it is shared, so it is not to be changed.
+
+    Unless told otherwise it trusts the system's CAs, checks the host name, and takes TLS 1.2 or
+    later.  Contexts are kept by options, and made anew when a file that they were read from
+    changes, as renewed certificates do.  May be called from any thread.
+
+    Raises :class:`SMTPError` (``ETLS``) that names the option, and the file, that cannot be used.
+    """
+    if options.context is not None:
+        return options.context
+    named = [("ca", each) for each in options.ca] + [("cert", options.cert), ("key", options.key)]
+    files = [_fingerprint(name, each) for name, each in named if each and _is_file(each)]
+    system = ssl.get_default_verify_paths().cafile
+    if system and not options.ca:
+        files.append(_fingerprint("ca", system))
+    return _built(replace(options, servername=None), tuple(files))
+
+
+@functools.lru_cache(maxsize=32)
+def _built(options: TLSOptions, files: tuple[object, ...]) -> ssl.SSLContext:
+    """Make a context; ``files`` makes the cache miss when one of them has changed."""
+    if options.ca:
+        # Not create_default_context: from Python 3.13 on it also refuses CAs that lack some
+        # extensions, as home-made ones do. Whoever is listed here is trusted, a root or not.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        for each in options.ca:
+            with _reported(_shown("ca", each)):
+                context.load_verify_locations(cadata=_ascii(_content(each)))
+    else:
+        with _reported("the system's store of CAs"):
+            context = ssl.create_default_context()
+    if not options.rejectUnauthorized:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    # The system's policy may ask for more than the default here.
+    default = max(context.minimum_version, _VERSIONS[_DEFAULT_MINIMUM])
+    context.minimum_version = _VERSIONS.get(options.minVersion or "", default)
+    if options.maxVersion:
+        context.maximum_version = _VERSIONS[options.maxVersion]
+    if options.ciphers:
+        with _reported(f"tls option 'ciphers' {options.ciphers!r}"):
+            context.set_ciphers(options.ciphers)
+    if options.ALPNProtocols:
+        context.set_alpn_protocols(list(options.ALPNProtocols))
+    if options.cert:
+        _load_client_certificate(context, options.cert, options.key, options.passphrase)
+    return context
+
+
+def _load_client_certificate(
+    context: ssl.SSLContext, cert: str, key: str | None, passphrase: bytes | None
+) -> None:
+    holder = ("key", key) if key else ("cert", cert)
+    for (name, source), kind in ((("cert", cert), "CERTIFICATE"), (holder, "PRIVATE KEY")):
+        with _reported(_shown(name, source)):
+            if f"{kind}-----".encode() not in _content(source):
+                raise ValueError(f"it holds no {kind} in PEM")
+    asked = False
+
+    # Without a callback, OpenSSL asks for the passphrase on the terminal.
+    def answer() -> bytes:
+        nonlocal asked
+        asked = True
+        return passphrase or b""
+
+    try:
+        with _as_file(cert) as certfile, _as_file(holder[1]) as keyfile:
+            context.load_cert_chain(certfile, keyfile, answer)
+    except (OSError, ValueError) as exc:
+        what = f"{_shown('cert', cert)} with {_shown('key', key)}" if key else _shown("cert", cert)
+        why = None
+        if getattr(exc, "reason", None) == "KEY_VALUES_MISMATCH":
+            why = "the key belongs to another certificate"
+        elif asked and passphrase is None:
+            why = "the key is encrypted, and there is no 'passphrase'"
+        elif asked:
+            why = "the key is encrypted, and not with this 'passphrase'"
+        raise _unusable(what, exc, why) from exc
+
+
+def _is_file(source: str | bytes) -> bool:
+    return isinstance(source, str) and _BEGIN not in source
+
+
+def _shown(name: str, source: str | bytes) -> str:
+    return f"tls option {name!r}" + (f" (file {source!r})" if _is_file(source) else "")
+
+
+def _content(source: str | bytes) -> bytes:
+    if _is_file(source):
+        with open(source, "rb") as file:
+            return file.read()
+    return source.encode() if isinstance(source, str) else source
+
+
+def _fingerprint(name: str, path: str | bytes) -> tuple[object, ...]:
+    with _reported(_shown(name, path)):
+        found = os.stat(path)
+    return path, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@contextmanager
+def _as_file(source: str) -> Iterator[str]:
+    """Lend PEM text a file: load_cert_chain reads nothing else."""
+    if _is_file(source):
+        yield source
+        return
+    descriptor, path = tempfile.mkstemp(suffix=".pem")  # 0600, whatever the umask
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(source)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+        raise _unusable(what, exc) from exc
+
+
+def _unusable(what: str, exc: Exception, why: str | None = None) -> SMTPError:
+    reason = f"{why} ({_reason(exc)})" if why else _reason(exc)
+    return SMTPError(f"{what} cannot be used: {reason}", code="ETLS", command="CONN")
+
+
+def tls_error(
+    exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None, servername: str
+) -> SMTPError:
+    """Return the error (``ETLS``) that says in words why TLS with ``servername`` failed.
+
+    ``exc`` is what the handshake raised: an ``ssl.SSLError`` of any kind, or the ``OSError`` or
+    ``EOFError`` of a connection that broke; it becomes the ``__cause__``.  ``sock`` is the wrapped
+    socket, not yet closed, for what the server's certificate says.  The text ends with the TLS
+    library's own reason in parentheses.
+    """
+    text = f"TLS with {servername} failed" if servername else "TLS failed"
+    text = f"{text}: {_explained(exc, sock)} ({_reason(exc)})"
+    # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    error = SMTPError(text, code="ETLS", command="CONN")
+    error.__cause__ = exc
+    return error
+
+
+def _reason(exc: Exception) -> str:
+    text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+    if isinstance(exc, ssl.SSLError) and len(exc.args) == 1:  # str() makes a tuple of it
+        text = str(exc.args[0])
+    return re.sub(r"^\[[^]]*\] | ?\(_ssl\.c:\d+\)$", "", text)
+
+
+_CLOSED = "the server closed the connection during the handshake"
+_REASONS = {
+    reason: text
+    for text, reasons in {
+        _CLOSED: "UNEXPECTED_EOF_WHILE_READING",
+        "the server does not speak TLS here": "WRONG_VERSION_NUMBER UNKNOWN_PROTOCOL HTTP_REQUEST "
+        "HTTPS_PROXY_REQUEST PACKET_LENGTH_TOO_LONG RECORD_LAYER_FAILURE",
+        "no TLS version suits both the server and this side (see 'minVersion', 'maxVersion')": (
+            "TLSV1_ALERT_PROTOCOL_VERSION UNSUPPORTED_PROTOCOL WRONG_SSL_VERSION "
+            "NO_PROTOCOLS_AVAILABLE"
+        ),
+        "no cipher suits both the server and this side (see 'ciphers')": (
+            "TLSV1_ALERT_INSUFFICIENT_SECURITY NO_CIPHERS_AVAILABLE WRONG_CIPHER_RETURNED"
+        ),
+        "no cipher suits both the server and this side, or the server wants a client certificate "
+        "(see 'ciphers', 'cert' and 'key')": "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "the server wants a client certificate (see 'cert' and 'key')": (
+            "TLSV13_ALERT_CERTIFICATE_REQUIRED SSLV3_ALERT_NO_CERTIFICATE"
+        ),
+        "the server refused this side's certificate (see 'cert' and 'key')": (
+            "SSLV3_ALERT_BAD_CERTIFICATE SSLV3_ALERT_UNSUPPORTED_CERTIFICATE "
+            "SSLV3_ALERT_CERTIFICATE_REVOKED SSLV3_ALERT_CERTIFICATE_EXPIRED "
+            "SSLV3_ALERT_CERTIFICATE_UNKNOWN TLSV1_ALERT_UNKNOWN_CA TLSV1_ALERT_ACCESS_DENIED"
+        ),
+        "the server does not go by this name (see 'servername')": "TLSV1_UNRECOGNIZED_NAME",
+    }.items()
+    for reason in reasons.split()
+}
+
+
+def _explained(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return _distrusted(getattr(exc, "verify_code", 0), _sent_chain(sock))
+    if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, EOFError)):
+        return _CLOSED
+    return _REASONS.get(getattr(exc, "reason", None) or "", "the handshake could not be finished")
+
+
+def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
+    """Say what is wrong with the server's certificate; ``code`` is one of OpenSSL's X509_V_ERR."""
+    if code == 9:
+        whose, date = _culprit(chain, "notBefore", passed=False)
+        since = f", only from{date} on" if date else ""
+        return f"{whose} is not yet valid{since}; is this machine's clock right?"
+    if code == 10:
+        whose, date = _culprit(chain, "notAfter", passed=True)
+        return f"{whose} expired{' on' + date if date else ''}"
+    if code == 18:
+        return "the server's certificate is self-signed; if it is yours, use tls: {'ca': ...}"
+    if code in (2, 19, 20, 21):  # the four ways of not finding an issuer
+        issuer = _common_name(chain[0].get("issuer", ())) if chain else ""
+        return (
+            f"the server's certificate is issued by an unknown authority{issuer and ', ' + issuer}"
+            "; for a private CA, use tls: {'ca': ...}"
+        )
+    if code == 23:
+        return "the server's certificate is revoked"
+    if code in (62, 64):  # of host name, of IP address
+        names = f": {_names(chain[0])}" if chain else ""
+        return f"the server's certificate is for another name{names}"
+    return "the server's certificate did not pass verification"
+
+
+def _sent_chain(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[dict[str, Any]]:
+    """Return what the server's certificates say, its own first, or nothing."""
+    try:  # getpeercert() refuses after a failed handshake; this is private, hence any exception
+        sent = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]
+        return [each.get_info() for each in sent]
+    except Exception:
+        return []
+
+
+def _culprit(chain: list[dict[str, Any]], limit: str, passed: bool) -> tuple[str, str]:
+    """Say whose certificate has ``limit`` on the wrong side of now, and what the limit is."""
+    for position, info in enumerate(chain):
+        try:
+            seconds = ssl.cert_time_to_seconds(info[limit])
+        except (KeyError, ValueError):  # the server wrote that date
+            continue
+        if (seconds < time.time()) is passed:
+            whose = (
+                "an issuer's certificate, sent by the server,"
+                if position
+                else "the server's certificate"
+            )
+            return whose, f" {info[limit]}"
+    return "a certificate in the server's chain", ""
+
+
+def _names(info: dict[str, Any]) -> str:
+    alternatives = info.get("subjectAltName", ())
+    names = [value for kind, value in alternatives if kind in ("DNS", "IP Address")]
+    names = names or [_common_name(info.get("subject", ())) or "none"]
+    more = ", ..." if len(names) > 10 else ""
+    return ", ".join(name[:253] for name in names[:10]) + more
+
+
+def _common_name(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
+    parts = dict(part for parts in name for part in parts)
+    return (parts.get("commonName") or parts.get("organizationName") or "")[:253]
