@@ -19,6 +19,7 @@ from .dialogues import open_session, quit_session, reset, transaction
 from .envelope import Envelope
 from .errors import SMTPError
 from .exchange import Exchange
+from .hints import about_banner, about_silence, about_tls
 from .message import Message, own_envelope
 from .options import Options
 from .reactor import Reactor, Timer, get_reactor
@@ -96,11 +97,13 @@ class SMTPConnection(EventEmitter):
         """``'init'``, and ``'connected'`` once the stream to the server is there."""
         self._session = Session(
             settings.name,
+            host=settings.host,
             lmtp=settings.lmtp,
             ignore_tls=settings.ignoreTLS,
             require_tls=settings.requireTLS,
             opportunistic_tls=settings.opportunisticTLS,
             auth_method=settings.authMethod,
+            custom_auth=settings.customAuth,
         )
         self._state = _State.NEW
         self._queue: deque[_Operation] = deque()
@@ -347,7 +350,7 @@ class SMTPConnection(EventEmitter):
         except SMTPError as error:
             self.connection_failed(error)
             return
-        self._transport.start_tls(context, self.options.servername, done)
+        self._transport.start_tls(context, self.options.servername, done, about_tls)
 
     def _established(self) -> None:
         assert self._transport is not None
@@ -398,7 +401,8 @@ class SMTPConnection(EventEmitter):
         self._time_out(f"Connection timeout: no connection to {where}")
 
     def _greeting_timed_out(self) -> None:
-        self._time_out(f"Greeting never received in {self.options.greetingTimeout:g} ms")
+        text = f"Greeting never received in {self.options.greetingTimeout:g} ms"
+        self._time_out(f"{text} ({about_silence(self.port, self.options.secure)})")
 
     def _upgrade_timed_out(self) -> None:
         self._time_out(f"TLS handshake not finished in {self.options.greetingTimeout:g} ms")
@@ -442,6 +446,9 @@ class SMTPConnection(EventEmitter):
             self.connection_failed(error)
         else:
             text = f"Connection closed unexpectedly, waiting for {self._exchange.waiting_for}"
+            if self._exchange.awaits_greeting:
+                hint = about_banner(self.lastServerResponse or "")
+                text += f" ({hint or about_silence(self.port, self.options.secure)})"
             failure = SMTPError(text, code="ECONNECTION", command="CONN", response=response)
             failure.__cause__ = error
             self.connection_failed(failure)

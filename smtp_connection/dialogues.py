@@ -11,7 +11,9 @@ from typing import NoReturn
 from .capabilities import Capabilities
 from .envelope import Envelope
 from .errors import SMTPError
+from .hints import about_banner
 from .message import Message
+from .message_ids import server_message_id
 from .records import SendInfo
 from .replies import Reply
 from .session import Session
@@ -44,7 +46,9 @@ def open_session(session: Session) -> Dialogue[None]:
     """
     greeting = yield AwaitGreeting()
     if greeting.code != 220:
-        raise _failure("Invalid greeting", "EPROTOCOL", "CONN", greeting)
+        hint = about_banner(greeting.text)
+        text = f"Invalid greeting ({hint})" if hint else "Invalid greeting"
+        raise _failure(text, "EPROTOCOL", "CONN", greeting)
     yield from _introduce(session)
     if session.secure or session.ignore_tls:
         return
@@ -133,6 +137,7 @@ def transaction(
         messageTime=round((clock() - taken) * 1000),
         messageSize=message.size,
         ehlo=session.capabilities.lines,
+        serverMessageId=server_message_id(replies[-1].text, session.host),
     )
 
 
@@ -155,6 +160,11 @@ def _mail_command(envelope: Envelope, session: Session) -> str:
                 "MAIL FROM",
             )
         command += " SMTPUTF8"
+    if envelope.require_tls:
+        _require_requiretls(session)
+        command += " REQUIRETLS"
+    if envelope.dsn is not None and "DSN" in capabilities:
+        command += envelope.dsn.mail
     if envelope.use_8bit_mime and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if envelope.size:
@@ -168,6 +178,22 @@ def _mail_command(envelope: Envelope, session: Session) -> str:
         if "SIZE" in capabilities:
             command += f" SIZE={envelope.size}"
     return command
+
+
+def _require_requiretls(session: Session) -> None:
+    """Raise :class:`SMTPError` unless REQUIRETLS may be asked for (RFC 8689 section 4.2.1)."""
+    if not session.secure:
+        why = "this connection is not over TLS"
+    elif "REQUIRETLS" not in session.capabilities:
+        why = "the server does not announce it"
+    else:
+        return
+    raise _failure(f"REQUIRETLS is not possible: {why}", "EREQUIRETLS", "MAIL FROM")
+
+
+def _rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
+    asked = envelope.dsn.rcpt if envelope.dsn is not None and "DSN" in session.capabilities else ""
+    return [f"RCPT TO:<{recipient}>{asked}" for recipient in envelope.recipients]
 
 
 class _Recipients:
@@ -235,8 +261,9 @@ def _envelope_in_steps(
     if not reply.positive:
         raise _failure("Sender refused", "EENVELOPE", "MAIL FROM", reply)
     session.transaction_open = True
-    for recipient in envelope.recipients:
-        recipients.judge(recipient, (yield Command(f"RCPT TO:<{recipient}>")))
+    commands = _rcpt_commands(envelope, session)
+    for recipient, command in zip(envelope.recipients, commands, strict=True):
+        recipients.judge(recipient, (yield Command(command)))
     recipients.require_one()
     reply = yield Command("DATA")
     if not _go_ahead(reply):
@@ -247,7 +274,7 @@ def _envelope_at_once(
     mail: str, envelope: Envelope, recipients: _Recipients, session: Session
 ) -> Dialogue[None]:
     """The same in one write (RFC 2920), judged when all the replies are there."""
-    lines = [mail, *[f"RCPT TO:<{recipient}>" for recipient in envelope.recipients], "DATA"]
+    lines = [mail, *_rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
     replies: list[Reply] = yield Pipeline(lines)

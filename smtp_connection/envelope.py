@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .dsn import DSN
 from .errors import SMTPError
 from .names import NameTable
 
@@ -15,7 +16,9 @@ __all__ = ["Envelope"]
 # the line separators of Unicode.
 _FORBIDDEN = re.compile("[\x00-\x1f<>\x7f-\x9f\u2028\u2029]")
 
-_KEYS = NameTable("envelope key", ["from", "to", "size", "use8BitMime"])
+_KEYS = NameTable(
+    "envelope key", ["from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"]
+)
 
 
 def _error(message: str) -> SMTPError:
@@ -29,10 +32,20 @@ class Envelope:
     - ``recipients`` (list of str), as they were given
     - ``size`` (int or None): what the caller says that the message takes, bytes
     - ``use_8bit_mime`` (bool): whether the message may hold bytes over 127
+    - ``dsn`` (DSN or None): the notifications that are asked for
+    - ``require_tls`` (bool): whether REQUIRETLS is asked for (RFC 8689)
     - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
     """
 
-    __slots__ = ("international", "recipients", "sender", "size", "use_8bit_mime")
+    __slots__ = (
+        "dsn",
+        "international",
+        "recipients",
+        "require_tls",
+        "sender",
+        "size",
+        "use_8bit_mime",
+    )
 
     def __init__(
         self,
@@ -41,11 +54,15 @@ class Envelope:
         *,
         size: int | None = None,
         use_8bit_mime: bool = False,
+        dsn: DSN | None = None,
+        require_tls: bool = False,
     ) -> None:
         self.sender = sender
         self.recipients = recipients
         self.size = size
         self.use_8bit_mime = use_8bit_mime
+        self.dsn = dsn
+        self.require_tls = require_tls
         self.international = not (sender.isascii() and all(map(str.isascii, recipients)))
 
     @classmethod
@@ -79,7 +96,9 @@ class Envelope:
             "" if sender is None else _address(sender, "sender"),
             recipients,
             size=_size(keys.get("size")),
-            use_8bit_mime=bool(keys.get("use8BitMime")),
+            use_8bit_mime=_flag(keys, "use8BitMime"),
+            dsn=DSN(keys["dsn"]) if keys.get("dsn") else None,
+            require_tls=_flag(keys, "requireTLSExtensionEnabled"),
         )
 
 
@@ -102,6 +121,13 @@ def _address(given: Any, role: str) -> str:
             surrogate = address[exc.start]
             raise _error(f"Invalid {role} {address!r}: it contains {surrogate!r}") from None
     return address
+
+
+def _flag(keys: Mapping[str, Any], name: str) -> bool:
+    given = keys.get(name)
+    if given is None or isinstance(given, bool):
+        return bool(given)
+    raise _error(f"envelope {name!r} takes True or False; got {given!r}")
 
 
 def _size(given: Any) -> int | None:

@@ -51,5 +51,11 @@ class SMTPError(Exception):
         self.rejected = None if rejected is None else list(rejected)
         self.rejectedErrors = None if rejectedErrors is None else list(rejectedErrors)
 
+    def add_hint(self, hint: str) -> None:
+        """Put ``hint``, unless it is empty, behind the text, in parentheses."""
+        if hint:
+            self.message = f"{self.message} ({hint})"
+            self.args = (self.message,)
+
     def __repr__(self) -> str:
         return f"SMTPError({self.message!r}, code={self.code!r})"

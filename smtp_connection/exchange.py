@@ -113,10 +113,15 @@ class Exchange:
             dialogue.close()
 
     @property
+    def awaits_greeting(self) -> bool:
+        """Whether the server has yet to say its first word."""
+        return isinstance(self._step, AwaitGreeting)
+
+    @property
     def waiting_for(self) -> str:
         """What the server, or somebody else, owes us; for the texts of errors."""
         step = self._step
-        if isinstance(step, AwaitGreeting):
+        if self.awaits_greeting:
             return "the greeting"
         if isinstance(step, Command):
             return f"the reply to {_verb(step)}"
@@ -293,7 +298,7 @@ class Exchange:
         missing = self._missing
         expected = replies[:missing]
         surplus = replies[missing:]
-        greeting = isinstance(self._step, AwaitGreeting)
+        greeting = self.awaits_greeting
         for reply in expected:
             if reply.code == 421 and not greeting:
                 self._owner.hung_up(reply.text, None)

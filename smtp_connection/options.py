@@ -20,7 +20,7 @@ __all__ = ["Options"]
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Options:
     """All options of :class:`SMTPConnection`, with their defaults filled in.
 
@@ -53,6 +53,7 @@ class Options:
     maxResponseSize: int = 1024 * 1024
     socketCloseTimeout: float = 5_000
     dnsTimeout: float = 30_000
+    customAuth: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any] | None, more: Mapping[str, Any]) -> Options:
@@ -225,6 +226,20 @@ def _logger(name: str, value: object) -> Any:
     return value
 
 
+def _custom_auth(name: str, value: object) -> dict[str, Callable[..., Any]]:
+    takes = "a dict of mechanism names and handlers"
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, takes)
+    handlers = {}
+    for mechanism, handler in value.items():
+        if not isinstance(mechanism, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", mechanism.strip()):
+            raise ValueError(f"option {name!r} takes {takes}; {mechanism!r} is no mechanism name")
+        if not callable(handler):
+            raise TypeError(f"option {name!r} takes {takes}; {handler!r} cannot be called")
+        handlers[mechanism.strip().upper()] = handler
+    return handlers
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "host": _host,
     "port": _port,
@@ -250,6 +265,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "maxResponseSize": _size,
     "socketCloseTimeout": _duration,
     "dnsTimeout": _milliseconds,
+    "customAuth": _custom_auth,
 }
 
 _NAMES = NameTable("option", [option.name for option in fields(Options)])

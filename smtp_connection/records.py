@@ -70,6 +70,8 @@ class SendInfo(Record):
     - ``envelopeTime``, ``messageTime`` (int): ms spent on the envelope and on the message
     - ``messageSize`` (int): bytes of the message on the wire, dots and the final one included
     - ``ehlo`` (list of str): the lines in which the server announced its extensions
+    - ``serverMessageId`` (str or None): the Message-ID that the server gave the message, where its
+      reply names one in a known form (Microsoft 365, Amazon SES)
     """
 
     __slots__ = (  # noqa: RUF023 - what callers ask for first comes first
@@ -81,6 +83,7 @@ class SendInfo(Record):
         "messageTime",
         "messageSize",
         "ehlo",
+        "serverMessageId",
     )
 
     def __init__(
@@ -94,6 +97,7 @@ class SendInfo(Record):
         messageTime: int,
         messageSize: int,
         ehlo: list[str],
+        serverMessageId: str | None = None,
     ) -> None:
         self.accepted = accepted
         self.rejected = rejected
@@ -103,3 +107,4 @@ class SendInfo(Record):
         self.messageTime = messageTime
         self.messageSize = messageSize
         self.ehlo = ehlo
+        self.serverMessageId = serverMessageId

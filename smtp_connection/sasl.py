@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .custom_auth import custom_login
 from .errors import SMTPError
 from .replies import Reply
 from .session import Session
@@ -40,10 +41,11 @@ class Credentials:
 
     - ``user``, ``password`` (str or None)
     - ``token`` (str, generator object or None): for XOAUTH2
+    - ``domain`` (str or None): for NTLM
     - ``method`` (str or None): the mechanism that the caller names, upper case
     """
 
-    __slots__ = ("method", "password", "token", "user")
+    __slots__ = ("domain", "method", "password", "token", "user")
 
     def __init__(self, auth: Mapping[str, Any] | None) -> None:
         """Raises :class:`SMTPError` (``EAUTH``) for what cannot be read; no error shows a value."""
@@ -57,6 +59,7 @@ class Credentials:
         self.user = _text("user", inner.get("user") or auth.get("user"))
         self.password = _text("pass", inner.get("pass") or auth.get("pass"))
         self.token = auth.get("xoauth2") or auth.get("oauth2") or None
+        self.domain = _text("domain", auth.get("domain")) or None
         self.method = (_text("method", auth.get("method")) or "").strip().upper() or None
 
     def require(self, mechanism: str) -> tuple[str, str]:
@@ -93,10 +96,15 @@ def choose_mechanism(credentials: Credentials, session: Session) -> str:
     announced = session.capabilities.auth
     if credentials.token and "XOAUTH2" in announced:
         return "XOAUTH2"
+    if credentials.domain and "NTLM" in announced:
+        return "NTLM"
     if not (credentials.token and not credentials.password):
         for mechanism in _OVER_TLS if session.secure else _IN_CLEAR:
             if mechanism in announced:
                 return mechanism
+    for mechanism in announced:
+        if mechanism in session.custom_auth:
+            return mechanism
     offer = f"it announces {', '.join(announced)}" if announced else "it announces none"
     raise _error(f"The server announces no authentication mechanism that fits; {offer}")
 
@@ -108,12 +116,14 @@ def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
     """
     credentials = Credentials(auth)
     mechanism = choose_mechanism(credentials, session)
-    dialogue = MECHANISMS.get(mechanism)
-    if dialogue is None:
-        raise _error(
-            f'Unknown authentication method "{mechanism}"; known are {", ".join(MECHANISMS)}'
-        )
-    yield from dialogue(credentials)
+    handler = session.custom_auth.get(mechanism)
+    if handler is not None:
+        yield from custom_login(handler, auth, mechanism, session)
+    elif mechanism in MECHANISMS:
+        yield from MECHANISMS[mechanism](credentials)
+    else:
+        known = ", ".join([*MECHANISMS, *session.custom_auth])
+        raise _error(f'Unknown authentication method "{mechanism}"; known are {known}')
     session.authenticated = True
     return True
 
@@ -208,6 +218,15 @@ def _ask_for_response(generator: Any, *, renew: bool) -> Dialogue[str]:
     return response
 
 
+def _ntlm(credentials: Credentials) -> Dialogue[None]:
+    """NTLM, in a room of its own, because nearly nobody needs it."""
+    user, password = credentials.require("NTLM")
+    from .ntlm import ntlm_login
+
+    reply = yield from ntlm_login(user, password, credentials.domain)
+    _expect_success(reply, "AUTH NTLM")
+
+
 def _expect_prompt(reply: Reply, command: str) -> None:
     if reply.code != 334:
         raise _error("Invalid login", command, reply)
@@ -223,4 +242,5 @@ MECHANISMS: dict[str, Callable[[Credentials], Dialogue[None]]] = {
     "LOGIN": _login,
     "CRAM-MD5": _cram_md5,
     "XOAUTH2": _xoauth2,
+    "NTLM": _ntlm,
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from .capabilities import Capabilities
 
 __all__ = ["Session"]
@@ -12,7 +15,9 @@ class Session:
 
     - ``name`` (str): the name to greet with
     - ``lmtp``, ``ignore_tls``, ``require_tls``, ``opportunistic_tls`` (bool): the options
+    - ``host`` (str): the server's name, as it was given
     - ``auth_method`` (str or None): the preferred SASL mechanism
+    - ``custom_auth`` (dict): handlers of the caller, by mechanism, upper case
     - ``secure`` (bool): whether TLS is on
     - ``capabilities`` (Capabilities): what the server announced
     - ``upgrade_refused`` (bool): STARTTLS was refused and the session goes on in clear text
@@ -24,6 +29,8 @@ class Session:
         "auth_method",
         "authenticated",
         "capabilities",
+        "custom_auth",
+        "host",
         "ignore_tls",
         "lmtp",
         "name",
@@ -38,19 +45,23 @@ class Session:
         self,
         name: str,
         *,
+        host: str = "",
         lmtp: bool = False,
         ignore_tls: bool = False,
         require_tls: bool = False,
         opportunistic_tls: bool = False,
         auth_method: str | None = None,
+        custom_auth: Mapping[str, Callable[..., Any]] | None = None,
         secure: bool = False,
     ) -> None:
         self.name = name
+        self.host = host
         self.lmtp = lmtp
         self.ignore_tls = ignore_tls
         self.require_tls = require_tls
         self.opportunistic_tls = opportunistic_tls
         self.auth_method = auth_method
+        self.custom_auth = custom_auth or {}
         self.secure = secure
         self.capabilities = Capabilities()
         self.upgrade_refused = False

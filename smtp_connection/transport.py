@@ -36,6 +36,10 @@ class TransportOwner(Protocol):
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
 
 
+def _no_hint(first_bytes: bytes) -> str:
+    return ""
+
+
 def socket_error(exc: OSError, doing: str) -> SMTPError:
     """Return the :class:`SMTPError` for ``exc``: its code is the name of the system's error."""
     code = errno.errorcode.get(exc.errno or 0, "ESOCKET")
@@ -49,6 +53,7 @@ class Transport:
 
     __slots__ = (
         "_closed",
+        "_explain",
         "_first_bytes",
         "_handshake_done",
         "_linger_timer",
@@ -73,6 +78,7 @@ class Transport:
         self._handshake_done: Callable[[], None] | None = None
         self._servername = ""
         self._first_bytes = b""
+        self._explain: Callable[[bytes], str] = _no_hint
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
@@ -89,11 +95,6 @@ class Transport:
     def is_drained(self) -> bool:
         """Whether the system has taken everything that was written."""
         return not self._unsent
-
-    @property
-    def first_bytes(self) -> bytes:
-        """What the peer said first when TLS was expected: a handshake, or something else."""
-        return self._first_bytes
 
     def describe(self) -> str:
         """Return the peer's address, and what TLS came to, for the log."""
@@ -220,13 +221,21 @@ class Transport:
 
     # -- TLS ----------------------------------------------------------------------------------
 
-    def start_tls(self, context: ssl.SSLContext, servername: str, done: Callable[[], None]) -> None:
+    def start_tls(
+        self,
+        context: ssl.SSLContext,
+        servername: str,
+        done: Callable[[], None],
+        explain: Callable[[bytes], str] = _no_hint,
+    ) -> None:
         """Begin the handshake; ``done`` is called when it has succeeded.
 
-        A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
+        A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``;
+        what ``explain`` makes of the peer's first bytes becomes part of its text.
         """
         self._servername = servername
         self._handshake_done = done
+        self._explain = explain
         self._reactor.remove_reader(self._sock)
         try:
             self._tls = self._sock = context.wrap_socket(
@@ -253,6 +262,7 @@ class Transport:
             self._reactor.add_writer(tls, self._handshake)
         except (OSError, ValueError) as exc:
             error = tls_error(exc, tls, self._servername)
+            error.add_hint(self._explain(self._first_bytes))
             self._reactor.remove_reader(tls)
             self._reactor.remove_writer(tls)
             self._reactor.call_soon(self._lose, error)

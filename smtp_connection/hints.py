@@ -1,0 +1,53 @@
+"""What is probably wrong when a server does not speak as expected, for the texts of errors."""
+
+from __future__ import annotations
+
+__all__ = ["about_banner", "about_silence", "about_tls"]
+
+_TRY_TLS = "if it expects TLS from the first byte, as on port 465, try secure: True"
+_TRY_CLEAR = (
+    "the server speaks SMTP in clear text here: try secure: False, which uses STARTTLS where the"
+    " server offers it"
+)
+
+# How servers of other protocols begin, and what they are.
+_OTHERS = {
+    "HTTP/": "an HTTP",
+    "<": "an HTTP",
+    "SSH-": "an SSH",
+    "* OK": "an IMAP",
+    "* PREAUTH": "an IMAP",
+    "* BYE": "an IMAP",
+    "+OK": "a POP3",
+    "-ERR": "a POP3",
+}
+
+_ALERT, _HANDSHAKE = "\x15\x03", "\x16\x03"  # TLS records (RFC 8446 section 5.1)
+
+
+def about_banner(text: str) -> str:
+    """Return a hint about what came in place of the greeting, ``''`` if there is none to give."""
+    if text.startswith((_ALERT, _HANDSHAKE)):
+        return "the server speaks TLS from the first byte here: try secure: True"
+    for start, kind in _OTHERS.items():
+        if text.upper().startswith(start):
+            return f"this looks like {kind} server: check host and port"
+    return ""
+
+
+def about_silence(port: int, over_tls: bool) -> str:
+    """Return a hint about a greeting that never came."""
+    if not over_tls:
+        return _TRY_TLS
+    return f"check that there is an SMTP server behind port {port}"
+
+
+def about_tls(first_bytes: bytes) -> str:
+    """Return a hint about what the server said first when TLS was expected, ``''`` if that was
+    TLS, or nothing."""
+    text = first_bytes.decode("latin-1")
+    if text.startswith("220"):
+        return _TRY_CLEAR
+    if text[:1].isdigit():
+        return "the server answered in clear text, but not as SMTP servers greet: check the port"
+    return "" if text.startswith((_ALERT, _HANDSHAKE)) else about_banner(text)

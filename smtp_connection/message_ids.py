@@ -1,0 +1,37 @@
+"""The Message-ID that some services give a message, read from their final reply."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["server_message_id"]
+
+# Microsoft 365: "250 2.0.0 OK <id@...prod.outlook.com> [Hostname=...]"
+_MICROSOFT = re.compile(r"250 2\.0\.0 OK (<[^<>\s]+\.prod\.outlook\.com>)", re.A | re.IGNORECASE)
+# Amazon SES: "250 Ok 0100018b5c3c0a4f-...-000000"
+_AMAZON = re.compile(r"250 Ok ([0-9a-f]+(?:-[0-9a-f]+)+)\s*\Z", re.A | re.I)
+_AMAZON_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+\Z", re.A)
+
+
+def server_message_id(response: str, host: str) -> str | None:
+    """Return the Message-ID, in its angle brackets, that ``response`` names, or ``None``.
+
+    ``host`` is the server's name; a reply in Amazon's form is only read from one of its hosts, as
+    the region is part of the Message-ID there.
+    """
+    found = _MICROSOFT.match(response)
+    if found:
+        return found.group(1)
+    found = _AMAZON.match(response)
+    region = _amazon_region(host) if found else None
+    if found and region:
+        domain = "email" if region == "us-east-1" else region
+        return f"<{found.group(1).lower()}@{domain}.amazonses.com>"
+    return None
+
+
+def _amazon_region(host: str) -> str | None:
+    labels = host.lower().rstrip(".").split(".")
+    if labels[-2:] not in (["amazonaws", "com"], ["awsapps", "com"]):
+        return None
+    return next((label for label in labels[:-2] if _AMAZON_REGION.match(label)), None)
