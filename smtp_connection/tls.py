@@ -354,13 +354,15 @@ def tls_error(
 ) -> SMTPError:
     """Return the error (``ETLS``) that says in words why TLS with ``servername`` failed.
 
-    ``exc`` is what the handshake raised: an ``ssl.SSLError`` of any kind, or the ``OSError`` or
-    ``EOFError`` of a connection that broke; it becomes the ``__cause__``.  ``sock`` is the wrapped
-    socket, not yet closed, for what the server's certificate says.  The text ends with the TLS
-    library's own reason in parentheses.
+    ``exc`` is what the handshake, or a read or write after it, raised: an ``ssl.SSLError`` of any
+    kind, or the ``OSError`` or ``EOFError`` of a connection that broke; it becomes the
+    ``__cause__``.  ``sock`` is the wrapped socket, not yet closed, or ``None`` if there is none:
+    it knows the server's certificate.  The text ends with the TLS library's own reason in
+    parentheses.
     """
     text = f"TLS with {servername} failed" if servername else "TLS failed"
-    text = f"{text}: {_explained(exc, sock)} ({_reason(exc)})"
+    explained = _explained(exc, sock)
+    text = f"{text}: {explained} ({_reason(exc)})" if explained else f"{text} ({_reason(exc)})"
     # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
     text = "".join(char if char.isprintable() else "?" for char in text)
     error = SMTPError(text, code="ETLS", command="CONN")
@@ -375,7 +377,7 @@ def _reason(exc: Exception) -> str:
     return re.sub(r"^\[[^]]*\] | ?\(_ssl\.c:\d+\)$", "", text)
 
 
-_CLOSED = "the server closed the connection during the handshake"
+_CLOSED = "the server closed the connection"
 _REASONS = {
     reason: text
     for text, reasons in {
@@ -409,8 +411,12 @@ def _explained(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> st
     if isinstance(exc, ssl.SSLCertVerificationError):
         return _distrusted(getattr(exc, "verify_code", 0), _sent_chain(sock))
     if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, EOFError)):
-        return _CLOSED
-    return _REASONS.get(getattr(exc, "reason", None) or "", "the handshake could not be finished")
+        text = _CLOSED
+    else:
+        text = _REASONS.get(getattr(exc, "reason", None) or "", "")
+    if text == _CLOSED and not (sock and sock.cipher()):  # once there is a cipher it may be over
+        text += " during the handshake"
+    return text
 
 
 def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
