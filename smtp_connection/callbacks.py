@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
-__all__ = ["Arguments", "arguments_taken", "check_callback"]
+__all__ = ["Arguments", "arguments_taken"]
 
 _VARIADIC = inspect.CO_VARARGS
 
@@ -34,16 +34,10 @@ _ANY = Arguments(0, None)
 _USUAL = {(least, most): Arguments(least, most) for least in range(4) for most in range(least, 4)}
 
 
-def check_callback(callback: object) -> None:
-    """Raise ``TypeError`` unless ``callback`` can be called or is ``None``."""
-    if callback is not None and not callable(callback):
-        raise TypeError(f"a callback is a callable or None; got {callback!r}")
-
-
 def arguments_taken(callback: Callable[..., Any]) -> Arguments:
     """Read the signature of ``callback``, once, when it is handed in.
 
-    Raises ``TypeError`` for a callback that cannot be called with positional arguments alone.
+    Raises ``TypeError`` for what cannot be called, or not with positional arguments alone.
     """
     # Plain functions and methods are read off their code object: a tenth of the cost of
     # inspect.signature(), which would be a third of what a whole message costs.
@@ -65,6 +59,8 @@ def arguments_taken(callback: Callable[..., Any]) -> Arguments:
 
 
 def _from_signature(callback: Callable[..., Any]) -> Arguments:
+    if not callable(callback):
+        raise TypeError(f"a callback is a callable or None; got {callback!r}")
     try:
         parameters = inspect.signature(callback).parameters.values()
     except (TypeError, ValueError):

@@ -15,11 +15,12 @@ class Capabilities(Mapping[str, str]):
     ``'PIPELINING' in capabilities``, ``capabilities['SIZE']`` (``''`` if it has no parameters).
 
     - ``auth`` (tuple of str): the SASL mechanisms, upper case, in the server's order
+    - ``pipelining`` (bool): whether commands may be sent without waiting (RFC 2920)
     - ``size`` (int or None): the largest message in bytes, ``None`` if the server names no limit
     - ``lines`` (list of str): the lines as they came, without the greeting
     """
 
-    __slots__ = ("_parameters", "auth", "lines", "size")
+    __slots__ = ("_parameters", "auth", "lines", "pipelining", "size")
 
     def __init__(self, reply: Reply | None = None) -> None:
         """Read ``reply``; without one (before EHLO, after HELO) nothing is announced."""
@@ -39,6 +40,7 @@ class Capabilities(Mapping[str, str]):
         self.auth = tuple(mechanisms)
         if "AUTH" in self._parameters:
             self._parameters["AUTH"] = " ".join(self.auth)
+        self.pipelining = "PIPELINING" in self._parameters
         size = self._parameters.get("SIZE", "")
         # "SIZE 0" means that there is no fixed maximum (RFC 1870 section 4).  More digits than any
         # size has are no size; converting them would take quadratic time.

@@ -12,7 +12,7 @@ from typing import Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .callbacks import Arguments, arguments_taken, check_callback
+from .callbacks import Arguments, arguments_taken
 from .capabilities import Capabilities
 from .connector import Connector, prepare
 from .dialogues import open_session, quit_session, reset, transaction
@@ -22,6 +22,7 @@ from .exchange import Exchange
 from .hints import about_banner, about_silence, about_tls
 from .message import Message, own_envelope
 from .options import Options
+from .proxy import ProxyConnector
 from .reactor import Reactor, Timer, get_reactor
 from .sasl import login
 from .session import Session
@@ -31,6 +32,9 @@ from .trace import Trace
 from .transport import Transport, socket_error
 
 __all__ = ["SMTPConnection"]
+
+
+_NOT_ITS_TURN = "Connection closed before it was this operation's turn"
 
 
 class _State(Enum):
@@ -47,7 +51,6 @@ class _Operation:
     __slots__ = ("callback", "dialogue", "message", "takes")
 
     def __init__(self, callback: Callable[..., object] | None) -> None:
-        check_callback(callback)
         self.callback = callback
         self.takes: Arguments | None = None if callback is None else arguments_taken(callback)
         self.dialogue: Dialogue[Any] | None = None
@@ -109,7 +112,7 @@ class SMTPConnection(EventEmitter):
         self._queue: deque[_Operation] = deque()
         self._current: _Operation | None = None
         self._connecting: _Operation | None = None  # who waits for the 'connect' event
-        self._connector: Connector | None = None
+        self._connector: Connector | ProxyConnector | None = None
         self._transport: Transport | None = None
         self._phase_timer: Timer | None = None
         self._silence_timer: Timer | None = None
@@ -172,15 +175,17 @@ class SMTPConnection(EventEmitter):
         is also called, with the error, if connecting fails.
         """
         operation = _Operation(callback)
+        # Without a parameter for the error, a callback runs only on success.
+        takes_error = operation.takes is not None and operation.takes.most != 0
         if self._state is not _State.NEW:
             text = "connect() was called before" if not self.destroyed else "it is closed"
-            self._refuse(operation, f"Cannot connect: {text}")
+            self._refuse(operation if takes_error else _Operation(None), f"Cannot connect: {text}")
             return
         self._state = _State.CONNECTING
         if callback is not None and operation.takes is not None:
             arguments = operation.takes.fit(None)
             self.once("connect", lambda: callback(*arguments))
-            if operation.takes.most != 0:
+            if takes_error:
                 self._connecting = operation
         self.reactor.call_soon(self._begin)
 
@@ -194,8 +199,7 @@ class SMTPConnection(EventEmitter):
         """
         operation = _Operation(callback)
         if self._accepts(operation, "log in"):
-            operation.dialogue = login(auth, self._session)
-            self.reactor.call_soon(self._enqueue, operation)
+            self._enqueue(operation, login(auth, self._session))
 
     def send(
         self,
@@ -219,15 +223,14 @@ class SMTPConnection(EventEmitter):
         except SMTPError as error:
             self._settle(operation, error)
             return
-        operation.dialogue = transaction(parsed, operation.message, self._session, self._time)
-        self.reactor.call_soon(self._enqueue, operation)
+        dialogue = transaction(parsed, operation.message, self._session, self._time)
+        self._enqueue(operation, dialogue)
 
     def reset(self, callback: Callable[..., object] | None = None) -> None:
         """Send RSET; ``callback(err, True)``.  A refusal has the code ``EPROTOCOL``."""
         operation = _Operation(callback)
         if self._accepts(operation, "reset"):
-            operation.dialogue = reset(self._session)
-            self.reactor.call_soon(self._enqueue, operation)
+            self._enqueue(operation, reset(self._session))
 
     def quit(self) -> None:
         """Say QUIT after what is queued, wait for the reply, and close."""
@@ -235,8 +238,7 @@ class SMTPConnection(EventEmitter):
             return
         operation = _Quit(None)
         if self._accepts(operation, "quit"):
-            operation.dialogue = quit_session()
-            self.reactor.call_soon(self._enqueue, operation)
+            self._enqueue(operation, quit_session())
 
     def close(self) -> None:
         """Close at once.  Callbacks that are still due get ``ECONNECTION``; then ``'end'``."""
@@ -261,12 +263,15 @@ class SMTPConnection(EventEmitter):
         return False
 
     def _refuse(self, operation: _Operation, text: str) -> None:
+        if isinstance(operation, _Quit) and self.destroyed:
+            return  # it has what it wants
         self._settle(operation, SMTPError(text, code="ECONNECTION", command="API"))
 
     def _settle(self, operation: _Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let the callback of ``operation`` know, on a later turn."""
-        if operation.message is not None:
-            operation.message.close()
+        if operation.message is not None and not operation.message.whole:
+            # Not at once: it may be the source itself, a generator say, that calls close().
+            self.reactor.call_soon(operation.message.close)
         if operation.callback is not None and operation.takes is not None:
             self.reactor.call_soon(operation.callback, *operation.takes.fit(error, value))
         elif error is not None:
@@ -276,13 +281,25 @@ class SMTPConnection(EventEmitter):
         """Emit ``'error'``; pyee raises it if nobody listens."""
         self.emit("error", error)
 
-    def _enqueue(self, operation: _Operation) -> None:
-        if self.destroyed:
-            self._refuse(operation, "Connection closed before it was this operation's turn")
-            return
+    def _enqueue(self, operation: _Operation, dialogue: Dialogue[Any]) -> None:
+        operation.dialogue = dialogue
         self._queue.append(operation)
-        if self._current is None:
+        self.reactor.call_soon(self._look_at_queue)
+
+    def _look_at_queue(self) -> None:
+        if self._state is not _State.CLOSED:
             self.next_dialogue()
+            return
+        # Another thread was calling a method when the connection came to its end.
+        for operation in self._dequeue():
+            self._refuse(operation, _NOT_ITS_TURN)
+
+    def _dequeue(self) -> list[_Operation]:
+        # One by one: another thread may be adding to the queue.
+        operations = []
+        while self._queue:
+            operations.append(self._queue.popleft())
+        return operations
 
     def next_dialogue(self) -> None:
         """(ExchangeOwner)"""
@@ -319,9 +336,19 @@ class SMTPConnection(EventEmitter):
             text = f"Cannot connect to port {self.port}: a port is a number from 1 to 65535"
             self.connection_failed(SMTPError(text, code="ECONNECTION", command="CONN"))
             return
-        self._connector = Connector(
-            self.reactor, self._connected, local_address=settings.localAddress, sock=own
-        )
+        if settings.proxy is None:
+            self._connector = Connector(
+                self.reactor, self._connected, local_address=settings.localAddress, sock=own
+            )
+        else:
+            self._tell(f"Connecting through the proxy {settings.proxy.place}")
+            self._connector = ProxyConnector(
+                self.reactor,
+                self._connected,
+                settings.proxy,
+                settings.connectionTimeout / 1000,
+                local_address=settings.localAddress,
+            )
         self._connector.start(self.host, self.port, settings.dnsTimeout / 1000)
 
     def _connected(self, sock: socket.socket | None, error: SMTPError | None) -> None:
@@ -381,6 +408,8 @@ class SMTPConnection(EventEmitter):
         if error is not None:
             self.connection_failed(error)
             return
+        if self.destroyed:
+            return  # close() was called on another thread, and will be carried out next
         self._state = _State.READY
         self._connecting = None
         self.reactor.call_soon(self.emit, "connect")
@@ -398,7 +427,10 @@ class SMTPConnection(EventEmitter):
 
     def _connection_timed_out(self) -> None:
         where = f"{self.host}:{self.port} in {self.options.connectionTimeout:g} ms"
-        self._time_out(f"Connection timeout: no connection to {where}")
+        waiting = ""
+        if isinstance(self._connector, ProxyConnector):
+            waiting = f", waiting for {self._connector.waiting_for}"
+        self._time_out(f"Connection timeout: no connection to {where}{waiting}")
 
     def _greeting_timed_out(self) -> None:
         text = f"Greeting never received in {self.options.greetingTimeout:g} ms"
@@ -430,9 +462,10 @@ class SMTPConnection(EventEmitter):
 
     def _is_pending(self) -> bool:
         """Whether anybody would notice if the connection ended now."""
-        if self._state is _State.CONNECTING or self._queue:
+        if self._state is _State.CONNECTING:
             return True
-        return self._current is not None and not isinstance(self._current, _Quit)
+        unfinished = (self._current, *self._queue)
+        return any(one is not None and not isinstance(one, _Quit) for one in unfinished)
 
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
         """(ExchangeOwner)"""
@@ -469,11 +502,14 @@ class SMTPConnection(EventEmitter):
             )
             others.__cause__ = error
         operations = self._tear_down(linger=0)
-        heard = [operation for operation in operations if operation.callback is not None]
-        self.reactor.call_soon(self._emit_failure, error, bool(heard))
-        for operation in heard:
-            first = operation is operations[0]
-            self._settle(operation, error if first else others)
+        concerned = operations[:1] if own else operations
+        heard = any(operation.callback is not None for operation in concerned)
+        self.reactor.call_soon(self._emit_failure, error, heard)
+        for operation in operations:
+            if operation.callback is None:
+                self._settle(operation, None)  # 'error' has told of it
+            else:
+                self._settle(operation, error if operation is operations[0] else others)
         self.reactor.call_soon(self.emit, "end")
 
     def _emit_failure(self, error: SMTPError, heard: bool) -> None:
@@ -485,7 +521,7 @@ class SMTPConnection(EventEmitter):
 
     def _finish(self) -> None:
         """Close in an orderly way: QUIT was answered, or the server ended an idle session."""
-        self._end_with("Connection closed before it was this operation's turn")
+        self._end_with(_NOT_ITS_TURN)
 
     def _close(self) -> None:
         if self._state is _State.CLOSED:
@@ -494,18 +530,15 @@ class SMTPConnection(EventEmitter):
         self._end_with("Connection closed by close()")
 
     def _end_with(self, text: str) -> None:
-        operations = self._tear_down(linger=self.options.socketCloseTimeout / 1000)
-        for operation in operations:
-            if not isinstance(operation, _Quit):
-                self._refuse(operation, text)
+        for operation in self._tear_down(linger=self.options.socketCloseTimeout / 1000):
+            self._refuse(operation, text)
         self.reactor.call_soon(self.emit, "end")
 
     def _tear_down(self, linger: float) -> list[_Operation]:
         """Let go of everything; return the operations whose callbacks are still due, in order."""
         self._state = _State.CLOSED
-        pending = [self._connecting, self._current, *self._queue]
+        pending = [self._connecting, self._current, *self._dequeue()]
         self._connecting = self._current = None
-        self._queue.clear()
         self._exchange.stop()
         self._end_phase()
         if self._silence_timer is not None:
@@ -514,8 +547,10 @@ class SMTPConnection(EventEmitter):
             self._connector.cancel()
         if self._transport is not None:
             self._transport.close(linger if self.stage == "connected" else 0)
-        elif self.options.connection is not None:
-            self.options.connection.close()
+        else:
+            for handed_over in (self.options.connection, self.options.socket):
+                if handed_over is not None:
+                    handed_over.close()
         return [operation for operation in pending if operation is not None]
 
     def _tell(self, happening: str) -> None:

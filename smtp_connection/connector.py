@@ -53,6 +53,7 @@ class Connector:
         self._done = done
         self._local_address = local_address
         self._own = sock
+        self._host = ""
         self._lookup: Lookup | None = None
         self._addresses: deque[Address] = deque()
         self._attempts: dict[socket.socket, Address] = {}
@@ -61,10 +62,16 @@ class Connector:
 
     def start(self, host: str, port: int, dns_timeout: float) -> None:
         """Begin; ``dns_timeout`` in seconds."""
+        self._host = host
         self._lookup = look_up(self._reactor, host, port, dns_timeout, self._resolved)
 
     def cancel(self) -> None:
-        """Stop; no socket is left behind."""
+        """Stop; no socket is left behind, the caller's own neither."""
+        self._stop()
+        if self._own is not None:
+            self._own.close()
+
+    def _stop(self) -> None:
         if self._lookup is not None:
             self._lookup.cancel()
         if self._timer is not None:
@@ -81,7 +88,7 @@ class Connector:
         fitting = [address for address in addresses if family in (None, address.family)]
         if not fitting:
             which = "localAddress" if self._own is None else "the socket"
-            text = f"No address of {addresses[0].sockaddr[0]} is of the address family of {which}"
+            text = f"No address of {self._host} is of the address family of {which}"
             self._finish(None, SMTPError(text, code="EADDRNOTAVAIL", command="CONN"))
             return
         self._addresses.extend(fitting)
@@ -95,9 +102,20 @@ class Connector:
         return socket.AF_INET6 if ":" in self._local_address else socket.AF_INET
 
     def _try_next(self) -> None:
+        """Try the addresses that are left, up to the first that does not fail at once."""
         if self._timer is not None:
             self._timer.cancel()
-        address = self._addresses.popleft()
+        while self._addresses:
+            if self._attempt(self._addresses.popleft()):
+                # One socket cannot be in two places: the caller's own tries one after the other.
+                if self._addresses and self._own is None:
+                    self._timer = self._reactor.call_later(_ATTEMPT_DELAY, self._try_next)
+                return
+        if not self._attempts:
+            self._finish(None, self._error)
+
+    def _attempt(self, address: Address) -> bool:
+        """Begin to connect to ``address``; return whether it is still undecided."""
         sock = None
         try:
             sock = self._own or socket.socket(address.family, socket.SOCK_STREAM)
@@ -105,22 +123,24 @@ class Connector:
             if self._local_address is not None:
                 sock.bind((self._local_address, 0))
             problem = sock.connect_ex(address.sockaddr)
+            if problem == errno.ECONNABORTED:
+                # That is Linux's last word on the attempt before, of the caller's own socket.
+                problem = sock.connect_ex(address.sockaddr)
             if problem and problem not in _IN_PROGRESS:
                 raise OSError(problem, os.strerror(problem))
         except OSError as exc:
             self._failed(sock, address, exc)
-            return
+            return False
         self._attempts[sock] = address
         self._reactor.add_writer(sock, lambda: self._decided(sock))
-        # One socket cannot be in two places: the caller's own tries one address after the other.
-        if self._addresses and self._own is None:
-            self._timer = self._reactor.call_later(_ATTEMPT_DELAY, self._try_next)
+        return True
 
     def _decided(self, sock: socket.socket) -> None:
         address = self._forget(sock)
         problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if problem:
             self._failed(sock, address, OSError(problem, os.strerror(problem)))
+            self._try_next()
         else:
             self._finish(sock, None)
 
@@ -132,13 +152,9 @@ class Connector:
         self._error = socket_error(exc, f"Cannot connect to {address}")
         if sock is not None and sock is not self._own:
             sock.close()
-        if self._addresses:
-            self._try_next()
-        elif not self._attempts:
-            self._finish(None, self._error)
 
     def _finish(self, sock: socket.socket | None, error: SMTPError | None) -> None:
-        self.cancel()
+        self._stop()
         if sock is None and self._own is not None:
             self._own.close()
         self._done(sock, error)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .callbacks import arguments_taken, check_callback
+from .callbacks import Arguments, arguments_taken
 from .errors import SMTPError
 from .records import Record
 from .replies import Reply
@@ -74,12 +74,12 @@ class AuthContext:
         Nothing of ``cmd`` but ``AUTH`` and the mechanism reaches the log.  Raises ``TypeError`` or
         ``ValueError`` if it is no string, or has a control character in it.
         """
-        check_callback(callback)
+        takes = None if callback is None else arguments_taken(callback)
         if not isinstance(cmd, str):
             raise TypeError(f"a command is a string; got {type(cmd).__name__}")
         if _FORBIDDEN.search(cmd):
             raise ValueError("a command has no line break or other control character in it")
-        self._request(_Request(command=cmd, callback=callback))
+        self._request(_Request(cmd, callback, takes))
 
     send_command = sendCommand
 
@@ -110,12 +110,12 @@ class AuthContext:
 
     def _go_on(
         self,
-        callback: Callable[..., object] | None,
+        request: _Request,
         reply: AuthReply,
         wake: Callable[..., None],
     ) -> None:
-        if callback is not None:
-            callback(*arguments_taken(callback).fit(None, reply))
+        if request.callback is not None and request.takes is not None:
+            request.callback(*request.takes.fit(None, reply))
         self._wait(wake)
 
     def _future_done(self, future: Any) -> None:
@@ -129,16 +129,18 @@ class AuthContext:
 class _Request:
     """What a handler wants next: a command, or (without one) the end, good or bad."""
 
-    __slots__ = ("callback", "command", "error")
+    __slots__ = ("callback", "command", "error", "takes")
 
     def __init__(
         self,
         command: str | None = None,
         callback: Callable[..., object] | None = None,
+        takes: Arguments | None = None,
         error: object = None,
     ) -> None:
         self.command = command
         self.callback = callback
+        self.takes = takes
         self.error = error
 
 
@@ -162,7 +164,7 @@ def custom_login(
                 return
             last = yield Command(request.command, _shown(request.command))
             reply = AuthReply(request.command, last)
-            yield Ask(partial(context._go_on, request.callback, reply))
+            yield Ask(partial(context._go_on, request, reply))
     except SMTPError:
         raise
     except Exception as exc:

@@ -110,7 +110,7 @@ def transaction(
     if not message.whole:
         yield Begin(message)
     recipients = _Recipients()
-    if "PIPELINING" in session.capabilities:
+    if session.capabilities.pipelining:
         yield from _envelope_at_once(mail, envelope, recipients, session)
     else:
         yield from _envelope_in_steps(mail, envelope, recipients, session)

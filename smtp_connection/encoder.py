@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 
-__all__ = ["WireEncoder"]
+__all__ = ["WireEncoder", "encode_whole"]
 
 
 def _with_crlf(data: bytes) -> bytes:
@@ -22,6 +22,23 @@ def _with_crlf(data: bytes) -> bytes:
     if kinds != "\n":
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return data.replace(b"\n", b"\r\n")
+
+
+def _with_dots(data: bytes, at_line_start: bool) -> bytes:
+    """Return ``data``, whose line breaks are CRLF, with the dots at line starts doubled."""
+    # Looking for the one byte first costs next to nothing, and base64 has no dots at all.
+    if b"." in data:
+        if b"\n." in data:
+            data = data.replace(b"\n.", b"\n..")
+        if at_line_start and data[:1] == b".":
+            data = b"." + data
+    return data
+
+
+def encode_whole(data: bytes) -> bytes:
+    """Return what ``data``, all of a message, is on the wire, its end included."""
+    wire = _with_dots(_with_crlf(data), True)
+    return wire + (b".\r\n" if wire[-1:] == b"\n" or not wire else b"\r\n.\r\n")
 
 
 class WireEncoder:
@@ -44,13 +61,7 @@ class WireEncoder:
             self._held_cr = True
         if not piece:
             return b""
-        data = _with_crlf(piece)
-        # Looking for the one byte first costs next to nothing, and base64 has no dots at all.
-        if b"." in data:
-            if b"\n." in data:
-                data = data.replace(b"\n.", b"\n..")
-            if self._at_line_start and data[:1] == b".":
-                data = b"." + data
+        data = _with_dots(_with_crlf(piece), self._at_line_start)
         self._at_line_start = data[-1:] == b"\n"
         self.size += len(data)
         return data

@@ -106,7 +106,7 @@ class Exchange:
     def stop(self) -> None:
         """Drop the dialogue, and whatever it was waiting for."""
         dialogue, self._dialogue = self._dialogue, None
-        self._message = None
+        self._step = self._message = None
         self._missing = 0
         self._ticket += 1
         if dialogue is not None:
@@ -157,6 +157,8 @@ class Exchange:
         return step
 
     def _go_on(self, result: Any, throw: bool = False) -> None:
+        if self._dialogue is None:
+            return  # stopped, by the source of a message, while it was asked for the next piece
         step = self._advance(result, throw)
         if step is not None:
             self._carry_out(step)
@@ -250,18 +252,15 @@ class Exchange:
             self._message = None
             self._go_on(error, True)
             return
-        if wire:
+        if wire and self._message is not None:
             if self._trace is not None:
                 self._trace.stream(wire)
             self.transport.write(wire)
         if message.finished:
-            self._sent_if_drained()
+            if self.transport.is_drained:
+                self._message = None
         elif wire and self.transport.is_drained:
             self._reactor.call_soon(self._send_piece)
-
-    def _sent_if_drained(self) -> None:
-        if self.transport.is_drained:
-            self._message = None
 
     # -- the transport ------------------------------------------------------------------------
 
@@ -295,36 +294,39 @@ class Exchange:
         if self._trace is not None:
             for reply in replies:
                 self._trace.server(reply.text)
-        missing = self._missing
-        expected = replies[:missing]
-        surplus = replies[missing:]
-        greeting = self.awaits_greeting
-        for reply in expected:
-            if reply.code == 421 and not greeting:
-                self._owner.hung_up(reply.text, None)
-                return
-        if self._message is not None and expected:
-            self._message = None
-            self._missing = 0
-            self._go_on(TooEarly(expected[0]), True)
-            return
+        surplus = replies[self._missing :]
+        del replies[self._missing :]
         step: Step | None = None
-        if expected:
-            self._collected += expected
-            self._missing = missing - len(expected)
-            if self._missing:
+        if replies:
+            if not self._accept(replies):
                 return
-            if greeting:
-                self._owner.greeted()
             collected, self._collected = self._collected, []
-            several = isinstance(self._step, (Pipeline, Transmit))
+            several = type(self._step) is Pipeline or type(self._step) is Transmit
             step = self._advance(collected if several else collected[0])
-        if surplus or (isinstance(step, StartTLS) and self._parser.incomplete):
+        if surplus or (type(step) is StartTLS and self._parser.incomplete):
             self._surplus(step, surplus)
         elif step is not None:
             self._carry_out(step)
         else:
             self._owner.next_dialogue()
+
+    def _accept(self, replies: list[Reply]) -> bool:
+        """Take replies that were asked for; return whether the dialogue can go on."""
+        greeting = type(self._step) is AwaitGreeting
+        for reply in replies:
+            if reply.code == 421 and not greeting:
+                self._owner.hung_up(reply.text, None)
+                return False
+        if self._message is not None:
+            self._message = None
+            self._missing = 0
+            self._go_on(TooEarly(replies[0]), True)
+            return False
+        if greeting:
+            self._owner.greeted()
+        self._missing -= len(replies)
+        self._collected += replies
+        return not self._missing
 
     def _surplus(self, step: Step | None, surplus: list[Reply]) -> None:
         """Deal with what arrived although nobody has asked for it, or not yet."""

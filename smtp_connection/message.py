@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .encoder import WireEncoder
+from .encoder import WireEncoder, encode_whole
 from .errors import SMTPError
 from .reactor import Reactor
 from .sources import (
+    PIECE,
     EmitterSource,
     IterableSource,
     PipeSource,
@@ -60,7 +61,7 @@ def own_envelope(message: object) -> dict[str, Any]:
     )
 
 
-def _source_of(message: Any, reactor: Reactor) -> Source:
+def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
     if message is None:
         raise _error("Empty message")
     if isinstance(message, (str, bytes, bytearray, memoryview)):
@@ -68,11 +69,11 @@ def _source_of(message: Any, reactor: Reactor) -> Source:
             data = as_bytes(message)
         except UnicodeEncodeError as exc:
             raise _error(f"the message cannot be sent as UTF-8: {exc}") from exc
-        return _whole(data)
+        return _not_empty(data)
     if isinstance(message, Mapping) or _is_email(message):
         from .compose import compose, serialize
 
-        return _whole(serialize(compose(message) if isinstance(message, Mapping) else message))
+        return _not_empty(serialize(compose(message) if isinstance(message, Mapping) else message))
     if getattr(message, "closed", False) is True:
         raise _error(f"the message is a closed file: {message!r}", code="ESTREAM")
     if callable(getattr(message, "on", None)):
@@ -84,52 +85,62 @@ def _source_of(message: Any, reactor: Reactor) -> Source:
     if isinstance(message, Iterable):
         return IterableSource(message)
     try:
-        return _whole(as_bytes(message))  # array.array, numpy and others with the buffer protocol
+        return _not_empty(
+            as_bytes(message)
+        )  # array.array, numpy and others with the buffer protocol
     except TypeError:
         raise _error(f"{_TAKES}; got {message!r}") from None
 
 
-def _whole(data: bytes) -> Source:
+def _not_empty(data: bytes) -> bytes:
     if not data:
         raise _error("Empty message")
-    return WholeSource(data)
+    return data
 
 
 class Message:
     """A message on its way: pulls from its source, encodes for the wire.
 
     Nothing but its text is kept, so a message can be sent once.
+
+    - ``whole`` (bool): all of it is there, so that nothing has to be waited for
+    - ``finished`` (bool): :meth:`next_wire` has returned the final dot
+    - ``size`` (int): bytes on the wire so far, the final dot included
     """
 
-    __slots__ = ("_encoder", "_finished", "_first", "_source")
+    __slots__ = ("_encoder", "_first", "_small", "_source", "finished", "size", "whole")
 
     def __init__(self, message: Any, reactor: Reactor) -> None:
         """Accept ``message``; raises :class:`SMTPError` if it is empty or none (``EMESSAGE``), or
         a closed file (``ESTREAM``)."""
-        self._source = _source_of(message, reactor)
+        content = _content_of(message, reactor)
+        self.whole = isinstance(content, bytes)
+        self.finished = False
+        self.size = 0
+        # Nearly all messages are small; these need neither a source nor an encoder, which saves a
+        # twentieth of what they cost.
+        self._small: bytes | None = None
+        self._source: Source | None = None
+        if not isinstance(content, bytes):
+            self._source = content
+        elif len(content) <= PIECE:
+            self._small = content
+            return
+        else:
+            self._source = WholeSource(content)
         self._encoder = WireEncoder()
         self._first: bytes | None = b""
-        self._finished = False
-
-    @property
-    def size(self) -> int:
-        """Bytes on the wire so far, the final dot included."""
-        return self._encoder.size
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the message is there, so that nothing has to be waited for."""
-        return self._source.size is not None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
 
         Raises :class:`SMTPError` (``ESTREAM``) if the source cannot be read.
         """
-        try:
-            self._source.start(reactor, wake)
-        except Exception as exc:
-            raise _source_failed(exc) from exc
+        if self._source is not None:
+            try:
+                self._source.start(reactor, wake)
+            except Exception as exc:
+                raise _source_failed(exc) from exc
 
     def has_begun(self) -> bool:
         """Read the first piece, and return whether it is there.
@@ -137,6 +148,8 @@ class Message:
         Raises :class:`SMTPError`: ``EMESSAGE`` if the source ends before there is one, ``ESTREAM``
         if it fails.  This is asked before anything is said to the server.
         """
+        if self._small is not None:
+            return True
         if not self._first:
             self._first = self._pull()
             if self._first is None:
@@ -146,35 +159,30 @@ class Message:
     def next_wire(self) -> bytes | None:
         """Return the next bytes for the wire, ``b''`` if there are none yet, ``None`` after the
         final dot.  Raises :class:`SMTPError` (``ESTREAM``) if the source fails."""
-        if self._finished:
+        if self._small is not None:
+            wire = encode_whole(self._small)
+            self.size = len(wire)
+            self.finished = True
+            self._small = None
+            return wire
+        if self.finished:
             return None
-        while True:
+        wire = b""
+        while not wire:
             piece = self._first or self._pull()
             self._first = b""
             if piece is None:
-                self._finished = True
-                self._source.close()
-                return self._encoder.finish()
-            if not piece:
-                return b""
-            wire = self._encoder.encode(piece)
-            if wire:
-                return wire if not self.whole else self._joined(wire)
-
-    def _joined(self, wire: bytes) -> bytes:
-        """Return ``wire``, with the end of the message if that is next: one write, not two."""
-        self._first = self._pull()
-        if self._first:
-            return wire
-        self._finished = True
-        return wire + self._encoder.finish()
-
-    @property
-    def finished(self) -> bool:
-        """Whether :meth:`next_wire` has returned the final dot."""
-        return self._finished
+                wire = self._encoder.finish()
+                self.close()
+            elif not piece:
+                break
+            else:
+                wire = self._encoder.encode(piece)
+        self.size = self._encoder.size
+        return wire
 
     def _pull(self) -> bytes | None:
+        assert self._source is not None
         try:
             return self._source.next_piece()
         except Exception as exc:
@@ -182,5 +190,7 @@ class Message:
 
     def close(self) -> None:
         """Let go of the source; the message cannot be sent any more."""
-        self._finished = True
-        self._source.close()
+        self.finished = True
+        self._small = None
+        if self._source is not None:
+            self._source.close()

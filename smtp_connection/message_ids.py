@@ -10,6 +10,7 @@ __all__ = ["server_message_id"]
 _MICROSOFT = re.compile(r"250 2\.0\.0 OK (<[^<>\s]+\.prod\.outlook\.com>)", re.A | re.IGNORECASE)
 # Amazon SES: "250 Ok 0100018b5c3c0a4f-...-000000"
 _AMAZON = re.compile(r"250 Ok ([0-9a-f]+(?:-[0-9a-f]+)+)\s*\Z", re.A | re.I)
+_AMAZON_HOSTS = (".amazonaws.com", ".awsapps.com")
 _AMAZON_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+\Z", re.A)
 
 
@@ -19,11 +20,14 @@ def server_message_id(response: str, host: str) -> str | None:
     ``host`` is the server's name; a reply in Amazon's form is only read from one of its hosts, as
     the region is part of the Message-ID there.
     """
-    found = _MICROSOFT.match(response)
-    if found:
-        return found.group(1)
+    # Plain look-ups first: this is asked of every message, and nearly always in vain.
+    if ".outlook.com>" in response:
+        found = _MICROSOFT.match(response)
+        return found.group(1) if found else None
+    if not host.lower().rstrip(".").endswith(_AMAZON_HOSTS):
+        return None
     found = _AMAZON.match(response)
-    region = _amazon_region(host) if found else None
+    region = _amazon_region(host)
     if found and region:
         domain = "email" if region == "us-east-1" else region
         return f"<{found.group(1).lower()}@{domain}.amazonses.com>"
@@ -31,7 +35,4 @@ def server_message_id(response: str, host: str) -> str | None:
 
 
 def _amazon_region(host: str) -> str | None:
-    labels = host.lower().rstrip(".").split(".")
-    if labels[-2:] not in (["amazonaws", "com"], ["awsapps", "com"]):
-        return None
-    return next((label for label in labels[:-2] if _AMAZON_REGION.match(label)), None)
+    return next(filter(_AMAZON_REGION.match, host.lower().split(".")), None)

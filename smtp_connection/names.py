@@ -24,9 +24,8 @@ class NameTable:
         cannot exist here, to the advice that their error gives."""
         self._what = what
         self._spellings = sorted(names, key=str.lower)
-        # Under both keys, because nearly all callers spell the names as Node does.
-        self._names = {name: name for name in self._spellings}
-        self._names.update({_fold(name): name for name in self._spellings})
+        self._exact = frozenset(self._spellings)
+        self._names = {_fold(name): name for name in self._spellings}
         self._instead = {_fold(name): (name, advice) for name, advice in instead.items()}
 
     def canonical(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,11 +34,13 @@ class NameTable:
         Raises ``TypeError`` for a name that is unknown, and for one that is given twice in two
         spellings.
         """
+        if self._exact.issuperset(given):
+            return dict(given)
         result: dict[str, Any] = {}
         for name, value in given.items():
             if not isinstance(name, str):
                 raise TypeError(f"{self._what} names are strings; got {name!r}")
-            known = self._names.get(name) or self._names.get(_fold(name))
+            known = self._names.get(_fold(name))
             if known is None:
                 raise TypeError(self._unknown(name))
             if known in result:

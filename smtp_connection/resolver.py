@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from itertools import chain, zip_longest
@@ -24,7 +25,8 @@ class Address(NamedTuple):
     sockaddr: tuple[Any, ...]
 
     def __str__(self) -> str:
-        return f"{self.sockaddr[0]}:{self.sockaddr[1]}"
+        host, port = self.sockaddr[:2]
+        return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
 
 
 Found = Callable[[list[Address], SMTPError | None], None]
@@ -96,22 +98,16 @@ def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Address]:
     return interleave([Address(entry[0], entry[4]) for entry in found])
 
 
-# As Node names them; the names of the C library are EAI_NONAME and EAI_NODATA.
-_NO_SUCH_NAME = {
-    getattr(socket, name, None) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
-}
-_CODES = {
-    getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY", "EAI_SYSTEM")
-}
+_CODES = {getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")}
 
 
 def _lookup_error(host: str, exc: BaseException) -> SMTPError:
-    number = exc.errno if isinstance(exc, socket.gaierror) else None
-    if isinstance(exc, UnicodeError) or number in _NO_SUCH_NAME:
-        code = "ENOTFOUND"
+    if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror):
+        code = errno.errorcode.get(exc.errno or 0, "ENOTFOUND")  # what EAI_SYSTEM stands for
     else:
-        code = _CODES.get(number or 0, "ENOTFOUND")
-    reason = exc.strerror if isinstance(exc, OSError) else exc
+        # As Node names it; the names of the C library are EAI_NONAME and EAI_NODATA.
+        code = _CODES.get(getattr(exc, "errno", 0), "ENOTFOUND")
+    reason = getattr(exc, "strerror", None) or exc
     error = SMTPError(f"Cannot resolve {host}: {reason} ({code})", code=code, command="CONN")
     error.__cause__ = exc
     return error

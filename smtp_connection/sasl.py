@@ -138,7 +138,7 @@ def _plain(credentials: Credentials) -> Dialogue[None]:
     )
     if reply.code == 334:
         reply = yield Command("")
-    _expect_success(reply, "AUTH PLAIN")
+    yield from _conclude(reply, "AUTH PLAIN")
 
 
 def _login(credentials: Credentials) -> Dialogue[None]:
@@ -149,7 +149,7 @@ def _login(credentials: Credentials) -> Dialogue[None]:
     reply = yield Command(_base64(user))
     _expect_prompt(reply, "AUTH LOGIN")
     reply = yield Command(_base64(password), SECRET)
-    _expect_success(reply, "AUTH LOGIN")
+    yield from _conclude(reply, "AUTH LOGIN")
 
 
 def _cram_md5(credentials: Credentials) -> Dialogue[None]:
@@ -164,7 +164,7 @@ def _cram_md5(credentials: Credentials) -> Dialogue[None]:
         raise _error("Invalid challenge, it is not base64", "AUTH CRAM-MD5", reply) from None
     digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
     reply = yield Command(_base64(f"{user} {digest}"), SECRET)
-    _expect_success(reply, "AUTH CRAM-MD5")
+    yield from _conclude(reply, "AUTH CRAM-MD5")
 
 
 def _xoauth2(credentials: Credentials) -> Dialogue[None]:
@@ -196,6 +196,7 @@ def _xoauth2_attempt(response: str) -> Dialogue[Reply]:
     if reply.code == 334:
         # The challenge is an error document; the final reply comes after an empty answer.
         reply = yield Command("")
+    yield from _cancel_prompt(reply)
     return reply
 
 
@@ -224,12 +225,24 @@ def _ntlm(credentials: Credentials) -> Dialogue[None]:
     from .ntlm import ntlm_login
 
     reply = yield from ntlm_login(user, password, credentials.domain)
-    _expect_success(reply, "AUTH NTLM")
+    yield from _conclude(reply, "AUTH NTLM")
 
 
 def _expect_prompt(reply: Reply, command: str) -> None:
     if reply.code != 334:
         raise _error("Invalid login", command, reply)
+
+
+def _cancel_prompt(reply: Reply) -> Dialogue[None]:
+    """If the server asks for more than there is, cancel (RFC 4954 section 4): it would take the
+    next command, whatever that is, for the answer."""
+    if reply.code == 334:
+        yield Command("*")
+
+
+def _conclude(reply: Reply, command: str) -> Dialogue[None]:
+    yield from _cancel_prompt(reply)
+    _expect_success(reply, command)
 
 
 def _expect_success(reply: Reply, command: str) -> None:

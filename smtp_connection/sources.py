@@ -18,6 +18,7 @@ from typing import Any
 from .reactor import Job, Reactor
 
 __all__ = [
+    "PIECE",
     "EmitterSource",
     "FileSource",
     "IterableSource",
@@ -51,9 +52,6 @@ def as_bytes(piece: object) -> bytes:
 class Source:
     """The common part: nothing to start, nothing to close."""
 
-    size: int | None = None
-    """Bytes that the source holds, where that is known beforehand."""
-
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin; ``wake`` is called, on the reactor, when ``next_piece()`` is worth calling."""
 
@@ -70,7 +68,6 @@ class WholeSource(Source):
     """Bytes that are there already."""
 
     def __init__(self, data: bytes) -> None:
-        self.size = len(data)
         self._data = data
         self._position = 0
 
@@ -79,7 +76,7 @@ class WholeSource(Source):
         if start >= len(self._data):
             return None
         self._position = start + PIECE
-        return self._data if len(self._data) <= PIECE else self._data[start : start + PIECE]
+        return self._data[start : start + PIECE]
 
 
 class IterableSource(Source):

@@ -40,6 +40,20 @@ def _no_hint(first_bytes: bytes) -> str:
     return ""
 
 
+def _close_orphan(exc: Exception) -> None:
+    """Close the socket that ``wrap_socket()`` has made, and not returned, because of ``exc``.
+
+    If the peer is gone, or the name is none, it raises after it has taken the descriptor over, and
+    only its stack frame still knows who has it.
+    """
+    traceback = exc.__traceback__
+    while traceback is not None:
+        orphan = traceback.tb_frame.f_locals.get("self")
+        if isinstance(orphan, ssl.SSLSocket):
+            orphan.close()
+        traceback = traceback.tb_next
+
+
 def socket_error(exc: OSError, doing: str) -> SMTPError:
     """Return the :class:`SMTPError` for ``exc``: its code is the name of the system's error."""
     code = errno.errorcode.get(exc.errno or 0, "ESOCKET")
@@ -82,7 +96,12 @@ class Transport:
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
-        reactor.add_reader(sock, self._readable if self._tls is None else self._tls_readable)
+        if self._tls is None:
+            reactor.add_reader(sock, self._readable)
+        else:
+            reactor.add_reader(sock, self._tls_readable)
+            # Whoever hands the socket over may have read a part of a record.
+            reactor.call_soon(self._tls_readable)
 
     # -- facts --------------------------------------------------------------------------------
 
@@ -102,7 +121,9 @@ class Transport:
             peer = self._sock.getpeername()
         except OSError:
             peer = None
-        text = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer or "the peer")
+        text = str(peer or "the peer")
+        if isinstance(peer, tuple):
+            text = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
         if self._tls is not None and self.secure:
             cipher = self._tls.cipher()
             text += f" with {self._tls.version()}" + (f", {cipher[0]}" if cipher else "")
@@ -158,10 +179,10 @@ class Transport:
             self._unsent.append(memoryview(data))
             return
         sent = self._send(data)
-        if sent < len(data):
+        if sent < len(data) and self._write_error is None:
             self._unsent.append(memoryview(data)[sent:])
             self._flush()
-            if self._unsent and self._write_error is None:
+            if self._unsent:
                 self._reactor.add_writer(self._sock, self._writable)
 
     def _send(self, data: bytes | memoryview) -> int:
@@ -242,6 +263,7 @@ class Transport:
                 self._sock, server_hostname=servername or None, do_handshake_on_connect=False
             )
         except (OSError, ValueError) as exc:
+            _close_orphan(exc)
             error = tls_error(exc, None, servername)
             self._reactor.call_soon(self._lose, error)
             return
@@ -268,9 +290,9 @@ class Transport:
             self._reactor.call_soon(self._lose, error)
         else:
             self._handshake_done = None
+            self._reactor.remove_reader(tls)
             self._reactor.remove_writer(tls)
-            self._reactor.add_reader(tls, self._tls_readable)
-            self._reactor.call_soon(self._secured, done)
+            self._reactor.call_soon(self._secured, tls, done)
 
     def _peek(self) -> bytes:
         """Return what the peer says first, for the text of an error; TLS would swallow it."""
@@ -279,9 +301,12 @@ class Transport:
         except OSError:
             return b""
 
-    def _secured(self, done: Callable[[], None]) -> None:
-        if not self._closed:
-            done()
+    def _secured(self, tls: ssl.SSLSocket, done: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        # Not before the owner knows: what the server says first must not overtake that.
+        self._reactor.add_reader(tls, self._tls_readable)
+        done()
         if not self._closed:
             self._tls_readable()
 

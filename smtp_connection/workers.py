@@ -24,7 +24,10 @@ class Workers:
         self._threads = 0
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Run ``task`` on one of the threads; it must not raise."""
+        """Run ``task`` on one of the threads; it must not raise.
+
+        Raises ``RuntimeError`` if there is no thread to run it, and none can be started.
+        """
         with self._lock:
             self._tasks.append(task)
             if self._limit is not None and self._threads >= self._limit:
@@ -33,11 +36,12 @@ class Workers:
         thread = threading.Thread(target=self._work, name="smtp_connection worker", daemon=True)
         try:
             thread.start()
-        except BaseException:
+        except RuntimeError:
             with self._lock:
                 self._threads -= 1
-                if not self._threads:
-                    self._tasks.remove(task)
+                if self._threads or task not in self._tasks:
+                    return  # another thread takes it, or has taken it
+                self._tasks.remove(task)
             raise
 
     def _work(self) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import os
+import select
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from smtp_connection import Reactor, SMTPConnection
+from smtp_connection import Reactor, SMTPConnection, SMTPError
 
-from .scripted_server import Script, ScriptedServer
+from .scripted_server import HandFedPeer, Peer, Script, ScriptedServer
+from .sessions import Point
 
 
 def _open_files() -> set[tuple[str, str]]:
@@ -36,15 +41,53 @@ def nothing_left() -> Iterator[None]:
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive(), f"{thread} is left over"
-    gc.collect()
     left = _open_files() - files
+    if left:
+        gc.collect()  # warns of what nobody has closed
+        left = _open_files() - files
     assert not left, f"descriptors are left over: {left}"
 
 
+class MovableClock:
+    """The real time, and ``ahead`` seconds more."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
+def movable_clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def let_pass(movable_clock: MovableClock, reactor: Reactor) -> Callable[[float], None]:
+    """Let seconds pass for the reactor, as soon as it has nothing to do but to wait, without
+    waiting oneself: ``let_pass(30)``.  For scripts: it returns when that has happened."""
+
+    def jump(seconds: float) -> None:
+        done = threading.Event()
+
+        def jump_when_idle() -> None:
+            if reactor.next_timeout() == 0 or select.select([reactor], [], [], 0)[0]:
+                reactor.call_soon(jump_when_idle)
+            else:
+                movable_clock.ahead += seconds
+                done.set()
+
+        reactor.call_soon_threadsafe(jump_when_idle)
+        assert done.wait(10), "the reactor is not running, or never idle"
+
+    return jump
+
+
+@pytest.fixture
+def reactor(movable_clock: MovableClock) -> Iterator[Reactor]:
     """A reactor of the test's own; nothing may be left on it when the test is over."""
-    with Reactor() as reactor:
+    with Reactor(clock=movable_clock) as reactor:
         yield reactor
         assert not reactor._handles, f"still watched: {reactor._handles}"
         assert not reactor._live_timers, f"still due: {reactor._timers}"
@@ -124,3 +167,71 @@ def connect_to(reactor: Reactor, diary: Diary) -> Callable[..., SMTPConnection]:
         return connection
 
     return make
+
+
+@pytest.fixture
+def by_hand(reactor: Reactor, diary: Diary) -> Iterator[Callable[..., Any]]:
+    """Make a connection whose server is the test: ``connection, peer = by_hand(...)``."""
+    peers: list[HandFedPeer] = []
+
+    def make(
+        *, kind: int = socket.SOCK_STREAM, errors: bool = True, **options: Any
+    ) -> tuple[SMTPConnection, HandFedPeer]:
+        peer = HandFedPeer(reactor, kind)
+        peers.append(peer)
+        options = {"connection": peer.client_end, "debug": True, "name": "me", **options}
+        connection = SMTPConnection(options, reactor=reactor)
+        diary.listen(connection, errors)
+        return connection, peer
+
+    yield make
+    for peer in peers:
+        peer.hang_up()
+        peer.client_end.close()
+
+
+@pytest.fixture
+def fail_at(
+    serve: Callable[..., ScriptedServer],
+    connect_to: Callable[..., SMTPConnection],
+    reactor: Reactor,
+    diary: Diary,
+) -> Callable[..., SMTPError]:
+    """Let a session end badly, check that all who are concerned hear of it once and in order, and
+    return the error: ``err = fail_at(point, ending)``."""
+
+    def run(point: Point, ending: Script, **options: Any) -> SMTPError:
+        def script(peer: Peer) -> None:
+            point.approach(peer)
+            ending(peer)
+
+        connection = connect_to(serve(script), **point.options, **options)
+        connection.connect(diary.callback("connected"))
+        point.call(connection, diary.callback("operation"))
+        connection.reset(diary.callback("later"))
+        reactor.run()
+
+        pending = ["operation", "later"] if point.connected else ["connected", "operation", "later"]
+        before = ["connect", "connected"] if point.connected else []
+        assert diary.names() == [*before, "error", *pending, "end"]
+        err = diary.error()
+        assert [diary.of(name) for name in pending] == [[(err, None)]] * len(pending)
+        assert connection.destroyed
+        return err
+
+    return run
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port on which nobody accepts, and whose queue of connections is full."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("elsewhere a full queue refuses connections")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+        for filler in fillers:
+            filler.close()

@@ -12,11 +12,14 @@ What a script raises is raised again in the test, when the server is closed.
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable
+
+from smtp_connection import Reactor
 
 _PATIENCE = 20.0
 """Seconds after which a peer that does not do its part fails the test."""
@@ -64,6 +67,23 @@ class Peer:
             assert line.startswith(start), f"expected {start!r}, got {line!r}"
             lines.append(line)
         return lines
+
+    def play(self, transcript: str) -> None:
+        """Act out ``transcript``: lines ``S: text`` are sent, those in a row in one piece; for
+        each line ``C: start`` a line of the client is read, and checked to begin so, for
+        ``C= text`` to be that text."""
+        waiting = ""
+        for line in transcript.strip().splitlines():
+            who, _, text = line.strip().partition(" ")
+            assert who in ("S:", "C:", "C="), f"nobody speaks in {line!r}"
+            if who == "S:":
+                waiting += f"{text}\r\n"
+                continue
+            self.send(waiting)
+            waiting = ""
+            (said,) = self.expect(text)
+            assert who == "C:" or said == text, f"expected {text!r}, got {said!r}"
+        self.send(waiting)
 
     def read_message(self) -> bytes:
         """Return the message as it is on the wire, without the final dot line."""
@@ -127,6 +147,17 @@ class Peer:
         self.send(f"{final}\r\n")
         return content
 
+    def play_envelope(self, *turns: tuple[str, str], pipelining: bool) -> None:
+        """For each ``(start, reply)`` read a command and reply to it; with ``pipelining`` all the
+        commands are read before the first reply."""
+        if pipelining:
+            self.expect(*[start for start, _ in turns])
+            self.send("".join(f"{reply}\r\n" for _, reply in turns))
+            return
+        for start, reply in turns:
+            self.expect(start)
+            self.send(f"{reply}\r\n")
+
     def take_quit(self) -> None:
         """Answer QUIT and hang up."""
         self.expect("QUIT")
@@ -135,6 +166,44 @@ class Peer:
 
 
 Script = Callable[[Peer], None]
+
+
+class HandFedPeer:
+    """The server's end of a connection that the test itself turns, piece by piece.
+
+    What is fed in one piece is read in one piece, and all that follows from it has happened when
+    ``feed`` returns: no thread, no waiting.
+    """
+
+    def __init__(self, reactor: Reactor, kind: int = socket.SOCK_STREAM) -> None:
+        """With ``SOCK_SEQPACKET`` as ``kind``, ``heard`` returns what the client said in one
+        write."""
+        self.client_end, self.sock = socket.socketpair(socket.AF_UNIX, kind)
+        self.sock.setblocking(False)
+        self._reactor = reactor
+
+    def feed(self, data: str | bytes) -> None:
+        """Send ``data`` in one piece, and let the client do all that follows."""
+        self.sock.sendall(data.encode() if isinstance(data, str) else data)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let the client do all that can be done now."""
+        reactor = self._reactor
+        while reactor.next_timeout() == 0 or select.select([reactor], [], [], 0)[0]:
+            reactor.run_once(0)
+
+    def heard(self) -> bytes:
+        """Return what the client has said since the last time, ``b""`` if nothing."""
+        try:
+            return self.sock.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+    def hang_up(self) -> None:
+        """Close our end."""
+        self.sock.close()
+        self.settle()
 
 
 class ScriptedServer:
@@ -174,14 +243,18 @@ class ScriptedServer:
         finally:
             peer.sock.close()
 
+    def wait(self) -> None:
+        """Wait for the scripts to end."""
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+            assert not thread.is_alive(), "a script did not come to its end"
+
     def close(self) -> None:
         """Wait for the scripts to end, and raise what one of them raised."""
         # shutdown() wakes the thread up that waits in accept(), close() alone does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
         self._listener.close()
-        for thread in self._threads:
-            thread.join(_PATIENCE)
-            assert not thread.is_alive(), "a script did not come to its end"
+        self.wait()
         if self._errors:
             raise self._errors[0]

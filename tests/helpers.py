@@ -1,0 +1,137 @@
+"""What several test modules need to take a part of the package by the hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from smtp_connection import Reactor, SMTPError
+from smtp_connection.message import Message
+from smtp_connection.replies import Reply, ReplyParser
+from smtp_connection.steps import Abandon, Command, Pipeline
+
+
+class Clock:
+    """A clock that only goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def turn_until(reactor: Reactor, condition: Callable[[], object]) -> None:
+    """Turn ``reactor`` until ``condition()`` holds; fail if it never can any more."""
+    while not condition():
+        assert reactor.run_once(5) or condition(), "nothing is left that could bring it about"
+
+
+def reply(text: str) -> Reply:
+    """Return the one reply that ``text`` is."""
+    (parsed,) = ReplyParser(1 << 20).feed(text.encode() + b"\n")
+    return parsed
+
+
+class Talk:
+    """A dialogue that was fed by hand, to its end.
+
+    - ``steps``: what it yielded
+    - ``value``, or ``error`` (SMTPError, Abandon): how it ended
+    """
+
+    def __init__(self, dialogue: Any, *answers: Any) -> None:
+        """Feed ``answers`` one by one: a str is a reply, a list of str several, an exception is
+        raised inside, and anything else is sent in as it is."""
+        self.steps: list[Any] = []
+        self.value: Any = None
+        self.error: Any = None
+        waiting = list(answers)
+        try:
+            self.steps.append(next(dialogue))
+            while waiting:
+                self.steps.append(self._feed(dialogue, waiting.pop(0)))
+        except StopIteration as stop:
+            self.value = stop.value
+        except (SMTPError, Abandon) as error:
+            self.error = error
+        else:
+            raise AssertionError(f"it goes on, after {self.said}")
+        assert not waiting, f"it ended before {waiting}, after {self.said}"
+
+    @staticmethod
+    def _feed(dialogue: Any, answer: Any) -> Any:
+        if isinstance(answer, Exception):
+            return dialogue.throw(answer)
+        if isinstance(answer, str):
+            answer = reply(answer)
+        elif isinstance(answer, list):
+            answer = [reply(text) for text in answer]
+        return dialogue.send(answer)
+
+    @property
+    def said(self) -> list[Any]:
+        """The steps in short: lines of commands, lists of lines, names of the other steps."""
+        return [_wire(step) for step in self.steps]
+
+    @property
+    def shown(self) -> list[str]:
+        """The commands as the log gets them."""
+        return [
+            step.line if step.shown_as is None else step.shown_as
+            for step in self.steps
+            if isinstance(step, Command)
+        ]
+
+
+def _wire(step: Any) -> Any:
+    if isinstance(step, Command):
+        return step.line
+    if isinstance(step, Pipeline):
+        return step.lines
+    return type(step).__name__
+
+
+class Pull:
+    """Pulls a message out of its source as the exchange does; ``wire`` is what has come so far."""
+
+    def __init__(self, content: Any, reactor: Reactor) -> None:
+        self.wire = b""
+        self.message = Message(content, reactor)
+        self._reactor = reactor
+        self._begun = self.message.whole
+        if not self._begun:
+            self.message.start(reactor, self.go_on)
+            reactor.call_soon(self.go_on)
+
+    def go_on(self) -> None:
+        """Take all that is there."""
+        if not self._begun:
+            self._begun = self.message.has_begun()
+        while self._begun and (piece := self.message.next_wire()):
+            self.wire += piece
+
+    def to_the_end(self) -> bytes:
+        """Turn the reactor until the final dot is there; return all of the wire."""
+        if self.message.whole:
+            self.go_on()
+        try:
+            turn_until(self._reactor, lambda: self.message.finished)
+        finally:
+            self.message.close()
+        assert self.message.size == len(self.wire)
+        return self.wire
+
+
+def wire_of(content: Any, reactor: Reactor) -> bytes:
+    """Return what ``content`` is on the wire, from its first byte to the final dot."""
+    return Pull(content, reactor).to_the_end()
+
+
+def failure_of(content: Any, reactor: Reactor) -> SMTPError:
+    """Return the error that ``content`` leads to."""
+    with pytest.raises(SMTPError) as caught:
+        wire_of(content, reactor)
+    return caught.value
