@@ -1,0 +1,8 @@
+"""``python -m smtp_connection``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
