@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
 __all__ = ["Arguments", "arguments_taken"]
 
-_VARIADIC = inspect.CO_VARARGS
+_VARIADIC = 0x04  # inspect.CO_VARARGS; importing inspect takes a tenth of the package's time
 
 
 class Arguments:
@@ -61,6 +60,8 @@ def arguments_taken(callback: Callable[..., Any]) -> Arguments:
 def _from_signature(callback: Callable[..., Any]) -> Arguments:
     if not callable(callback):
         raise TypeError(f"a callback is a callable or None; got {callback!r}")
+    import inspect
+
     try:
         parameters = inspect.signature(callback).parameters.values()
     except (TypeError, ValueError):

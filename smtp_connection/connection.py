@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -43,6 +43,9 @@ class _State(Enum):
     READY = "operations are carried out"
     CLOSING = "close() was called on another thread; the reactor has still to do it"
     CLOSED = "over"
+
+
+_OPEN = (_State.READY, _State.CONNECTING)
 
 
 class _Operation:
@@ -95,7 +98,7 @@ class SMTPConnection(EventEmitter):
         self.port = settings.port
         self.name = settings.name
         self.version = __version__
-        self.id = secrets.token_hex(6)
+        self.id = os.urandom(6).hex()
         self.stage = "init"
         """``'init'``, and ``'connected'`` once the stream to the server is there."""
         self._session = Session(
@@ -223,7 +226,7 @@ class SMTPConnection(EventEmitter):
         except SMTPError as error:
             self._settle(operation, error)
             return
-        dialogue = transaction(parsed, operation.message, self._session, self._time)
+        dialogue = transaction(parsed, operation.message, self._session, self.reactor)
         self._enqueue(operation, dialogue)
 
     def reset(self, callback: Callable[..., object] | None = None) -> None:
@@ -252,11 +255,8 @@ class SMTPConnection(EventEmitter):
 
     # -- operations -------------------------------------------------------------------------------
 
-    def _time(self) -> float:
-        return self.reactor.now
-
     def _accepts(self, operation: _Operation, doing: str) -> bool:
-        if self._state in (_State.CONNECTING, _State.READY):
+        if self._state in _OPEN:
             return True
         why = "call connect() first" if self._state is _State.NEW else "the connection is closed"
         self._refuse(operation, f"Cannot {doing}: {why}")
@@ -341,7 +341,8 @@ class SMTPConnection(EventEmitter):
                 self.reactor, self._connected, local_address=settings.localAddress, sock=own
             )
         else:
-            self._tell(f"Connecting through the proxy {settings.proxy.place}")
+            proxy = settings.proxy
+            self._tell(lambda: f"Connecting through the proxy {proxy.place}")
             self._connector = ProxyConnector(
                 self.reactor,
                 self._connected,
@@ -380,10 +381,11 @@ class SMTPConnection(EventEmitter):
         self._transport.start_tls(context, self.options.servername, done, about_tls)
 
     def _established(self) -> None:
-        assert self._transport is not None
+        transport = self._transport
+        assert transport is not None
         self.stage = "connected"
-        self._session.secure = self._transport.secure
-        self._tell(f"Connected to {self._transport.describe()}")
+        self._session.secure = transport.secure
+        self._tell(lambda: f"Connected to {transport.describe()}")
         self._start_phase(self.options.greetingTimeout, self._greeting_timed_out)
         self._watch_silence()
         self._exchange.start(open_session(self._session))
@@ -397,8 +399,9 @@ class SMTPConnection(EventEmitter):
 
         def upgraded() -> None:
             self._end_phase()
-            if self._transport is not None:
-                self._tell(f"Connection upgraded: {self._transport.describe()}")
+            transport = self._transport
+            if transport is not None:
+                self._tell(lambda: f"Connection upgraded: {transport.describe()}")
             done()
 
         self._start_phase(self.options.greetingTimeout, self._upgrade_timed_out)
@@ -473,7 +476,8 @@ class SMTPConnection(EventEmitter):
             return
         handshaking = error is not None and error.code == "ETLS"
         if not self._is_pending() and not handshaking:
-            self._tell("The server closed the connection" + (f": {response}" if response else ""))
+            why = f": {response}" if response else ""
+            self._tell(lambda: f"The server closed the connection{why}")
             self._finish()
         elif error is not None and response is None:
             self.connection_failed(error)
@@ -526,7 +530,7 @@ class SMTPConnection(EventEmitter):
     def _close(self) -> None:
         if self._state is _State.CLOSED:
             return
-        self._tell("Closing connection to the server")
+        self._tell(lambda: "Closing connection to the server")
         self._end_with("Connection closed by close()")
 
     def _end_with(self, text: str) -> None:
@@ -553,9 +557,9 @@ class SMTPConnection(EventEmitter):
                     handed_over.close()
         return [operation for operation in pending if operation is not None]
 
-    def _tell(self, happening: str) -> None:
+    def _tell(self, describe: Callable[[], str]) -> None:
         if self._trace is not None:
-            self._trace.socket(happening)
+            self._trace.socket(describe)
 
 
 def _is_connected(sock: socket.socket) -> bool:

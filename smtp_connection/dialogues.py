@@ -5,8 +5,7 @@ They do no I/O: they yield what to do next (see ``steps``) and receive what came
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from .capabilities import Capabilities
 from .envelope import Envelope
@@ -34,6 +33,14 @@ __all__ = ["open_session", "quit_session", "reset", "transaction"]
 
 def _failure(message: str, code: str, command: str, reply: Reply | None = None) -> SMTPError:
     return SMTPError(message, code=code, command=command, response=reply.text if reply else None)
+
+
+class Clock(Protocol):
+    """Something that knows the time: the reactor does."""
+
+    @property
+    def now(self) -> float:
+        """The time in seconds, from whatever beginning."""
 
 
 # -- opening --------------------------------------------------------------------------------------
@@ -98,14 +105,14 @@ def _upgrade(session: Session) -> Dialogue[None]:
 
 
 def transaction(
-    envelope: Envelope, message: Message, session: Session, clock: Callable[[], float]
+    envelope: Envelope, message: Message, session: Session, clock: Clock
 ) -> Dialogue[SendInfo]:
-    """Send one message; ``clock`` returns seconds.
+    """Send one message.
 
     Raises :class:`SMTPError` if it was not accepted for anybody.  What the server still holds of a
     transaction that failed is reset before the next one.
     """
-    started = clock()
+    started = clock.now
     mail = _mail_command(envelope, session)
     if not message.whole:
         yield Begin(message)
@@ -114,7 +121,7 @@ def transaction(
         yield from _envelope_at_once(mail, envelope, recipients, session)
     else:
         yield from _envelope_in_steps(mail, envelope, recipients, session)
-    taken = clock()
+    taken = clock.now
     count = len(recipients.accepted) if session.lmtp else 1
     try:
         replies = yield Transmit(message, count)
@@ -128,16 +135,17 @@ def transaction(
         recipients.judge_each(replies)
     elif not replies[0].positive:
         raise _failure("Message failed", "EMESSAGE", "DATA", replies[0])
+    # By position: with keywords it would take three times as long.
     return SendInfo(
-        accepted=recipients.accepted,
-        rejected=recipients.rejected,
-        rejectedErrors=recipients.errors,
-        response=replies[-1].text,
-        envelopeTime=round((taken - started) * 1000),
-        messageTime=round((clock() - taken) * 1000),
-        messageSize=message.size,
-        ehlo=session.capabilities.lines,
-        serverMessageId=server_message_id(replies[-1].text, session.host),
+        recipients.accepted,
+        recipients.rejected,
+        recipients.errors,
+        replies[-1].text,
+        round((taken - started) * 1000),
+        round((clock.now - taken) * 1000),
+        message.size,
+        session.capabilities.lines,
+        server_message_id(replies[-1].text, session.host),
     )
 
 

@@ -98,7 +98,7 @@ class Envelope:
             _check(sender, "sender")
             for recipient in recipients:
                 _check(recipient, "recipient")
-        if len(keys) == 2:  # nearly always: from and to
+        if len(keys) == 2 and "from" in keys:  # nearly always: from and to
             return cls(sender, recipients)
         return cls(
             sender,

@@ -294,8 +294,10 @@ class Exchange:
         if self._trace is not None:
             for reply in replies:
                 self._trace.server(reply.text)
-        surplus = replies[self._missing :]
-        del replies[self._missing :]
+        surplus: list[Reply] = []
+        if len(replies) > self._missing:
+            surplus = replies[self._missing :]
+            del replies[self._missing :]
         step: Step | None = None
         if replies:
             if not self._accept(replies):

@@ -6,8 +6,7 @@ __all__ = ["about_banner", "about_silence", "about_tls"]
 
 _TRY_TLS = "if it expects TLS from the first byte, as on port 465, try secure: True"
 _TRY_CLEAR = (
-    "the server speaks SMTP in clear text here: try secure: False, which uses STARTTLS where the"
-    " server offers it"
+    "it speaks in clear text here: try secure: False, which uses STARTTLS where that is offered"
 )
 
 # How servers of other protocols begin, and what they are.
@@ -43,11 +42,13 @@ def about_silence(port: int, over_tls: bool) -> str:
 
 
 def about_tls(first_bytes: bytes) -> str:
-    """Return a hint about what the server said first when TLS was expected, ``''`` if that was
-    TLS, or nothing."""
+    """Return a hint about what the server said first when TLS was expected, and was not TLS.
+
+    ``first_bytes`` may be empty, if the TLS layer swallowed them before they could be looked at.
+    """
     text = first_bytes.decode("latin-1")
-    if text.startswith("220"):
+    if not text or text.startswith("220"):
         return _TRY_CLEAR
     if text[:1].isdigit():
         return "the server answered in clear text, but not as SMTP servers greet: check the port"
-    return "" if text.startswith((_ALERT, _HANDSHAKE)) else about_banner(text)
+    return about_banner(text)

@@ -82,14 +82,13 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
         return file_source(message)
     if isinstance(message, socket.socket):
         return PipeSource(message, message.recv)
-    if isinstance(message, Iterable):
-        return IterableSource(message)
     try:
-        return _not_empty(
-            as_bytes(message)
-        )  # array.array, numpy and others with the buffer protocol
+        data = as_bytes(message)  # array.array, numpy and others with the buffer protocol
     except TypeError:
+        if isinstance(message, Iterable):
+            return IterableSource(message)
         raise _error(f"{_TAKES}; got {message!r}") from None
+    return _not_empty(data)
 
 
 def _not_empty(data: bytes) -> bytes:
@@ -112,8 +111,13 @@ class Message:
 
     def __init__(self, message: Any, reactor: Reactor) -> None:
         """Accept ``message``; raises :class:`SMTPError` if it is empty or none (``EMESSAGE``), or
-        a closed file (``ESTREAM``)."""
-        content = _content_of(message, reactor)
+        a file that is closed or fails (``ESTREAM``)."""
+        try:
+            content = _content_of(message, reactor)
+        except SMTPError:
+            raise
+        except Exception as exc:
+            raise _source_failed(exc) from exc
         self.whole = isinstance(content, bytes)
         self.finished = False
         self.size = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,14 +27,15 @@ class NameTable:
         self._names = {_fold(name): name for name in self._spellings}
         self._instead = {_fold(name): (name, advice) for name, advice in instead.items()}
 
-    def canonical(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a new dict with the same values under Node's spelling.
+    def canonical(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the same values under Node's spelling: ``given`` itself, if that is how it has
+        them.
 
         Raises ``TypeError`` for a name that is unknown, and for one that is given twice in two
         spellings.
         """
         if self._exact.issuperset(given):
-            return dict(given)
+            return given
         result: dict[str, Any] = {}
         for name, value in given.items():
             if not isinstance(name, str):
@@ -54,6 +54,8 @@ class NameTable:
             node_name, advice = self._instead[folded]
             return f"{self._what} {node_name!r} does not exist in Python: {advice}"
         text = f"unknown {self._what} {name!r}"
+        import difflib  # only for this text
+
         near = difflib.get_close_matches(folded, self._names, n=1)
         if near:
             return f"{text}; did you mean {self._names[near[0]]!r}?"

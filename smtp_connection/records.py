@@ -88,7 +88,6 @@ class SendInfo(Record):
 
     def __init__(
         self,
-        *,
         accepted: list[str],
         rejected: list[str],
         rejectedErrors: list[SMTPError],

@@ -75,6 +75,7 @@ class ReplyParser:
         tail = lines.pop()
         replies = []
         for line in lines:
+            self._check(len(line))
             if line.strip():
                 self._add(line[:-1] if line[-1:] == b"\r" else line, replies)
         if tail:
@@ -83,7 +84,6 @@ class ReplyParser:
         return replies
 
     def _add(self, line: bytes, replies: list[Reply]) -> None:
-        self._check(len(line))
         code = int(line[:3]) if len(line) >= 3 and line[:3].isdigit() else 0
         continues = code and line[3:4] == b"-"
         if not code and not self._lines:

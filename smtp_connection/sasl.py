@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -162,6 +161,8 @@ def _cram_md5(credentials: Credentials) -> Dialogue[None]:
     except (binascii.Error, UnicodeEncodeError):
         yield Command("*")  # RFC 4954 section 4: the client cancels
         raise _error("Invalid challenge, it is not base64", "AUTH CRAM-MD5", reply) from None
+    import hmac
+
     digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
     reply = yield Command(_base64(f"{user} {digest}"), SECRET)
     yield from _conclude(reply, "AUTH CRAM-MD5")

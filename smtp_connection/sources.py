@@ -84,7 +84,6 @@ class IterableSource(Source):
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterator: Iterator[Any] | None = iter(iterable)
-        self._rest = b""
 
     def next_piece(self) -> bytes | None:
         collected = []
@@ -105,7 +104,10 @@ class IterableSource(Source):
         # A generator is closed, so that its "finally" runs now; a file in the guise of an iterable
         # is the caller's.
         if close is not None and hasattr(iterator, "send"):
-            close()
+            try:
+                close()
+            except Exception:
+                pass  # it runs just now, or fails once more: what became of the message is known
 
 
 class FileSource(Source):
@@ -180,6 +182,14 @@ class PipeSource(Source):
         if not isinstance(self._file, io.BufferedReader):
             return False
         # There is no asking without reading; so for this moment reading must not wait.
+        sock = _socket_below(self._file.raw)
+        if sock is not None:
+            timeout = sock.gettimeout()
+            sock.settimeout(0)
+            try:
+                return bool(self._file.peek(1))
+            finally:
+                sock.settimeout(timeout)
         blocking = os.get_blocking(self._file.fileno())
         os.set_blocking(self._file.fileno(), False)
         try:
@@ -208,8 +218,8 @@ class PipeSource(Source):
             self._reactor.remove_reader(self._file)
 
     def next_piece(self) -> bytes | None:
+        self._watch()
         if not self._ready:
-            self._watch()
             return b""
         self._ready = False
         try:
@@ -332,9 +342,15 @@ def file_source(file: Any) -> Source:
     if stat.S_ISREG(mode):
         return FileSource(file)
     # Only of these is it known that a readable descriptor and bytes to be had are the same thing.
-    # An HTTP response, say, has a descriptor too, and a buffer of its own in front of it.
-    if type(file) is io.BufferedReader and isinstance(file.raw, (io.FileIO, socket.SocketIO)):
-        return PipeSource(file, file.read1)
-    if type(file) in (io.FileIO, socket.SocketIO):
-        return PipeSource(file, file.read)
+    # An HTTP response, say, has a descriptor too, and a buffer of its own in front of it; and TLS
+    # has decrypted bytes of which no selector knows.
+    buffered = type(file) is io.BufferedReader
+    raw = file.raw if buffered else file
+    if type(raw) is io.FileIO or type(_socket_below(raw)) is socket.socket:
+        return PipeSource(file, file.read1 if buffered else file.read)
     return ThreadSource(file)
+
+
+def _socket_below(raw: object) -> socket.socket | None:
+    """Return the socket that ``raw``, the unbuffered file that makefile() makes, reads from."""
+    return getattr(raw, "_sock", None) if type(raw) is socket.SocketIO else None

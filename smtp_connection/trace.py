@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,18 @@ from .records import LogEntry
 
 __all__ = ["Trace"]
 
-# The marks of the four types of entry, as the logger gets them.
-_MARKS = {"server": "S: %s", "client": "C: %s", "stream": "D: %s", "socket": "%s"}
+# The marks of what is said, as the logger gets it.
+_MARKS = {"server": "S: %s", "client": "C: %s", "stream": "D: %s"}
+
+
+# As in the module logging, which only those pay for who want it.
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def _standard_logger() -> Any:
+    import logging
+
+    return logging.getLogger("smtp_connection")
 
 
 class Trace:
@@ -39,7 +48,7 @@ class Trace:
         self._has_listeners = has_listeners
         self.traffic = traffic
         self._content = content
-        self._logger = logging.getLogger("smtp_connection") if logger is True else logger
+        self._logger = _standard_logger() if logger is True else logger
         self._extra = {"sid": sid}
 
     def client(self, shown: str) -> None:
@@ -60,12 +69,16 @@ class Trace:
             text = wire.decode("latin-1")
         self._tell("stream", text.removesuffix("\r\n"))
 
-    def socket(self, happening: str) -> None:
-        """Tell of something that happened to the connection."""
-        if self.traffic:
-            self._tell("socket", happening)
-        else:
-            self._log("info", happening)
+    def socket(self, describe: Callable[[], str]) -> None:
+        """Tell of something that happened to the connection; ``describe`` is asked for the words,
+        if anybody wants them."""
+        heard = self.traffic and self._has_listeners()
+        if not heard and not self._enabled("info"):
+            return
+        happening = describe()
+        if heard:
+            self._reactor.call_soon(self._emit, "log", LogEntry("socket", happening))
+        self._log("info", happening)
 
     def failure(self, error: Exception) -> None:
         """Tell the logger, and only the logger, of what ended the connection."""
@@ -79,7 +92,7 @@ class Trace:
         if logger is None:
             return False
         enabled = getattr(logger, "isEnabledFor", None)
-        return enabled is None or bool(enabled(getattr(logging, level.upper())))
+        return enabled is None or bool(enabled(_LEVELS[level]))
 
     def _tell(self, type: str, message: str) -> None:
         if self._has_listeners():

@@ -36,6 +36,17 @@ class TransportOwner(Protocol):
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
 
 
+# What OpenSSL calls it if the peer answers with something other than TLS.
+_NOT_TLS = {
+    "WRONG_VERSION_NUMBER",
+    "UNKNOWN_PROTOCOL",
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+}
+
+
 def _no_hint(first_bytes: bytes) -> str:
     return ""
 
@@ -251,8 +262,9 @@ class Transport:
     ) -> None:
         """Begin the handshake; ``done`` is called when it has succeeded.
 
-        A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``;
-        what ``explain`` makes of the peer's first bytes becomes part of its text.
+        A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
+        If the peer does not speak TLS, what ``explain`` makes of its first bytes, as far as they
+        are known, becomes part of the text.
         """
         self._servername = servername
         self._handshake_done = done
@@ -284,7 +296,8 @@ class Transport:
             self._reactor.add_writer(tls, self._handshake)
         except (OSError, ValueError) as exc:
             error = tls_error(exc, tls, self._servername)
-            error.add_hint(self._explain(self._first_bytes))
+            if getattr(exc, "reason", None) in _NOT_TLS:
+                error.add_hint(self._explain(self._first_bytes))
             self._reactor.remove_reader(tls)
             self._reactor.remove_writer(tls)
             self._reactor.call_soon(self._lose, error)
@@ -295,7 +308,10 @@ class Transport:
             self._reactor.call_soon(self._secured, tls, done)
 
     def _peek(self) -> bytes:
-        """Return what the peer says first, for the text of an error; TLS would swallow it."""
+        """Return what the peer says first, for the text of an error; TLS would swallow it.
+
+        What arrives between this look and the reading that OpenSSL does is missed.
+        """
         try:
             return socket.socket.recv(self._sock, 256, socket.MSG_PEEK)
         except OSError:

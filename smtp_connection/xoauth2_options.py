@@ -116,7 +116,7 @@ def extra_missing(exc: ImportError) -> SMTPError:
 
 def _renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``given`` with the names of :class:`XOAuth2Options`."""
-    values = _NAMES.canonical(given)
+    values = dict(_NAMES.canonical(given))
     client = values.pop("serviceClient", None)  # nodemailer's name of 'service'
     if client is not None:
         if values.get("service") is not None:

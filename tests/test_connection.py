@@ -171,14 +171,14 @@ def test_a_reply_may_be_no_larger_than_max_response_size(by_hand, diary, endless
     assert fed > 1000
 
 
-def test_a_reply_of_max_response_size(by_hand, diary):
+def test_a_reply_as_large_as_max_response_size_its_line_break_included(by_hand, diary):
     connection, peer = by_hand(maxResponseSize=1000)
     connection.connect()
     peer.feed("220 ready\r\n")
-    peer.feed("250 ".ljust(1000, "x") + "\r\n")
+    peer.feed("250 ".ljust(998, "x") + "\r\n")
 
     assert diary.names() == ["connect"]
-    assert len(connection.lastServerResponse) == 1000
+    assert len(connection.lastServerResponse) == 998
     connection.close()
 
 

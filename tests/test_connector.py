@@ -160,6 +160,13 @@ def test_a_refusal_is_reported_with_the_system_s_code(race, network):
     assert error.__cause__.errno == errno.ECONNREFUSED
 
 
+def test_a_failure_that_is_known_at_once_is_reported(race, network):
+    network.found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 25))]
+    error = race().start().error()
+    assert error.code in ("ENETUNREACH", "EACCES")
+    assert str(error).startswith("Cannot connect to 255.255.255.255:25: ")
+
+
 def test_the_error_of_the_look_up_is_reported(race, network):
     assert race().start("no.example.com").error().code == "ENOTFOUND"
 
@@ -242,12 +249,15 @@ def test_of_two_that_connect_in_one_turn_one_wins(race, network):
 
 
 def test_an_address_that_fails_late_does_not_spoil_the_others(race, network, clock):
+    silent = network.add_silent()
     network.add()
-    network.add_silent()
     running = race().start()
-    turn_until(running.reactor, lambda: len(running.connector._addresses) == 0)
+    clock.now += 0.25
+    running.reactor.run_once()
+    assert len(running.tried) == 2
+    turn_until(running.reactor, lambda: len(running.tried) == 1)
+    assert running.tried == [silent.getsockname()]
     assert running.outcomes == []
-    assert len(running.tried) == 1
 
 
 def test_if_all_fail_the_last_error_is_reported(race, network):
@@ -320,6 +330,7 @@ def test_the_caller_s_own_socket_does_not_race(race, network, clock):
     clock.now += 10
     running.reactor.run_once()
     assert running.tried == [silent.getsockname()]
+    assert len(running.connector._addresses) == 1
 
 
 def test_the_caller_s_own_socket_is_closed_if_it_cannot_be_connected(race, network):

@@ -90,6 +90,9 @@ def in_child(function):
     pid = os.fork()
     if pid == 0:
         try:
+            # A child that hangs dies, and fails the test.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
             function()
         except BaseException:
             traceback.print_exc()
@@ -132,6 +135,19 @@ def test_arguments_are_handed_on(reactor):
     reactor.call_later(0, lambda *args: calls.append(args), 4)
     reactor.run()
     assert calls == [(1, None, "three"), (4,)]
+
+
+def test_within_a_turn_nobody_has_to_be_woken(reactor, monkeypatch):
+    """It would cost a system call for each callback."""
+
+    def schedule():
+        with monkeypatch.context() as patch:
+            patch.setattr(reactor, "_wake", pytest.fail)
+            reactor.call_soon(lambda: None)
+            reactor.call_later(0, lambda: None)
+
+    reactor.call_soon(schedule)
+    reactor.run()
 
 
 def test_what_a_callback_schedules_runs_on_the_next_turn(reactor):
@@ -845,7 +861,9 @@ def test_next_timeout_tells_how_long_the_host_may_sleep(timed, clock):
     assert timed.next_timeout() == 5
     timed.call_soon(lambda: None)
     assert timed.next_timeout() == 0
+    timed.run_once()
     clock.now += 9
+    assert timed.next_timeout() == 0
     timed.run_once()
     assert timed.next_timeout() is None
 

@@ -194,6 +194,14 @@ def test_a_cancelled_look_up_is_not_waited_for(reactor, hanging, host):
     reactor.run()
 
 
+def test_look_ups_that_hang_do_not_use_up_all_threads(reactor, hanging):
+    lookups = [look_up(reactor, "mx.example.com", 25, 30, pytest.fail) for _ in range(20)]
+    assert len([thread for thread in threading.enumerate() if "worker" in thread.name]) == 16
+    for lookup in lookups:
+        lookup.cancel()
+    reactor.run()
+
+
 def test_an_answer_that_comes_too_late_is_not_reported(resolver, hanging):
     clock, calls = Clock(), []
     with Reactor(clock=clock) as reactor:

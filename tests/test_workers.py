@@ -55,8 +55,8 @@ def test_there_are_no_more_threads_than_the_limit_and_tasks_keep_their_order(tas
 
 
 def test_one_thread_takes_one_task_after_the_other(tasks):
-    tasks.gate.set()
     tasks.submit(Workers(limit=1), *range(50))
+    tasks.gate.set()
     assert [tasks.next() for _ in range(50)] == list(range(50))
 
 

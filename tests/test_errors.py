@@ -1,0 +1,79 @@
+"""Errors carry what programs test, under Node's names."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from smtp_connection import SMTPError
+
+ATTRIBUTES = ["code", "command", "response", "responseCode", "recipient"]
+ATTRIBUTES += ["rejected", "rejectedErrors"]
+
+
+def test_what_does_not_apply_is_none():
+    error = SMTPError("it failed")
+    assert str(error) == error.message == "it failed"
+    assert [getattr(error, name) for name in ATTRIBUTES] == [None] * len(ATTRIBUTES)
+    assert isinstance(error, Exception)
+    assert not isinstance(error, OSError)
+
+
+def test_the_text_ends_with_the_server_s_own_words():
+    error = SMTPError("Sender refused", code="EENVELOPE", command="MAIL FROM", response="550 no")
+    assert str(error) == error.message == "Sender refused: 550 no"
+    assert (error.code, error.command) == ("EENVELOPE", "MAIL FROM")
+    assert (error.response, error.responseCode) == ("550 no", 550)
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        ("550-no\n550 never", 550),
+        ("550", 550),
+        ("no", None),
+        ("", None),
+        (None, None),
+        ("\u0665\u0665\u0660 no", None),
+        ("\u00b2\u00b2\u00b2", None),
+    ],
+)
+def test_the_response_code_is_the_number_in_front(response, code):
+    assert SMTPError("x", response=response).responseCode == code
+
+
+def test_a_response_code_that_is_given_counts():
+    assert SMTPError("x", response="550 no", responseCode=421).responseCode == 421
+
+
+def test_lists_are_the_error_s_own():
+    rejected, errors = ["a@x.org"], [SMTPError("no", recipient="a@x.org")]
+    error = SMTPError("x", rejected=rejected, rejectedErrors=errors)
+    rejected.clear()
+    errors.clear()
+    assert error.rejected == ["a@x.org"]
+    assert [each.recipient for each in error.rejectedErrors] == ["a@x.org"]
+
+
+def test_a_hint_is_put_behind_the_text():
+    error = SMTPError("it failed", response="500 no")
+    error.add_hint("")
+    assert str(error) == "it failed: 500 no"
+    error.add_hint("try again")
+    assert str(error) == error.message == "it failed: 500 no (try again)"
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_travel(again):
+    """Between processes, say."""
+    error = SMTPError("no", code="EENVELOPE", response="550 no", rejected=["a@x.org"])
+    error.add_hint("hint")
+    other = again(error)
+    assert str(other) == str(error) == "no: 550 no (hint)"
+    assert vars(other) == vars(error)
+
+
+def test_an_error_shows_itself():
+    assert repr(SMTPError("no", code="EAUTH")) == "SMTPError('no', code='EAUTH')"
