@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
@@ -183,7 +183,7 @@ def _duration(name: str, value: object) -> float:
     takes = "a number of milliseconds, 0 or more"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _wrong(name, value, takes)
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError(f"option {name!r} takes {takes}; got {value!r}")
     return value
 

@@ -300,8 +300,7 @@ class EmitterSource(Source):
         self._reactor.call_soon(self._wake)
 
     def _on_close(self) -> None:
-        if not self._ended:
-            self._on_error(ConnectionError("the stream was closed before its end"))
+        self._on_error(ConnectionError("the stream was closed before its end"))
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         self._wake = wake

@@ -24,7 +24,9 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from ._version import __version__
 from .errors import SMTPError
-from .tls import context_for, tls_error
+from .tls import context_for
+from .tls_errors import tls_error
+from .transport import close_orphan
 from .xoauth2_options import XOAuth2Options, extra_missing
 
 __all__ = ["TokenRequest"]
@@ -41,7 +43,6 @@ class TokenRequest:
 
     def __init__(self, options: XOAuth2Options) -> None:
         self.options = options
-        self.tls_failure: SMTPError | None = None
         self._sent: Mapping[str, str] = {}
         self._socket: socket.socket | None = None
         self._aborted = False
@@ -56,7 +57,7 @@ class TokenRequest:
             self._sent = self._fields()
             return self._understand(*self._post(self._sent))
         except SMTPError as exc:
-            failure = exc if exc.code == "EAUTH" else self._error(f"cannot be asked: {exc}")
+            failure = exc if exc.code == "EAUTH" else self._unreached(str(exc), exc)
         except Exception as exc:
             failure = self._explained(exc)
         # Down here, where no exception is being handled that would become the context.
@@ -189,21 +190,16 @@ class TokenRequest:
         """Return the error that tells of ``exc`` no more than may be told."""
         if isinstance(exc, ImportError):
             return extra_missing(exc)
-        host = self.options.host
-        if self.tls_failure is not None:
-            error = self._error(f"cannot be reached: {self.tls_failure}")
-            error.__cause__ = _system_error(self.tls_failure)
-            return error
         cause = _system_error(exc)
-        if cause is None:
-            # Of the kind of a ValueError are the complaints about the URL.
-            what = (
-                "cannot be asked" if isinstance(exc, ValueError) else "gave no proper HTTP answer"
-            )
-            return self._error(f"{host} {what}; check option 'accessUrl'")
-        reason = cause.strerror or str(cause) or type(cause).__name__
-        error = self._error(f"{host} cannot be reached: {reason}")
-        error.__cause__ = cause
+        if cause is not None:
+            return self._unreached(cause.strerror or str(cause) or type(cause).__name__, cause)
+        # Of the kind of a ValueError are the complaints about the URL.
+        what = "cannot be asked" if isinstance(exc, ValueError) else "gave no proper HTTP answer"
+        return self._error(f"{self.options.host} {what}; check option 'accessUrl'")
+
+    def _unreached(self, why: str, exc: Exception) -> SMTPError:
+        error = self._error(f"{self.options.host} cannot be reached: {why}")
+        error.__cause__ = _system_error(exc)
         return error
 
 
@@ -258,18 +254,23 @@ class _TLSConnection(_Connection):
 
     def connect(self) -> None:
         super().connect()
-        request = self.request_of
-        options = request.options.tls
+        options = self.request_of.options.tls
         name = options.servername or self.host
-        self.sock = sock = context_for(options).wrap_socket(
-            self.sock, server_hostname=name, do_handshake_on_connect=False
-        )
-        request.connected(sock)
+        context = context_for(options)
+        # No OSError may leave from here: urllib3 passes over some of them (an answer may be there,
+        # although the request could not be sent) and would go on without TLS.
         try:
-            sock.do_handshake()
+            self.sock = context.wrap_socket(
+                self.sock, server_hostname=name, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as exc:
+            close_orphan(exc)
+            raise tls_error(exc, None, name) from exc
+        self.request_of.connected(self.sock)
+        try:
+            self.sock.do_handshake()
         except OSError as exc:  # ssl.SSLError is one
-            request.tls_failure = tls_error(exc, sock, name)
-            raise
+            raise tls_error(exc, self.sock, name) from exc
 
 
 class _Adapter(HTTPAdapter):

@@ -10,7 +10,7 @@ import pytest
 from smtp_connection import Reactor, SMTPError
 from smtp_connection.message import Message
 from smtp_connection.replies import Reply, ReplyParser
-from smtp_connection.steps import Abandon, Command, Pipeline
+from smtp_connection.steps import Abandon, Ask, Command, Pipeline
 
 
 class Clock:
@@ -43,8 +43,8 @@ class Talk:
     """
 
     def __init__(self, dialogue: Any, *answers: Any) -> None:
-        """Feed ``answers`` one by one: a str is a reply, a list of str several, an exception is
-        raised inside, and anything else is sent in as it is."""
+        """Feed ``answers`` one by one: a str is a reply (except to ``Ask``), a list of str several
+        replies, an exception is raised inside, and anything else is sent in as it is."""
         self.steps: list[Any] = []
         self.value: Any = None
         self.error: Any = None
@@ -61,11 +61,10 @@ class Talk:
             raise AssertionError(f"it goes on, after {self.said}")
         assert not waiting, f"it ended before {waiting}, after {self.said}"
 
-    @staticmethod
-    def _feed(dialogue: Any, answer: Any) -> Any:
+    def _feed(self, dialogue: Any, answer: Any) -> Any:
         if isinstance(answer, Exception):
             return dialogue.throw(answer)
-        if isinstance(answer, str):
+        if isinstance(answer, str) and not isinstance(self.steps[-1], Ask):
             answer = reply(answer)
         elif isinstance(answer, list):
             answer = [reply(text) for text in answer]
@@ -108,6 +107,8 @@ class Pull:
 
     def go_on(self) -> None:
         """Take all that is there."""
+        if self.message.finished:
+            return
         if not self._begun:
             self._begun = self.message.has_begun()
         while self._begun and (piece := self.message.next_wire()):

@@ -6,6 +6,7 @@ import base64
 import configparser
 import email
 import email.policy
+import json
 import os
 import re
 import subprocess
@@ -27,32 +28,9 @@ from smtp_connection.xoauth2_options import XOAuth2Options
 
 from .mail_server import Recorder, Running, context_of, mail_server
 from .oauth2_server import TokenEndpoint
-
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.rst").read_text(encoding="utf-8")
-
-_BLOCK = re.compile(
-    r"^\.\. code-block:: python\n   :name: (?P<name>\S+)\n\n(?P<code>(?:   .*\n|\n)+)", re.MULTILINE
-)
-PROGRAMS = {
-    match["name"]: re.sub("^   ", "", match["code"], flags=re.MULTILINE)
-    for match in _BLOCK.finditer(README)
-}
-
-
-def section(title: str) -> str:
-    """Return what stands under the heading ``title``, sections of a lower level included."""
-    (heading,) = re.finditer(rf"^{title}\n(=+|-+)\n", README, re.MULTILINE)
-    rest = README[heading.end() :]
-    level = "=" if heading[1].startswith("=") else "[=-]"
-    following = re.search(rf"^.+\n{level}{{3,}}\n", rest, re.MULTILINE)
-    return rest[: following.start()] if following else rest
-
-
-def named_in(text: str) -> set[str]:
-    """Return everything that is set in ``text`` as a literal, without quotes."""
-    return {literal.strip("'") for literal in re.findall("``(.+?)``", text)}
-
+from .proxy_servers import Tunnels
+from .readme import PROGRAMS, README, ROOT, named_in, section
+from .scripted_server import ScriptedServer
 
 # -- programs --------------------------------------------------------------------------------------
 
@@ -63,7 +41,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def run_program(authority, tmp_path) -> Any:
+def run_program(authority, run_text, tmp_path) -> Any:
     """Run a program of the README against a server: ``done = run_program(name, server)``.
 
     Each further argument is a pair of what is to be replaced and what takes its place.
@@ -71,7 +49,7 @@ def run_program(authority, tmp_path) -> Any:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
 
     def run(
-        name: str, server: Running, *replacements: tuple[str, str]
+        name: str, server: Running | ScriptedServer, *replacements: tuple[str, str]
     ) -> subprocess.CompletedProcess[str]:
         program = PROGRAMS[name].replace("'smtp.example.com'", f"'{server.host}'")
         for old, new in replacements:
@@ -79,10 +57,28 @@ def run_program(authority, tmp_path) -> Any:
             program = program.replace(old, new)
         program, count = re.subn(r"'port': \d+", f"'port': {server.port}", program)
         assert count == 1
-        # The authority takes the place of the system's, so that certificates are verified.
-        environment = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+        return run_text(program)
+
+    return run
+
+
+@pytest.fixture
+def run_text(tmp_path) -> Any:
+    """Run the text of a program, in a folder that also has its imports: ``done = run_text(text)``.
+
+    The file ca.pem in there takes the place of the system's CAs, so that certificates are verified.
+    """
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+        }
         command = [sys.executable, "-W", "error", "-c", program]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=tmp_path
+        )
 
     return run
 
@@ -156,6 +152,100 @@ def test_log_listener(run_program, submission):
     assert lines[-2:] == ["client QUIT", "server 221 Bye"]
 
 
+def test_logger(run_program, submission):
+    done = run_program("logger", submission)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    lines = done.stderr.splitlines()
+    ids = {re.search(r"\[(\w+)\] ", line)[1] for line in lines if "[" in line}
+    assert len(ids) == 1
+    bare = [re.sub(r" \[\w+\]", "", line) for line in lines]
+    assert bare[0] == f"INFO Connected to 127.0.0.1:{submission.port}"
+    assert bare[1].startswith("DEBUG S: 220 mail.test Python SMTP ")
+    assert bare[2].startswith("DEBUG C: EHLO ")
+    assert bare[-2:] == ["DEBUG C: QUIT", "DEBUG S: 221 Bye"]
+
+
+def test_proxy(run_program, serve, submission):
+    tunnels = Tunnels(user="user", password="password")
+    proxy = serve(tunnels.socks5)
+    place = f"{proxy.host}:{proxy.port}"
+    done = run_program("proxy", submission, ("proxy.example.com:1080", place))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Connected\n", "")
+    assert tunnels.asked == [(submission.host, submission.port)]
+
+
+# In the place of ssh: both connect their standard input and output with a server.
+RELAY = """
+import socket, sys, threading
+
+def pump(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+
+server = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+client = socket.socket(fileno=0)
+threading.Thread(target=pump, args=(client, server)).start()
+pump(server, client)
+"""
+
+
+def test_tunnel(run_program, submission):
+    relay = repr([sys.executable, "-c", RELAY, submission.host, str(submission.port)])
+    ssh = "['ssh', '-W', 'mail.internal:587', 'gateway.example.com']"
+    done = run_program("tunnel", submission, (ssh, relay))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Connected\n", "")
+
+
+def test_notifications(run_program, serve):
+    def script(peer):
+        peer.greet("DSN")
+        said = []
+        for command in ("MAIL", "RCPT", "DATA"):
+            said += peer.expect(command)
+            peer.send("354 go\r\n" if command == "DATA" else "250 ok\r\n")
+        assert said[:2] == [
+            "MAIL FROM:<sender@example.com> RET=HDRS ENVID=order+204711",
+            "RCPT TO:<recipient@example.com> NOTIFY=SUCCESS,FAILURE",
+        ]
+        assert peer.read_message() == b"Subject: Your order\r\n\r\nIt is on its way.\r\n"
+        peer.send("250 2.0.0 queued\r\n")
+        peer.take_quit()
+
+    done = run_program("notifications", serve(script))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 queued\n", "")
+
+
+class BearerServer(Recorder):
+    """Announces OAUTHBEARER, and takes one token."""
+
+    token = "access token"
+
+    async def auth_OAUTHBEARER(self, server, args):
+        response = base64.b64decode(args[1], validate=True).decode("ascii")
+        if response == f"n,a=someone@example.com,\1auth=Bearer {self.token}\1\1":
+            return AuthResult(success=True)
+        assert await server.challenge_auth('{"status":"invalid_token"}') == b"\1"
+        return AuthResult(success=False, handled=False)
+
+
+@pytest.mark.parametrize("token", ["access token", "another"])
+def test_custom_auth(run_program, token):
+    mailbox = BearerServer()
+    mailbox.token = token
+    with mail_server(mailbox=mailbox, auth_require_tls=False) as server:
+        done = run_program("custom-auth", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    if token == "access token":
+        assert done.stdout == "Authenticated\n"
+    else:
+        assert done.stdout.startswith("Login with OAUTHBEARER failed: the token was refused: 5")
+
+
 def test_inside_asyncio(run_program):
     # With a name, so that a thread that looks it up has to wake the reactor up.
     assert "'host': 'localhost'" in PROGRAMS["inside-asyncio"]
@@ -165,6 +255,15 @@ def test_inside_asyncio(run_program):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "['b@x.org']\n"
     assert len(server.mailbox.envelopes) == 1
+
+
+def test_the_log_of_the_node_readme(run_program, submission):
+    done = run_program("ported-log", submission)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1].startswith("server 220 mail.test Python SMTP ")
+    assert lines[-2:] == ["client QUIT", "server 221 Bye"]
 
 
 def test_the_programs_of_the_node_readme(run_program, submission):
@@ -281,13 +380,55 @@ def test_the_xoauth2_example_with_a_generator_of_ones_own(
     assert token_server.mailbox.responses == [b"the first", b"the second"]
 
 
-def test_the_options_for_microsoft_365():
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAMS["microsoft-365"]],
-        capture_output=True,
-        text=True,
-    )
+def test_the_options_for_microsoft_365(run_text):
+    done = run_text(PROGRAMS["microsoft-365"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_options_for_a_service_account(run_text, tmp_path):
+    account = {
+        "client_email": "robot@project.iam.gserviceaccount.com",
+        "private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    }
+    (tmp_path / "service-account.json").write_text(json.dumps(account), encoding="utf-8")
+    done = run_text(PROGRAMS["gmail-service-account"] + "print(generator.options.service)\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{account['client_email']}\n"
+
+
+# What the example uses of msal 1.39, with its signatures.
+MSAL = """
+class ConfidentialClientApplication:
+    def __init__(self, client_id, client_credential=None, authority=None):
+        self.answers = [
+            {"access_token": "first", "expires_in": 3600},
+            ANSWER,
+        ]
+
+    def remove_tokens_for_client(self):
+        del self.answers[0]
+
+    def acquire_token_for_client(self, scopes):
+        assert scopes == ["https://outlook.office365.com/.default"]
+        return self.answers[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"access_token": "second", "expires_in": 3600}, "Authenticated"),
+        ({"error": "invalid_client", "error_description": "no such client"}, "no such client"),
+        ({"error": "invalid_client"}, "invalid_client"),
+    ],
+)
+def test_tokens_from_msal(run_program, token_server, tmp_path, answer, shown):
+    (tmp_path / "msal.py").write_text(MSAL.replace("ANSWER", repr(answer)), encoding="utf-8")
+    done = run_program("microsoft-365-msal", token_server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"{shown}\n")
+    assert token_server.mailbox.responses[0] == b"user=someone@example.com\1auth=Bearer first\1\1"
 
 
 def test_the_log_that_is_shown_is_that_of_the_demo():

@@ -220,6 +220,30 @@ def test_a_slow_server_is_not_a_silent_one(serve, connect_to, reactor, diary, le
     assert diary.names() == ["connect", "connected", "login", "sent", "reset", "end"]
 
 
+def test_each_reply_to_a_pipelined_envelope_is_a_sign_of_life(
+    serve, connect_to, reactor, diary, let_pass
+):
+    """What we receive counts, although there is nothing for us to say to it yet."""
+
+    def script(peer):
+        peer.greet("PIPELINING")
+        peer.expect("MAIL", "RCPT", "DATA")
+        for reply in ("250 ok", "250 ok", "354 go"):
+            let_pass(SILENCE - 1)
+            peer.send(f"{reply}\r\n")
+        peer.play("C: hi\nC: .\nS: 250 queued")
+        peer.take_quit()
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    connection.quit()
+    reactor.run()
+
+    assert diary.names() == ["connect", "sent", "end"]
+    assert diary.of("sent")[0][0] is None
+
+
 def test_a_message_that_takes_its_time_is_not_silence(
     serve, connect_to, reactor, diary, movable_clock
 ):

@@ -654,8 +654,20 @@ def test_a_stream_that_ends_without_data_is_an_empty_message(send_by, diary):
     assert last is None
 
 
-def test_a_thousand_failing_sources_in_a_row(send, diary):
-    send(lambda peer: None, *[(ENVELOPE, pieces()) for _ in range(1000)])
+def broken_stream():
+    """Return a stream that cannot even be started."""
+    stream = Stream()
+    stream.resume = raising
+    return stream
+
+
+def raising():
+    raise BOOM
+
+
+@pytest.mark.parametrize("make", [pieces, broken_stream])
+def test_a_thousand_failing_sources_in_a_row(send, diary, make):
+    send(lambda peer: None, *[(ENVELOPE, make()) for _ in range(1000)])
     assert {err.code for err, _ in diary.of("sent")} == {"ESTREAM"}
 
 
@@ -709,12 +721,16 @@ def test_streams_that_were_not_begun_are_let_go_of(by_hand, diary):
     assert not second.event_names()
 
 
-def closing_generator(close, wakes):
+SMALL_PIECE = b"x" * 40_000  # so much that it is sent at once, so little that it can be
+
+
+def closing_generator(close, closed):
     try:
         close()
-        yield b"x"
+        yield SMALL_PIECE
+        yield SMALL_PIECE
     finally:
-        wakes.append("finally")
+        closed.append("finally")
 
 
 def test_a_source_may_close_the_connection_while_it_is_asked(by_hand, diary):
@@ -728,9 +744,6 @@ def test_a_source_may_close_the_connection_while_it_is_asked(by_hand, diary):
     assert diary.error("sent").code == "ECONNECTION"
     assert closed == ["finally"]
     assert peer.heard() == b""
-
-
-SMALL_PIECE = b"x" * 40_000  # so much that it is sent at once, so little that it can be
 
 
 def raise_after(close):
@@ -768,6 +781,18 @@ def test_a_generator_is_closed_when_its_message_is_refused(send_by, diary, pipel
     assert closed == ["finally"]
 
 
+def test_a_generator_is_not_closed_inside_the_call_of_close(by_hand, diary):
+    closed = []
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, closing_generator(lambda: None, closed), diary.callback("sent"))
+    beginning(peer)
+    connection.close()
+    assert closed == []
+    peer.settle()
+    assert closed == ["finally"]
+
+
 def stubborn():
     try:
         yield PIECE
@@ -780,22 +805,22 @@ def test_a_generator_that_raises_when_it_is_closed_costs_nobody_a_callback(by_ha
     connection, peer = by_hand()
     connection.connect()
     connection.send(ENVELOPE, stubborn(), diary.callback("sent"))
+    connection.reset(diary.callback("reset"))
     beginning(peer)
-    with pytest.raises(OSError, match="disk on fire"):
-        peer.feed("550 no\r\n")
-    peer.settle()
+    peer.feed("550 no\r\n")
+    peer.feed("250 ok\r\n")
 
-    assert diary.names() == ["connect", "sent"]
+    assert diary.names() == ["connect", "sent", "reset"]
+    assert diary.error("sent").code == "EENVELOPE"
     connection.close()
-    peer.settle()
-    assert diary.names() == ["connect", "sent", "end"]
 
 
-def test_closing_just_after_a_source_was_asked_for_its_first_piece(by_hand, reactor, diary):
+def test_after_close_no_source_is_read_any_more(by_hand, reactor, diary):
+    read = []
     connection, peer = by_hand()
     connection.connect(
         lambda: (
-            connection.send(ENVELOPE, iter([b"hi"]), diary.callback("sent")),
+            connection.send(ENVELOPE, map(read.append, "hi"), diary.callback("sent")),
             reactor.call_soon(connection.close),
         )
     )
@@ -803,3 +828,4 @@ def test_closing_just_after_a_source_was_asked_for_its_first_piece(by_hand, reac
 
     assert diary.names() == ["connect", "sent", "end"]
     assert diary.error("sent").code == "ECONNECTION"
+    assert read == []

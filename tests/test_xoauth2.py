@@ -906,7 +906,7 @@ def test_a_context_of_the_callers_own_is_left_as_it_is(
 def test_tls_options_that_cannot_be_used(generator_for, endpoint, error_of):
     asked = endpoint(ISSUED)
     error = error_of(generator_for(asked, tls={"ca": "/no/such/file"}).getToken)
-    assert "cannot be asked: tls option 'ca' (file '/no/such/file') cannot be used" in str(error)
+    assert "cannot be reached: tls option 'ca' (file '/no/such/file') cannot be used" in str(error)
 
 
 def test_an_endpoint_that_hangs_up_during_the_handshake(generator_for, serve, error_of):
@@ -917,9 +917,32 @@ def test_an_endpoint_that_hangs_up_during_the_handshake(generator_for, serve, er
     assert "TLS with localhost failed: the server closed the connection" in str(error)
 
 
-def test_an_endpoint_that_hangs_up_at_once(generator_for, serve, error_of):
-    error = error_of(generator_for(f"https://localhost:{serve(Peer.reset).port}/").getToken)
-    assert str(error).startswith("The token endpoint ")
+def test_an_endpoint_that_hangs_up_before_the_handshake(
+    generator_for, serve, error_of, monkeypatch
+):
+    there, gone = threading.Event(), threading.Event()
+    connected = TokenRequest.connected
+
+    def reset(peer: Peer) -> None:
+        assert there.wait(10)
+        peer.reset()
+        gone.set()
+
+    def wait(request: TokenRequest, sock: socket.socket) -> None:
+        there.set()
+        assert gone.wait(10)
+        connected(request, sock)
+
+    monkeypatch.setattr(TokenRequest, "connected", wait)
+    error = error_of(generator_for(f"https://localhost:{serve(reset).port}/").getToken)
+    text = "The token endpoint localhost cannot be reached: TLS with localhost failed"
+    assert str(error).startswith(text)
+
+
+def test_a_server_name_that_is_none(generator_for, endpoint, error_of, trust):
+    generator = generator_for(endpoint(ISSUED), tls={**trust, "servername": "."})
+    text = "The token endpoint localhost cannot be reached: TLS with . failed"
+    assert str(error_of(generator.getToken)).startswith(text)
 
 
 # --- service accounts -----------------------------------------------------------------------------

@@ -1,0 +1,419 @@
+"""Options: Node's names and defaults, checked when the connection is made."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import sys
+
+import pytest
+
+from smtp_connection import options as options_module
+from smtp_connection.options import Options
+from smtp_connection.tls import TLSOptions
+
+DEFAULTS = {
+    "host": "localhost",
+    "port": 25,
+    "secure": False,
+    "ignoreTLS": False,
+    "requireTLS": False,
+    "opportunisticTLS": False,
+    "name": "client.example.com",
+    "localAddress": None,
+    "connectionTimeout": 120_000,
+    "greetingTimeout": 30_000,
+    "socketTimeout": 600_000,
+    "debug": False,
+    "logger": None,
+    "transactionLog": False,
+    "lmtp": False,
+    "authMethod": None,
+    "tls": TLSOptions(),
+    "servername": "localhost",
+    "socket": None,
+    "connection": None,
+    "secured": False,
+    "maxResponseSize": 1024 * 1024,
+    "socketCloseTimeout": 5_000,
+    "dnsTimeout": 30_000,
+    "customAuth": {},
+    "proxy": None,
+}
+
+FLAGS = ["secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"]
+FLAGS += ["lmtp"]
+TIMEOUTS = ["connectionTimeout", "greetingTimeout", "socketTimeout", "dnsTimeout"]
+TEXTS = ["host", "name", "servername", "authMethod"]
+
+A_DURATION = "a number of milliseconds, 0 or more"
+A_SIZE = "a number of bytes, 0 or more"
+A_PORT = "a number or a numeric string"
+
+
+@pytest.fixture(autouse=True)
+def own_name(monkeypatch):
+    """Set the name of this machine: ``own_name('host')``."""
+
+    def set_name(name):
+        monkeypatch.setattr(options_module, "gethostname", lambda: name)
+
+    set_name("client.example.com")
+    return set_name
+
+
+def parse(given=None, **more):
+    return Options.parse(given, more)
+
+
+def error(kind, given=None, **more):
+    """Return the text of the error that the options lead to."""
+    with pytest.raises(kind) as caught:
+        parse(given, **more)
+    return str(caught.value)
+
+
+# -- all of them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [None, {}, dict.fromkeys(DEFAULTS)])
+def test_the_defaults(given):
+    assert dict(parse(given)) == DEFAULTS
+
+
+def test_they_are_read_as_attributes_and_as_a_dict():
+    options = parse(port=587)
+    assert options.port == options["port"] == options.get("port") == 587
+    assert "port" in options
+    assert list(options) == list(options.keys()) == list(DEFAULTS)
+    assert "prot" not in options
+    assert options.get("prot", "default") == "default"
+    with pytest.raises(KeyError):
+        options["prot"]
+    with pytest.raises(AttributeError):
+        options.port = 25
+
+
+@pytest.mark.parametrize(
+    "name", ["ignoreTLS", "ignore_tls", "ignoretls", "IGNORE_TLS", "ignoreTls", "IgnoreTLS"]
+)
+def test_case_and_underscores_do_not_count(name):
+    for options in (parse({name: True}), parse(**{name: True})):
+        assert options.ignoreTLS is True
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_each_option_has_a_python_spelling(name):
+    python_name = "".join(f"_{char.lower()}" if char.isupper() else char for char in name)
+    assert dict(parse({python_name: None})) == DEFAULTS
+
+
+def test_keywords_win_in_any_spelling():
+    options = parse({"ignoreTLS": True, "port": 25}, ignore_tls=False, port=587)
+    assert (options.ignoreTLS, options.port) == (False, 587)
+
+
+def test_the_caller_s_dict_is_not_changed():
+    given = {"host": " mx.example.com ", "require_tls": True, "ignoreTLS": True, "tls": {}}
+    before = dict(given)
+    parse(given, port="25")
+    assert given == before
+
+
+def test_a_misspelt_option_is_an_error():
+    assert error(TypeError, requireTSL=True) == (
+        "unknown option 'requireTSL'; did you mean 'requireTLS'?"
+    )
+    assert error(TypeError, frobnicate=True).startswith(
+        "unknown option 'frobnicate'; known are authMethod, connection, "
+    )
+    assert error(TypeError, {"ignoreTLS": True, "ignore_tls": True}) == (
+        "option 'ignoreTLS' is given twice, in two spellings"
+    )
+
+
+@pytest.mark.parametrize("given", ["mx.example.com", ["host"], 25, True])
+def test_options_are_a_dict(given):
+    assert error(TypeError, given) == f"options are a dict; got {type(given).__name__}"
+
+
+# -- one by one -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags_are_true_or_false(name):
+    assert parse({name: True})[name] is True
+    assert parse({name: False})[name] is False
+    for value in ("false", "", 0, 1, []):
+        assert (
+            error(TypeError, {name: value}) == f"option {name!r} takes True or False; got {value!r}"
+        )
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts(name):
+    expected = "PLAIN" if name == "authMethod" else "plain"
+    assert parse({name: " plain\t"[:-1]})[name] == expected
+    assert parse({name: " "})[name] == DEFAULTS[name]
+    for value in (5, b"plain", ["plain"]):
+        assert error(TypeError, {name: value}) == f"option {name!r} takes a string; got {value!r}"
+    for char in "\x00\t\x1b\x7f\x85\u2028\ud800":
+        value = f"pl{char}ain"
+        assert error(ValueError, {name: value}) == (
+            f"option {name!r} takes a string without {char!r}; got {value!r}"
+        )
+
+
+@pytest.mark.parametrize("name", ["host", "servername", "authMethod"])
+def test_line_breaks_are_refused(name):
+    """They would begin another command."""
+    assert "without '\\r'" in error(ValueError, {name: "mx.example.com\r\nQUIT"})
+
+
+@pytest.mark.parametrize("value", [587, "587", " 587 ", "0587"])
+def test_the_port(value):
+    assert parse(port=value).port == 587
+
+
+@pytest.mark.parametrize("value", [0, -1, 65536, 10**6, "0", "65536"])
+def test_a_port_that_does_not_exist_is_reported_when_connecting(value):
+    assert parse(port=value).port == int(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("abc", ValueError),
+        ("", ValueError),
+        ("5 87", ValueError),
+        ("+587", ValueError),
+        ("0x1", ValueError),
+        ("\u0665", ValueError),
+        ("1" * 5000, ValueError),
+        (587.0, TypeError),
+        (True, TypeError),
+        (b"587", TypeError),
+    ],
+)
+def test_what_is_no_port(value, kind):
+    assert error(kind, port=value) == f"option 'port' takes {A_PORT}; got {value!r}"
+
+
+@pytest.mark.parametrize("name", TIMEOUTS)
+def test_time_outs(name):
+    assert parse({name: 1500})[name] == 1500
+    assert parse({name: 0.5})[name] == 0.5
+    assert parse({name: 0})[name] == DEFAULTS[name], "0 stands for the default"
+
+
+@pytest.mark.parametrize("name", [*TIMEOUTS, "socketCloseTimeout"])
+def test_what_is_no_duration(name):
+    for value in ("1500", True, [1500]):
+        assert (
+            error(TypeError, {name: value}) == f"option {name!r} takes {A_DURATION}; got {value!r}"
+        )
+    for value in (-1, -0.1, float("inf"), float("nan"), 10**400):
+        assert (
+            error(ValueError, {name: value}) == f"option {name!r} takes {A_DURATION}; got {value!r}"
+        )
+    assert parse({name: sys.maxsize})[name] == sys.maxsize
+
+
+def test_not_to_wait_for_the_peer_s_end():
+    assert parse(socketCloseTimeout=0).socketCloseTimeout == 0
+
+
+def test_the_size_of_replies():
+    assert parse(maxResponseSize=100).maxResponseSize == 100
+    assert parse(maxResponseSize=0).maxResponseSize == DEFAULTS["maxResponseSize"]
+    for value in ("100", 1.5, True):
+        assert error(TypeError, maxResponseSize=value) == (
+            f"option 'maxResponseSize' takes {A_SIZE}; got {value!r}"
+        )
+    assert error(ValueError, maxResponseSize=-1) == (
+        f"option 'maxResponseSize' takes {A_SIZE}; got -1"
+    )
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1", "::1", "fe80::1%eth0"])
+def test_the_local_address(value):
+    assert parse(localAddress=value).localAddress == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("eth0", ValueError), ("", ValueError), ("127.0.0.1:25", ValueError), (5, TypeError)],
+)
+def test_what_is_no_local_address(value, kind):
+    assert error(kind, localAddress=value) == (
+        f"option 'localAddress' takes an IP address; got {value!r}"
+    )
+
+
+# -- secure and port, and TLS ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "secure", "port"),
+    [
+        ({}, False, 25),
+        ({"secure": True}, True, 465),
+        ({"secure": False}, False, 25),
+        ({"port": 465}, True, 465),
+        ({"port": "465"}, True, 465),
+        ({"port": 465, "secure": False}, False, 465),
+        ({"port": 465, "secure": None}, True, 465),
+        ({"port": 587}, False, 587),
+        ({"port": 587, "secure": True}, True, 587),
+    ],
+)
+def test_secure_and_port_go_together(given, secure, port):
+    options = parse(given)
+    assert (options.secure, options.port) == (secure, port)
+
+
+def test_to_require_tls_wins():
+    """Contradictory options must not quietly end in clear text."""
+    options = parse(requireTLS=True, ignoreTLS=True, opportunisticTLS=True)
+    assert (options.requireTLS, options.ignoreTLS, options.opportunisticTLS) == (True, False, False)
+    options = parse(requireTLS=False, ignoreTLS=True, opportunisticTLS=True)
+    assert (options.requireTLS, options.ignoreTLS, options.opportunisticTLS) == (False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "servername"),
+    [
+        ({}, "localhost"),
+        ({"host": "mx.example.com"}, "mx.example.com"),
+        ({"host": "192.0.2.1"}, "192.0.2.1"),
+        ({"host": "192.0.2.1", "servername": "mx.example.com"}, "mx.example.com"),
+        ({"host": "a.example.com", "tls": {"servername": "b.example.com"}}, "b.example.com"),
+        ({"servername": "a.example.com", "tls": {"servername": "b.example.com"}}, "b.example.com"),
+    ],
+)
+def test_the_name_that_the_certificate_is_for(given, servername):
+    assert parse(given).servername == servername
+
+
+def test_tls_options_are_read_by_their_own_module():
+    context = ssl.create_default_context()
+    assert parse(tls={"reject_unauthorized": False}).tls.rejectUnauthorized is False
+    assert parse(tls=context).tls.context is context
+    assert "secureProtocol" in error(TypeError, tls={"secureProtocol": "TLSv1_method"})
+
+
+# -- the client's name ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [
+        ("client.example.com", "client.example.com"),
+        ("client", "[127.0.0.1]"),
+        ("192.0.2.1", "[192.0.2.1]"),
+        ("", "[127.0.0.1]"),
+        ("odd.name\r\nQUIT", "[127.0.0.1]"),
+    ],
+)
+def test_the_name_is_that_of_the_machine_if_it_is_fit(own_name, machine, name):
+    own_name(machine)
+    assert parse().name == name
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("mx.example.com", "mx.example.com"),
+        ("localhost", "localhost"),
+        ("[192.0.2.1]", "[192.0.2.1]"),
+        ("mx.example.com\r\n", "mx.example.com"),
+        ("\r\nmx.\r\nexample.com", "mx.example.com"),
+        ("\r\n", "client.example.com"),
+        ("", "client.example.com"),
+    ],
+)
+def test_the_name_that_is_given_loses_its_line_breaks(given, name):
+    assert parse(name=given).name == name
+
+
+# -- objects --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sockets():
+    with socket.socket() as plain, socket.socket() as other:
+        tls = ssl.create_default_context().wrap_socket(
+            socket.socket(), server_hostname="mx.example.com", do_handshake_on_connect=False
+        )
+        with tls:
+            yield plain, other, tls
+
+
+@pytest.mark.parametrize("name", ["socket", "connection"])
+def test_a_socket_can_be_handed_over(sockets, name):
+    plain, other, tls = sockets
+    assert parse({name: plain})[name] is plain
+    assert parse({name: tls, "secured": True})[name] is tls
+    for value in ("socket", 5, plain.fileno()):
+        assert error(TypeError, {name: value}) == (
+            f"option {name!r} takes a socket.socket; got {value!r}"
+        )
+    assert error(TypeError, {name: tls}) == (
+        "an ssl.SSLSocket as option 'connection' or 'socket' needs secured=True"
+    )
+    assert error(TypeError, {name: plain, "secured": True}) == (
+        "option 'secured' takes an ssl.SSLSocket as option 'connection' or 'socket'; got socket"
+    )
+    assert error(ValueError, socket=plain, connection=other) == (
+        "options 'socket' and 'connection' exclude each other; give one of them"
+    )
+    assert "exclude each other" in error(ValueError, {name: plain}, proxy="http://localhost")
+
+
+def test_secured_needs_a_socket():
+    assert error(TypeError, secured=True) == (
+        "option 'secured' takes an ssl.SSLSocket as option 'connection' or 'socket'; got NoneType"
+    )
+    assert error(TypeError, secured="yes") == "option 'secured' takes True or False; got 'yes'"
+
+
+def test_a_logger():
+    class Silent:
+        def debug(self, *args, **more):
+            pass
+
+        info = warning = debug
+
+    assert parse(logger=True).logger is True
+    assert parse(logger=False).logger is None
+    logger = logging.getLogger("own")
+    assert parse(logger=logger).logger is logger
+    silent = Silent()
+    assert error(TypeError, logger=silent) == (
+        "option 'logger' takes True, False or an object with debug, info, warning and error;"
+        f" got {silent!r}, which has no error()"
+    )
+    assert "which has no debug()" in error(TypeError, logger="stderr")
+
+
+def test_mechanisms_of_the_caller_s():
+    def handler(context):
+        pass
+
+    given = {"x-own": handler, " X-OTHER ": handler}
+    assert parse(customAuth=given).customAuth == {"X-OWN": handler, "X-OTHER": handler}
+    takes = "option 'customAuth' takes a dict of mechanism names and handlers"
+    assert error(TypeError, customAuth=[handler]) == f"{takes}; got {[handler]!r}"
+    assert error(TypeError, customAuth={"X-OWN": 5}) == f"{takes}; 5 cannot be called"
+    for name in ("X OWN", "X-OWN\r\nQUIT", "", 5):
+        assert error(ValueError, customAuth={name: handler}) == (
+            f"{takes}; {name!r} is no mechanism name"
+        )
+
+
+def test_a_proxy_is_read_by_its_own_module():
+    assert parse(proxy="http://proxy.example.com:3128").proxy.host == "proxy.example.com"
+    assert parse(proxy="").proxy is None
+    with pytest.raises((TypeError, ValueError)):
+        parse(proxy="proxy.example.com")
