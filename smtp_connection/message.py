@@ -51,7 +51,7 @@ def own_envelope(message: object) -> dict[str, Any]:
     Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read.
     """
     if isinstance(message, Mapping) or _is_email(message):
-        from .compose import envelope_of
+        from .addresses import envelope_of
 
         return envelope_of(message)  # type: ignore[arg-type]
     raise _error(
@@ -71,7 +71,8 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
             raise _error(f"the message cannot be sent as UTF-8: {exc}") from exc
         return _not_empty(data)
     if isinstance(message, Mapping) or _is_email(message):
-        from .compose import compose, serialize
+        from .compose import compose
+        from .serialize import serialize
 
         return _not_empty(serialize(compose(message) if isinstance(message, Mapping) else message))
     if getattr(message, "closed", False) is True:

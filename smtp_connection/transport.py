@@ -15,9 +15,9 @@ from typing import Protocol
 
 from .errors import SMTPError
 from .reactor import Reactor, Timer
-from .tls import tls_error
+from .tls_errors import tls_error
 
-__all__ = ["Transport", "TransportOwner", "socket_error"]
+__all__ = ["Transport", "TransportOwner", "close_orphan", "socket_error"]
 
 # More than a reply ever needs; a larger buffer costs more to allocate than a second read does.
 _READ_SIZE = 16 * 1024
@@ -51,7 +51,7 @@ def _no_hint(first_bytes: bytes) -> str:
     return ""
 
 
-def _close_orphan(exc: Exception) -> None:
+def close_orphan(exc: Exception) -> None:
     """Close the socket that ``wrap_socket()`` has made, and not returned, because of ``exc``.
 
     If the peer is gone, or the name is none, it raises after it has taken the descriptor over, and
@@ -275,7 +275,7 @@ class Transport:
                 self._sock, server_hostname=servername or None, do_handshake_on_connect=False
             )
         except (OSError, ValueError) as exc:
-            _close_orphan(exc)
+            close_orphan(exc)
             error = tls_error(exc, None, servername)
             self._reactor.call_soon(self._lose, error)
             return

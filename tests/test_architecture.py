@@ -30,7 +30,7 @@ ROOMS = {
         "network errors names proxy_url",
     ),
     "messages": (
-        "compose message sources",
+        "addresses compose fields headers message serialize sources",
         "messages encoder errors names reactor",
     ),
     "dialogues": (

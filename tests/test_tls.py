@@ -1,12 +1,10 @@
-"""TLS options, the contexts made of them, and what a failed handshake is said to have failed of."""
+"""TLS options, and the contexts made of them."""
 
 from __future__ import annotations
 
 import base64
-import datetime
 import os
 import shutil
-import socket
 import ssl
 import stat
 import tempfile
@@ -21,19 +19,13 @@ import hypothesis
 import pytest
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.tls import TLSOptions, context_for, tls_error
+from smtp_connection.tls import TLSOptions, context_for
 
-HOST = "mx.example.org"
-NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-DAY = datetime.timedelta(days=1)
-
-# --- the other side -------------------------------------------------------------------------------
+from .tls_pairs import HOST, asking, connect, key_text, make_certificate, pem, serving, serving_made
 
 
 @pytest.fixture(scope="module")
@@ -76,109 +68,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     assert list(path.iterdir()) == []
 
 
-def serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
-
-
-def make_certificate(
-    *,
-    subject: str = HOST,
-    names: list[x509.GeneralName] | None = None,
-    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None,
-    is_ca: bool = False,
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Make a certificate as people make them at home: none of the extensions a CA should have."""
-    own = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer[0].subject if issuer else name)
-        .public_key(own.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - DAY)
-        .not_valid_after(NOW + DAY)
-    )
-    if is_ca:
-        builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(issuer[1] if issuer else own, hashes.SHA256()), own
-
-
-def pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def serving_made(
-    made: tuple[x509.Certificate, ec.EllipticCurvePrivateKey], path: Path
-) -> ssl.SSLContext:
-    path.write_text(pem(made[0]) + key_text(made[1]))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    path.unlink()
-    return context
-
-
-def key_text(private: Any, passphrase: bytes | None = None) -> str:
-    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase:
-        encryption = serialization.BestAvailableEncryption(passphrase)
-    data: bytes = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
-    )
-    return data.decode()
-
-
 def encrypted(key: str, passphrase: bytes) -> str:
     return key_text(serialization.load_pem_private_key(key.encode(), None), passphrase)
-
-
-class Pair:
-    """A client and a server, joined in memory."""
-
-    def __init__(
-        self, client: ssl.SSLContext, server: ssl.SSLContext | None, name: str | None = HOST
-    ) -> None:
-        self.to_client, self.to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.client = client.wrap_bio(self.to_client, self.to_server, server_hostname=name)
-        self.server: ssl.SSLObject | None = None
-        if server:
-            self.server = server.wrap_bio(self.to_server, self.to_client, server_side=True)
-
-    def handshake(self) -> Pair:
-        """Shake hands, and have the client read what the server says to that."""
-        for _ in range(6):
-            for side in filter(None, (self.client, self.server)):
-                try:
-                    side.do_handshake()
-                except ssl.SSLWantReadError:
-                    pass
-                except ssl.SSLError:
-                    if side is self.client:
-                        raise
-        try:
-            self.client.read(1)
-        except ssl.SSLWantReadError:
-            pass
-        return self
-
-    def failure(self, servername: str = HOST) -> SMTPError:
-        """The error that a failing handshake is reported as."""
-        with pytest.raises((OSError, EOFError)) as caught:
-            self.handshake()
-        error = tls_error(caught.value, self.client, servername)
-        assert (error.code, error.command) == ("ETLS", "CONN")
-        assert error.__cause__ is caught.value
-        return error
-
-
-def connect(
-    options: dict[str, Any] | None, server: ssl.SSLContext, name: str | None = HOST
-) -> Pair:
-    return Pair(context_for(TLSOptions.parse(options)), server, name).handshake()
 
 
 def unusable(options: dict[str, Any]) -> SMTPError:
@@ -522,18 +413,10 @@ def test_versions_below_the_default_are_had_for_asking() -> None:
 # --- client certificates --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def asking(authority: trustme.CA) -> ssl.SSLContext:
-    """A server that wants to see a certificate."""
-    context = serving(authority.issue_cert(HOST))
-    authority.configure_trust(context)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
 def test_every_form_of_client_certificate(
-    asking: ssl.SSLContext, ca: str, cert: str, key: str, tmp_path: Path, temporary: Path
+    authority: trustme.CA, ca: str, cert: str, key: str, tmp_path: Path, temporary: Path
 ) -> None:
+    server = asking(authority)
     cert_file, key_file, both_file = (tmp_path / name for name in ("c.pem", "k.pem", "both.pem"))
     cert_file.write_text(cert)
     key_file.write_text(key)
@@ -552,7 +435,7 @@ def test_every_form_of_client_certificate(
         {"cert": cert + locked, "passphrase": b"geheim"},
         {"cert": cert, "key": key, "passphrase": "not needed"},
     ):
-        pair = connect({"ca": ca, **given}, asking)
+        pair = connect({"ca": ca, **given}, server)
         assert pair.server is not None
         assert "client@example.org" in str(pair.server.getpeercert())
         assert list(temporary.iterdir()) == []
@@ -688,9 +571,8 @@ def test_the_number_of_contexts_kept_is_bounded(ca: str) -> None:
     assert context(0) is not first
 
 
-def test_a_renewed_certificate_is_read(
-    authority: trustme.CA, asking: ssl.SSLContext, ca: str, tmp_path: Path
-) -> None:
+def test_a_renewed_certificate_is_read(authority: trustme.CA, ca: str, tmp_path: Path) -> None:
+    server = asking(authority)
     path = tmp_path / "both.pem"
     options = {"ca": ca, "cert": path}
 
@@ -700,11 +582,11 @@ def test_a_renewed_certificate_is_read(
         fresh.replace(path)
 
     renew("old@example.org")
-    connect(options, asking)
+    connect(options, server)
     kept = context_for(TLSOptions.parse(options))
     assert context_for(TLSOptions.parse(options)) is kept
     renew("new@example.org")
-    pair = connect(options, asking)
+    pair = connect(options, server)
     assert pair.server is not None
     assert "new@example.org" in str(pair.server.getpeercert())
 
@@ -751,325 +633,3 @@ def test_threads_may_ask_at_once(ca: str) -> None:
     for thread in threads:
         thread.join()
     assert len(got) == 160
-
-
-# --- failures in words ----------------------------------------------------------------------------
-
-
-def client(ca: str, **more: Any) -> ssl.SSLContext:
-    return context_for(TLSOptions.parse({"ca": ca, **more}))
-
-
-def date(moment: datetime.datetime) -> str:
-    return f"{moment:%b} {moment.day:2} {moment:%H:%M:%S %Y} GMT"
-
-
-def test_a_certificate_for_another_name(authority: trustme.CA, ca: str) -> None:
-    leaf = authority.issue_cert(
-        "a.example", "*.b.example", "192.0.2.7", "2001:db8::1", "x@y.example"
-    )
-    error = Pair(client(ca), serving(leaf)).failure()
-    assert str(error).startswith(
-        f"TLS with {HOST} failed: the server's certificate is for another name: a.example, "
-        "*.b.example, 192.0.2.7, 2001:DB8:0:0:0:0:0:1 ("
-    )
-    assert "x@y.example" not in str(error)
-    assert str(error).endswith(f"Hostname mismatch, certificate is not valid for '{HOST}'.)")
-    error = Pair(client(ca), serving(leaf), "192.0.2.8").failure("192.0.2.8")
-    assert "TLS with 192.0.2.8 failed: the server's certificate is for another name" in str(error)
-    assert "IP address mismatch" in str(error)
-
-
-def test_a_certificate_for_many_names(authority: trustme.CA, ca: str) -> None:
-    leaf = authority.issue_cert(*(f"h{number}.example" for number in range(11)))
-    text = str(Pair(client(ca), serving(leaf)).failure())
-    assert "another name: h0.example, " in text
-    assert "h9.example, ... (" in text
-    leaf = authority.issue_cert(*(f"h{number}.example" for number in range(10)))
-    assert "h9.example (" in str(Pair(client(ca), serving(leaf)).failure())
-
-
-def test_a_certificate_without_alternative_names(tmp_path: Path) -> None:
-    made = make_certificate(subject="old.example")
-    server = serving_made(made, tmp_path / "server.pem")
-    error = Pair(client(pem(made[0])), server).failure()
-    assert "the server's certificate is for another name: old.example (" in str(error)
-
-
-def test_names_chosen_by_the_server_cannot_forge_log_lines(tmp_path: Path) -> None:
-    root = make_certificate(subject="root", is_ca=True)
-    names = [x509.DNSName("a\r\nlogin: ok\x1b[2J"), x509.DNSName("b" * 5000)]
-    server = serving_made(make_certificate(names=[*names], issuer=root), tmp_path / "server.pem")
-    text = str(Pair(client(pem(root[0])), server).failure())
-    assert "another name: a??login: ok?[2J, bbb" in text
-    assert text.isprintable()
-    assert len(text) < 700
-
-    evil = make_certificate(subject="root\n\u202etoor", is_ca=True)
-    made = make_certificate(names=[x509.DNSName(HOST)], issuer=evil)
-    text = str(Pair(client(pem(root[0])), serving_made(made, tmp_path / "server.pem")).failure())
-    assert "unknown authority, root??toor;" in text
-
-
-def test_names_are_done_without_if_python_hides_them(authority: trustme.CA, ca: str) -> None:
-    pair = Pair(client(ca), serving(authority.issue_cert("a.example")))
-    with pytest.raises(ssl.SSLCertVerificationError) as caught:
-        pair.handshake()
-
-    class Bare:
-        """An SSLObject of some later Python."""
-
-    for sock in (None, Bare()):
-        text = str(tls_error(caught.value, sock, HOST))  # type: ignore[arg-type]
-        assert "is for another name (certificate verify failed: Hostname mismatch" in text
-
-
-def test_an_expired_certificate(authority: trustme.CA, ca: str) -> None:
-    leaf = authority.issue_cert(HOST, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
-    assert str(Pair(client(ca), serving(leaf)).failure()) == (
-        f"TLS with {HOST} failed: the server's certificate expired on {date(NOW - DAY)} "
-        "(certificate verify failed: certificate has expired)"
-    )
-
-
-def test_a_certificate_that_is_not_yet_valid(authority: trustme.CA, ca: str) -> None:
-    leaf = authority.issue_cert(HOST, not_before=NOW + DAY, not_after=NOW + 9 * DAY)
-    assert str(Pair(client(ca), serving(leaf)).failure()) == (
-        f"TLS with {HOST} failed: the server's certificate is not yet valid, only from "
-        f"{date(NOW + DAY)} on; is this machine's clock right? "
-        "(certificate verify failed: certificate is not yet valid)"
-    )
-
-
-def test_a_socket_is_as_good(authority: trustme.CA, ca: str) -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    server = serving(authority.issue_cert("a.example"))
-    with (
-        client(ca).wrap_socket(ours, server_hostname=HOST, do_handshake_on_connect=False) as sock,
-        server.wrap_socket(theirs, server_side=True, do_handshake_on_connect=False) as peer,
-    ):
-        for side in (sock, peer):
-            with pytest.raises(ssl.SSLWantReadError):
-                side.do_handshake()
-        with pytest.raises(ssl.SSLCertVerificationError) as caught:
-            sock.do_handshake()
-        assert "is for another name: a.example (" in str(tls_error(caught.value, sock, HOST))
-
-
-class Sent:
-    """What ssl keeps of a failed handshake, for chains that nobody would sign."""
-
-    def __init__(self, *infos: dict[str, Any]) -> None:
-        self._sslobj = self
-        self.infos = infos
-
-    def get_unverified_chain(self) -> list[Sent]:
-        return [Sent(info) for info in self.infos]
-
-    def get_info(self) -> dict[str, Any]:
-        return self.infos[0]
-
-
-def verification_error(code: int, message: str) -> ssl.SSLCertVerificationError:
-    text = f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {message} (_ssl.c:1006)"
-    error = ssl.SSLCertVerificationError(1, text)
-    error.verify_code = code
-    return error
-
-
-def test_it_may_be_an_issuer_that_expired() -> None:
-    error = verification_error(10, "certificate has expired")
-    past, future = {"notAfter": date(NOW - DAY)}, {"notAfter": date(NOW + DAY)}
-    for chain, whose in (
-        (
-            (future, past),
-            f"an issuer's certificate, sent by the server, expired on {past['notAfter']}",
-        ),
-        (({"notAfter": "Bad time value"}, past), "an issuer's certificate, sent by the server,"),
-        ((future, future), "a certificate in the server's chain expired ("),
-        ((), "a certificate in the server's chain expired ("),
-    ):
-        assert f"failed: {whose}" in str(tls_error(error, Sent(*chain), HOST))  # type: ignore[arg-type]
-    error = verification_error(9, "certificate is not yet valid")
-    assert "a certificate in the server's chain is not yet valid; is" in str(
-        tls_error(error, None, HOST)
-    )
-
-
-def test_names_that_are_missing_or_endless() -> None:
-    chain = {"issuer": ((("organizationName", "x" * 5000),),), "subject": ()}
-    error = verification_error(20, "unable to get local issuer certificate")
-    assert len(str(tls_error(error, Sent(chain), HOST))) < 600  # type: ignore[arg-type]
-    error = verification_error(62, "Hostname mismatch")
-    assert "for another name: none (" in str(tls_error(error, Sent(chain), HOST))  # type: ignore[arg-type]
-
-
-def test_a_self_signed_certificate(ca: str, tmp_path: Path) -> None:
-    made = make_certificate(names=[x509.DNSName(HOST)])
-    server = serving_made(made, tmp_path / "server.pem")
-    text = str(Pair(client(ca), server).failure())
-    assert "the server's certificate is self-signed; if it is yours, use tls: {'ca': ...} (" in text
-    Pair(client(pem(made[0])), server).handshake()
-
-
-def test_an_unknown_authority(stranger: trustme.CA, ca: str) -> None:
-    leaf = stranger.issue_cert(HOST)
-    text = str(Pair(client(ca), serving(leaf)).failure())
-    assert (
-        "the server's certificate is issued by an unknown authority, Their CA; "
-        "for a private CA, use tls: {'ca': ...} (certificate verify failed: unable to get local "
-    ) in text
-    # Some servers send the root along.
-    root = stranger.cert_pem.bytes()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with trustme.Blob(leaf.private_key_and_cert_chain_pem.bytes() + root).tempfile() as path:
-        server.load_cert_chain(path)
-    text = str(Pair(client(ca), server).failure())
-    assert "issued by an unknown authority, Their CA;" in text
-    assert "self-signed certificate in certificate chain)" in text.replace(
-        "self signed", "self-signed"
-    )
-
-
-def test_a_revoked_certificate(authority: trustme.CA, ca: str, tmp_path: Path) -> None:
-    leaf = authority.issue_cert(HOST)
-    certificate = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
-    issuer = x509.load_pem_x509_certificate(ca.encode())
-    private = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
-    revoked = (
-        x509.RevokedCertificateBuilder()
-        .serial_number(certificate.serial_number)
-        .revocation_date(NOW - DAY)
-        .build()
-    )
-    crl = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.subject)
-        .last_update(NOW - DAY)
-        .next_update(NOW + DAY)
-        .add_revoked_certificate(revoked)
-        .sign(private, hashes.SHA256())  # type: ignore[arg-type]
-    )
-    path = tmp_path / "crl.pem"
-    path.write_bytes(crl.public_bytes(serialization.Encoding.PEM))
-    context = ssl.create_default_context(cadata=ca)
-    context.load_verify_locations(path)
-    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    error = Pair(context_for(TLSOptions.parse(context)), serving(leaf)).failure()
-    assert "failed: the server's certificate is revoked (certificate verify failed: " in str(error)
-
-
-def test_any_other_verdict() -> None:
-    text = str(tls_error(verification_error(66, "EE certificate key too weak"), None, ""))
-    assert text == (
-        "TLS failed: the server's certificate did not pass verification "
-        "(certificate verify failed: EE certificate key too weak)"
-    )
-    assert "did not pass" in str(tls_error(ssl.CertificateError("no match"), None, HOST))
-
-
-@pytest.mark.parametrize(
-    "banner",
-    [
-        b"220 mx.example.org ESMTP\r\n",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"* OK IMAP4rev1\r\n",
-        b"+OK POP3\r\n",
-        b"HTTP/1.1 400 Bad Request\r\n",
-    ],
-)
-def test_a_server_that_does_not_speak_tls(banner: bytes, ca: str) -> None:
-    pair = Pair(client(ca), None)
-    pair.to_client.write(banner)
-    text = str(pair.failure())
-    assert text.startswith(f"TLS with {HOST} failed: the server does not speak TLS here (")
-    assert "_ssl.c" not in text
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [("TLSv1.3", "TLSv1.2"), ("TLSv1.2", "TLSv1.3")])
-def test_no_version_in_common(authority: trustme.CA, ca: str, ours: str, theirs: str) -> None:
-    server = serving(authority.issue_cert(HOST))
-    server.minimum_version = server.maximum_version = ssl.TLSVersion[theirs.replace(".", "_")]
-    error = Pair(client(ca, minVersion=ours, maxVersion=ours), server).failure()
-    assert str(error) == (
-        f"TLS with {HOST} failed: no TLS version suits both the server and this side "
-        "(see 'minVersion', 'maxVersion') (tlsv1 alert protocol version)"
-    )
-
-
-def test_no_cipher_in_common(authority: trustme.CA, ca: str) -> None:
-    server = serving(authority.issue_cert(HOST))
-    server.set_ciphers("ECDHE+AES256+AESGCM")
-    context = client(ca, maxVersion="TLSv1.2", ciphers="ECDHE+AES128+AESGCM")
-    text = str(Pair(context, server).failure())
-    assert "no cipher suits both the server and this side, or the server wants a client" in text
-
-
-def test_a_server_that_wants_a_certificate(
-    authority: trustme.CA, asking: ssl.SSLContext, stranger: trustme.CA, ca: str
-) -> None:
-    text = str(Pair(client(ca), asking).failure())
-    assert "failed: the server wants a client certificate (see 'cert' and 'key') (" in text
-    wrong = stranger.issue_cert("x@example.org").private_key_and_cert_chain_pem.bytes()
-    text = str(Pair(client(ca, cert=wrong), asking).failure())
-    assert "failed: the server refused this side's certificate (see 'cert' and 'key') (" in text
-
-
-def test_a_server_that_does_not_know_the_name(authority: trustme.CA, ca: str) -> None:
-    server = serving(authority.issue_cert(HOST))
-    server.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-    assert "the server does not go by this name (see 'servername') (" in str(
-        Pair(client(ca), server).failure()
-    )
-
-
-def test_a_server_that_hangs_up(ca: str) -> None:
-    pair = Pair(client(ca), None)
-    pair.to_client.write_eof()
-    text = "the server closed the connection during the handshake"
-    assert f"TLS with {HOST} failed: {text} (EOF occurred in violation of protocol)" in str(
-        pair.failure()
-    )
-    early = ssl.SSLError(1, "[SSL] unexpected eof while reading (_ssl.c:1006)")
-    early.reason = "UNEXPECTED_EOF_WHILE_READING"  # no SSLEOFError yet in the first of 3.10
-    for exc in (
-        early,
-        ssl.SSLEOFError(8, "EOF occurred in violation of protocol (_ssl.c:1006)"),
-        ConnectionResetError(104, "Connection reset by peer"),
-        BrokenPipeError(32, "Broken pipe"),
-        ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed (EOF) (_ssl.c:1006)"),
-        EOFError(),
-    ):
-        error = tls_error(exc, None, HOST)
-        assert text in str(error)
-        assert error.__cause__ is exc
-    assert str(error).endswith(f"{text} (EOFError)")
-
-
-def test_a_server_that_hangs_up_later(authority: trustme.CA, ca: str) -> None:
-    pair = connect({"ca": ca}, serving(authority.issue_cert(HOST)))
-    pair.to_client.write_eof()
-    with pytest.raises(ssl.SSLEOFError) as caught:
-        pair.client.read(1)
-    assert str(tls_error(caught.value, pair.client, HOST)).startswith(
-        f"TLS with {HOST} failed: the server closed the connection (EOF occurred"
-    )
-
-
-@pytest.mark.parametrize(
-    "exc",
-    [
-        OSError(113, "No route to host"),
-        ssl.SSLError(1, "[SSL: INTERNAL_ERROR] No route to host (_ssl.c:1006)"),
-        ValueError("No route to host"),
-    ],
-)
-def test_anything_else(exc: Exception) -> None:
-    assert str(tls_error(exc, None, HOST)) == (f"TLS with {HOST} failed (No route to host)")
-
-
-def test_no_text_advises_to_look_away() -> None:
-    for code in range(100):
-        assert "rejectUnauthorized" not in str(tls_error(verification_error(code, "x"), None, HOST))
