@@ -305,12 +305,15 @@ class Exchange:
             collected, self._collected = self._collected, []
             several = type(self._step) is Pipeline or type(self._step) is Transmit
             step = self._advance(collected if several else collected[0])
-        if surplus or (type(step) is StartTLS and self._parser.incomplete):
+        if surplus or (type(step) is StartTLS and not self._nothing_behind_the_reply()):
             self._surplus(step, surplus)
         elif step is not None:
             self._carry_out(step)
         else:
             self._owner.next_dialogue()
+
+    def _nothing_behind_the_reply(self) -> bool:
+        return not self._parser.incomplete and not self._parser.ends_blank
 
     def _accept(self, replies: list[Reply]) -> bool:
         """Take replies that were asked for; return whether the dialogue can go on."""

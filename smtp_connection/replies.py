@@ -45,7 +45,7 @@ class ReplyParser:
     refusal cannot hide behind a success.
     """
 
-    __slots__ = ("_code", "_limit", "_lines", "_size", "_tail")
+    __slots__ = ("_code", "_limit", "_lines", "_size", "_tail", "ends_blank")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -53,12 +53,15 @@ class ReplyParser:
         self._lines: list[bytes] = []  # of a multi-line reply
         self._size = 0  # of those lines, bytes
         self._code = 0
+        self.ends_blank = False
+        """Whether blank lines came last in what was fed last."""
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that ``data`` completes.
 
         Raises :class:`ReplyTooLong` if a reply takes more than the limit.
         """
+        self.ends_blank = False
         if not self._tail and not self._lines and len(data) <= self._limit and data.isascii():
             replies = _complete_replies(data)
             if replies is not None:
@@ -73,6 +76,7 @@ class ReplyParser:
             self._tail.clear()
         lines = data.split(b"\n")
         tail = lines.pop()
+        self.ends_blank = not tail and not lines[-1].strip()
         replies = []
         for line in lines:
             self._check(len(line))

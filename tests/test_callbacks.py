@@ -162,6 +162,14 @@ def test_needing_a_keyword_argument_is_an_error(callback):
         arguments_taken(callback)
 
 
+def test_a_method_that_forgot_self_is_left_to_fail_when_it_is_called():
+    class Forgetful:
+        def method():
+            pass
+
+    assert received_by(Forgetful().method) == OFFERED
+
+
 @pytest.mark.parametrize("callback", [5, "print", {}, ()])
 def test_what_cannot_be_called_is_an_error(callback):
     with pytest.raises(TypeError) as caught:

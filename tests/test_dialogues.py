@@ -65,7 +65,9 @@ def test_a_greeting_of_another_protocol_is_explained():
 
 
 def test_helo_for_servers_that_do_not_know_ehlo():
-    talk, session = opened("220 ready", "502 what?", "250-mx\r\n250 STARTTLS")
+    session = Session("me")
+    session.capabilities = Capabilities(reply(WITH_TLS))
+    talk = Talk(open_session(session), "220 ready", "502 what?", "250-mx\r\n250 STARTTLS")
     assert talk.said == ["AwaitGreeting", "EHLO me", "HELO me"]
     assert talk.error is None
     assert dict(session.capabilities) == {}, "HELO announces nothing"

@@ -319,7 +319,9 @@ def test_a_broken_handshake_from_the_first_byte(serve, connect_to, reactor, diar
     assert (connection.stage, connection.secure) == ("init", False)
 
 
-@pytest.mark.parametrize("spoof", ["250 spoofed\r\n", "2", "421 spoofed\r\n"])
+@pytest.mark.parametrize(
+    "spoof", ["250 spoofed\r\n", "2", "421 spoofed\r\n", "\r\n", "\n", " \r\n"]
+)
 def test_clear_text_behind_the_reply_to_starttls_is_an_attack(by_hand, diary, spoof):
     connection, peer = by_hand()
     connection.connect(diary.callback("connected"))

@@ -31,14 +31,16 @@ def cut(data, places):
 
 
 def parsed(data):
-    """Parse ``data`` whole, byte by byte, and with the head of another reply behind it; return
-    the replies, which are the same every time."""
+    """Parse ``data`` whole, byte by byte, cut in two at every place, and with the head of another
+    reply behind it; return the replies, which are the same every time."""
     replies, parser = fed([data])
     assert not parser.incomplete
     assert parser.remainder == ""
     by_bytes, parser = fed(cut(data, range(1, len(data))))
     assert by_bytes == replies
     assert not parser.incomplete
+    for place in range(1, len(data)):
+        assert fed(cut(data, [place]))[0] == replies
     for tail in (b"25", b"421-bye\r\n421"):
         with_tail, parser = fed([data + tail])
         assert with_tail == replies
@@ -136,6 +138,7 @@ def test_no_bytes_are_too_odd(data):
     [
         b"250 " + b"x" * 7,  # a line that has no end
         b"250 " + b"x" * 7 + b"\n",
+        b"250 " + b"x" * 7 + b"\r\n",
         b"250-a\n250-b\n",  # lines that have no end
         b"250-a\n\xff\xff\xff\xff\xff\xff",
         b"x" * 11 + b"\n",

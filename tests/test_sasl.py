@@ -205,6 +205,10 @@ def test_without_credentials_nothing_is_sent(mechanism, auth, missing):
         ({**PASSWORD, "domain": 5}, "auth 'domain' is a string; got int"),
         ({"user": "tim", "pass": "tanstaaf\ud800"}, "auth 'pass' contains a lone surrogate"),
         (
+            {"user": "tim\0", "pass": "tanstaaftanstaaf"},
+            "auth 'user' or 'pass' contains NUL, which PLAIN cannot carry",
+        ),
+        (
             {"user": "tim", "pass": "tanstaaf\0tanstaaf"},
             "auth 'user' or 'pass' contains NUL, which PLAIN cannot carry",
         ),
@@ -355,7 +359,7 @@ def test_a_generator_that_fails():
     assert talk.error.__cause__ is cause
 
 
-@pytest.mark.parametrize("answer", [None, 5, "", "not base64!", "YQ==\r\n"])
+@pytest.mark.parametrize("answer", [None, 5, "", "not base64!", "YQ==\r\n", "YQ==\n"])
 def test_a_generator_that_gives_no_token(answer):
     """It could hold a line break, and with it another command."""
     talk = with_generator(Generator(), answer)
