@@ -1,0 +1,311 @@
+"""What is measured: the workloads, who takes part in each, and what is to be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .clients import OURS
+from .task import Task
+
+__all__ = ["WORKLOADS", "Entry", "Goal", "Workload"]
+
+_QUICK_SIZE = 10
+
+Measure = Literal["cpu", "wall", "memory", "load"]
+Unit = Literal["message", "recipient", "line", "MB", "connection", "import"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a table: a client with a task; ``size`` is its place on a curve."""
+
+    label: str
+    client: str
+    task: Task
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``measure`` of ``label`` is at most ``limit``, or ``limit`` times that of ``other``.
+
+    - ``cpu``: CPU time per unit, us
+    - ``wall``: wall time per unit, us
+    - ``memory``: KiB per connection
+    - ``load``: per cent of a core
+    """
+
+    limit: float
+    other: str = ""
+    label: str = OURS
+    measure: Measure = "cpu"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A comparison or, where its entries have sizes, a curve."""
+
+    name: str
+    title: str
+    entries: tuple[Entry, ...]
+    goals: tuple[Goal, ...] = ()
+    unit: Unit = "message"
+    phase: str = ""
+    """The phase that counts, where it is not all of them."""
+    remark: str = ""
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether the entries differ in size only."""
+        return any(entry.size for entry in self.entries)
+
+    def units(self, task: Task) -> float:
+        """Return how many units ``task`` consists of."""
+        if self.unit == "recipient":
+            return task.total * task.recipients
+        if self.unit == "line":
+            return task.total * task.reply_lines
+        if self.unit == "MB":
+            return task.total * task.size / 1e6
+        return task.connections if self.unit == "connection" else task.total
+
+    def quick(self) -> Workload:
+        """Return the workload in a size that only shows that everything works."""
+        entries = [entry for entry in self.entries if entry.size <= _QUICK_SIZE]
+        return replace(
+            self,
+            entries=tuple(replace(entry, task=entry.task.quick()) for entry in entries),
+        )
+
+
+_ALL = (
+    OURS,
+    "floor",
+    "smtp-source",
+    "nodemailer",
+    "smtp-connection-1",
+    "smtp-connection-2",
+    "smtplib",
+    "aiosmtplib",
+    "twisted",
+)
+
+_WAITING = ("smtp-connection-1", "smtp-connection-2", "twisted")
+"""Those that wait for the delayed ACK of each message, and are given fewer where that matters."""
+
+
+def _compared(
+    task: Task, clients: Iterable[str], fewer: Mapping[str, int] | None = None
+) -> tuple[Entry, ...]:
+    """Let each of ``clients`` do ``task``, some of them with fewer messages."""
+    return tuple(
+        Entry(client, client, replace(task, messages=(fewer or {}).get(client, task.messages)))
+        for client in clients
+    )
+
+
+def _without(*names: str) -> tuple[str, ...]:
+    return tuple(name for name in _ALL if name not in names)
+
+
+_FIFTY = Task(connections=50, at_once=50, messages=200)
+_SESSIONS = Task(connections=2_000, at_once=50)
+_LARGE = Task(messages=10, size=20_000_000)
+_QUEUE = Task(messages=10_000)
+_CROWD = Task(connections=10_000, at_once=10_000, warmup=0.02)
+
+_COMPARISONS = (
+    Workload(
+        "connections-50",
+        "1 KB to 1 recipient, 50 connections, each sending in its callback",
+        _compared(_FIFTY, _ALL),
+        (Goal(2.0, "floor"), Goal(0.45, "nodemailer"), Goal(0.15, "aiosmtplib")),
+        remark="smtp-source does not use PIPELINING.",
+    ),
+    Workload(
+        "no-pipelining",
+        "the same against a server without PIPELINING",
+        _compared(replace(_FIFTY, pipelining=False), _ALL),
+        (Goal(2.0, "floor"), Goal(0.45, "nodemailer")),
+    ),
+    Workload(
+        "one-connection",
+        "the same on one connection",
+        _compared(Task(messages=3_000), _ALL, dict.fromkeys(_WAITING, 50)),
+        (Goal(0.6, "nodemailer"), Goal(5_000, measure="wall")),
+        remark="Nagle's algorithm against delayed ACK would cost 40,000 us of waiting a message.",
+    ),
+    Workload(
+        "recipients-100",
+        "1 KB to 100 recipients, 10 connections",
+        _compared(Task(connections=10, at_once=10, messages=50, recipients=100), _ALL),
+        (Goal(0.45, "nodemailer"),),
+    ),
+    Workload(
+        "sessions",
+        "connect, EHLO, one message, QUIT, 2,000 times, 50 at once",
+        _compared(_SESSIONS, _ALL),
+        (Goal(0.6, "nodemailer"),),
+    ),
+    Workload(
+        "sessions-starttls",
+        "the same with STARTTLS",
+        _compared(replace(_SESSIONS, starttls=True), _without("floor", "smtp-source")),
+        (Goal(1.0, "nodemailer"),),
+        remark="Certificates are verified. Sessions that were resumed are counted by the server.",
+    ),
+    Workload(
+        "large-bytes",
+        "20 MB from memory",
+        _compared(_LARGE, _ALL),
+        (Goal(0.25, "nodemailer"), Goal(1_000)),
+        unit="MB",
+    ),
+    Workload(
+        "large-file",
+        "20 MB from a file",
+        _compared(replace(_LARGE, from_file=True), _without("smtp-source")),
+        (Goal(0.25, "nodemailer"), Goal(1_000)),
+        unit="MB",
+        remark="smtplib and aiosmtplib take no file: it is read for them. The floor sends memory.",
+    ),
+    Workload(
+        "large-dots",
+        "20 MB of text with dots and lone LFs",
+        _compared(replace(_LARGE, dots=True), _without("smtp-source")),
+        (Goal(0.25, "nodemailer"),),
+        unit="MB",
+        remark="The floor sends what has been encoded before.",
+    ),
+    Workload(
+        "idle-5000",
+        "5,000 idle connections; opening them is what the CPU time is of",
+        _compared(
+            Task(
+                connections=5_000,
+                at_once=5_000,
+                messages=0,
+                together=True,
+                idle=10.0,
+                warmup=0.002,
+            ),
+            (OURS, "floor", "nodemailer", "aiosmtplib"),
+        ),
+        (Goal(8, measure="memory"), Goal(1, measure="load")),
+        unit="connection",
+        phase="open",
+    ),
+    Workload(
+        "open-10000",
+        "10,000 connections at once, one message each, opening and closing included",
+        (
+            *_compared(replace(_CROWD, together=True), (OURS, "floor", "nodemailer", "aiosmtplib")),
+            Entry("50 at once", OURS, replace(_CROWD, at_once=50)),
+        ),
+        (Goal(1.5, "50 at once"),),
+    ),
+    Workload(
+        "mail-10000",
+        "the messages alone, of 10,000 connections that are all open",
+        (
+            Entry(OURS, OURS, replace(_CROWD, together=True)),
+            Entry("50 connections", OURS, replace(_FIFTY, together=True)),
+            Entry("floor", "floor", replace(_CROWD, together=True)),
+            Entry("floor, 50", "floor", replace(_FIFTY, together=True)),
+        ),
+        (Goal(1.5, "50 connections"),),
+        phase="mail",
+        remark="The floor shows by how much the machine itself becomes slower.",
+    ),
+    Workload(
+        "debug",
+        "50 connections with debug on and one listener for each",
+        (
+            Entry("with debug", OURS, replace(_FIFTY, debug=True)),
+            Entry("without", OURS, _FIFTY),
+        ),
+        (Goal(2.0, "without", "with debug"),),
+    ),
+    Workload(
+        "queue-10000",
+        "10,000 sends queued at once on one connection",
+        (
+            Entry("10,000 queued", OURS, replace(_QUEUE, queued=10_000)),
+            Entry("1,000 queued", OURS, replace(_QUEUE, queued=1_000)),
+        ),
+        (Goal(1.2, "1,000 queued", "10,000 queued"),),
+    ),
+    Workload(
+        "import",
+        "importing the package, in a new interpreter",
+        (
+            Entry(OURS, "imports", Task(messages=20, modules="smtp_connection", warmup=0.0)),
+            Entry(
+                "ssl, selectors, pyee",
+                "imports",
+                Task(messages=20, modules="ssl, selectors, pyee", warmup=0.0),
+            ),
+        ),
+        (Goal(1.5, "ssl, selectors, pyee"),),
+        unit="import",
+    ),
+)
+
+
+def _curve(tasks: Mapping[int, Task]) -> tuple[Entry, ...]:
+    """Return the points of ours, and those of the floor: the machine has a curve of its own."""
+    return tuple(
+        Entry(f"{client}, {size:,}", client, task, size)
+        for client in (OURS, "floor")
+        for size, task in tasks.items()
+    )
+
+
+_SIZES = (1, 10, 100, 1_000, 10_000)
+
+
+def _messages_of(size: int) -> int:
+    """Return how many messages make a measurement long enough, at ``size`` units each."""
+    return min(5_000, max(10, 100_000 // size))
+
+
+_CURVES = (
+    Workload(
+        "curve-reply",
+        "cost of a line against the lines in a reply",
+        _curve({size: Task(messages=_messages_of(size), reply_lines=size) for size in _SIZES}),
+        unit="line",
+    ),
+    Workload(
+        "curve-recipients",
+        "cost of a recipient against the recipients of a message",
+        _curve(
+            {
+                size: Task(messages=_messages_of(size), recipients=size)
+                for size in (*_SIZES, 100_000)
+            }
+        ),
+        unit="recipient",
+    ),
+    Workload(
+        "curve-queue",
+        "cost of a message against those queued at once on one connection",
+        _curve({size: replace(_QUEUE, queued=size) for size in _SIZES}),
+    ),
+    Workload(
+        "curve-connections",
+        "cost of a message against the connections that are open",
+        _curve(
+            {
+                size: Task(size, size, 10_000 // size, together=True, warmup=0.02)
+                for size in _SIZES[1:]
+            }
+        ),
+        phase="mail",
+    ),
+)
+
+WORKLOADS = {workload.name: workload for workload in (*_COMPARISONS, *_CURVES)}
+"""By name."""
