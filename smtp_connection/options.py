@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from socket import gethostname
@@ -14,6 +14,7 @@ from typing import Any
 
 from .names import NameTable
 from .proxy_url import ProxyURL, parse_proxy
+from .records import Record
 from .tls import TLSOptions
 
 __all__ = ["Options"]
@@ -22,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Options:
+class Options(Record):
     """All options of :class:`SMTPConnection`, with their defaults filled in.
 
     Read as attributes or as a dict, in Node's spelling.  Time-outs are in milliseconds.  What each
@@ -70,22 +71,6 @@ class Options:
                 checked[name] = accepted
         _settle(checked)
         return cls(**checked)
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self.__slots__:
-            return getattr(self, name)
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.__slots__)
-
-    def keys(self) -> tuple[str, ...]:
-        """Return the names of all options, so that ``dict(options)`` works."""
-        return tuple(self.__slots__)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the option called ``name``, or ``default`` if there is none of that name."""
-        return getattr(self, name) if name in self.__slots__ else default
 
 
 def _settle(values: dict[str, Any]) -> None:
