@@ -232,6 +232,11 @@ class Reactor:
         descriptor = _descriptor(file)
         handle = self._handles[descriptor]
         events = (_READ if handle.reader else 0) | (_WRITE if handle.writer else 0)
+        if self._pid != os.getpid():
+            # In a forked child.  epoll is shared: what is taken out here is lost to the parent.
+            if not events:
+                del self._handles[descriptor]
+            return
         known = self._selector.get_map().get(descriptor)
         if not events:
             del self._handles[descriptor]

@@ -738,6 +738,21 @@ def test_no_reactor_runs_in_a_child_that_is_forked_from_a_callback(reactor):
     assert forked == [True]
 
 
+def test_what_a_forked_child_stops_watching_is_watched_by_the_parent(reactor, ends):
+    near, far = ends
+    told = []
+
+    def readable():
+        told.append(near.recv(1))
+        reactor.remove_reader(near)
+
+    reactor.add_reader(near, readable)
+    assert in_child(lambda: reactor.remove_reader(near))
+    far.send(b"x")
+    reactor.run()
+    assert told == [b"x"]
+
+
 def test_a_forked_child_cannot_run_the_parent_s_reactor(reactor, ends):
     """It would steal the parent's events."""
 
