@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(
             Path(folder),
-            Tools(arguments.fetch),
+            Tools(arguments.fetch and not arguments.list),
             timeout=arguments.timeout,
             baseline=arguments.baseline,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .clients import BENCH_EXTRA, OURS
+from .report import digits
 from .tools import Missing
 
 __all__ = ["draw", "require_matplotlib"]
@@ -78,7 +79,7 @@ def _draw_bars(axes: Any, workload: dict[str, Any]) -> None:
         xerr=_errors(entries),
         color=[colours.get(label, _OTHER_COLOUR) for label in labels],
     )
-    axes.bar_label(bars, fmt="%.4g", fontsize=8, padding=3)
+    axes.bar_label(bars, fmt=digits, fontsize=8, padding=3)
     axes.margins(x=0.15)
     axes.set_xlabel(f"us per {workload['unit']}", fontsize=8)
 

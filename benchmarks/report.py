@@ -10,7 +10,7 @@ from .clients import OURS
 from .runner import Result, Run
 from .workloads import Entry, Goal, Measure, Workload
 
-__all__ = ["Figure", "Judgement", "as_json", "as_text", "judgements"]
+__all__ = ["Figure", "Judgement", "as_json", "as_text", "digits", "judgements"]
 
 GROWTH_LIMIT = 1.5
 """On a curve, the most that a unit may cost at the largest size, times the size before it."""
@@ -39,8 +39,8 @@ class Figure:
     def show(self) -> str:
         """Return the median, and the spread behind it where there is one."""
         if self.least == self.most:
-            return _digits(self.median)
-        return f"{_digits(self.median)} ({_digits(self.least)}-{_digits(self.most)})"
+            return digits(self.median)
+        return f"{digits(self.median)} ({digits(self.least)}-{digits(self.most)})"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Judgement:
     met: bool | None
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
+    """Return ``value`` with three digits that mean something, or all before the point."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 0.1 or not value else f"{value:.2f}"
@@ -191,7 +192,7 @@ def _rows(result: Result) -> list[list[str]]:
         wall = _figure(result, entry.label, "wall")
         if cpu is None or wall is None:
             continue
-        row = [entry.label, cpu.show(), _digits(_kernel(result, entry)), wall.show()]
+        row = [entry.label, cpu.show(), digits(_kernel(result, entry)), wall.show()]
         if not result.workload.is_curve:
             lead = _lead(result.workload)
             for first, second in ((lead, entry.label), (entry.label, "floor")):
@@ -221,7 +222,7 @@ def _notes(result: Result, entry: Entry) -> str:
     run = next(run for run in result.runs[entry.label] if run is not None)
     names = [phase["name"] for phase in run.phases]
     if len(names) > 1 and not result.workload.phase:
-        parts = (f"{name} {_digits(_per_unit(result, entry, 'cpu', name))}" for name in names)
+        parts = (f"{name} {digits(_per_unit(result, entry, 'cpu', name))}" for name in names)
         notes.append(" + ".join(parts))
     return ", ".join(notes)
 

@@ -84,7 +84,7 @@ class Tools:
         if folder.is_dir():
             return folder
         if not self._fetch:
-            raise Missing("it is not in the cache folder, and nothing is to be fetched")
+            raise Missing("it has not been fetched yet")
         if name not in self._failed:
             try:
                 self._fetch_into(folder, fill)
