@@ -6,6 +6,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
+from copy import copy
 from enum import Enum
 from typing import Any
 
@@ -265,7 +266,7 @@ class SMTPConnection(EventEmitter):
     def _refuse(self, operation: _Operation, text: str) -> None:
         if isinstance(operation, _Quit) and self.destroyed:
             return  # it has what it wants
-        self._settle(operation, SMTPError(text, code="ECONNECTION", command="API"))
+        self._settle(operation, _closed(text))
 
     def _settle(self, operation: _Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let the callback of ``operation`` know, on a later turn."""
@@ -505,15 +506,24 @@ class SMTPConnection(EventEmitter):
                 command="CONN",
             )
             others.__cause__ = error
-        operations = self._tear_down(linger=0)
+        certain = copy(error)
+        operations = self._take_pending()
         concerned = operations[:1] if own else operations
         heard = any(operation.callback is not None for operation in concerned)
         self.reactor.call_soon(self._emit_failure, error, heard)
+        value, first = self._exchange.stop(error)
+        if error.inDoubt and not own:
+            # So is only the message that was being sent.
+            others = certain
+            others.__cause__ = error
         for operation in operations:
             if operation.callback is None:
                 self._settle(operation, None)  # 'error' has told of it
+            elif operation is operations[0]:
+                self._settle(operation, first, value)
             else:
-                self._settle(operation, error if operation is operations[0] else others)
+                self._settle(operation, others)
+        self._tear_down(linger=0)
         self.reactor.call_soon(self.emit, "end")
 
     def _emit_failure(self, error: SMTPError, heard: bool) -> None:
@@ -534,16 +544,24 @@ class SMTPConnection(EventEmitter):
         self._end_with("Connection closed by close()")
 
     def _end_with(self, text: str) -> None:
-        for operation in self._tear_down(linger=self.options.socketCloseTimeout / 1000):
-            self._refuse(operation, text)
+        operations = self._take_pending()
+        value, first = self._exchange.stop(_closed(text))
+        for operation in operations:
+            if operation is operations[0] and not isinstance(operation, _Quit):
+                self._settle(operation, first, value)
+            else:
+                self._refuse(operation, text)
+        self._tear_down(linger=self.options.socketCloseTimeout / 1000)
         self.reactor.call_soon(self.emit, "end")
 
-    def _tear_down(self, linger: float) -> list[_Operation]:
-        """Let go of everything; return the operations whose callbacks are still due, in order."""
+    def _take_pending(self) -> list[_Operation]:
+        """End the session; return the operations whose callbacks are still due, in order."""
         self._state = _State.CLOSED
         pending = [self._connecting, self._current, *self._dequeue()]
         self._connecting = self._current = None
-        self._exchange.stop()
+        return [operation for operation in pending if operation is not None]
+
+    def _tear_down(self, linger: float) -> None:
         self._end_phase()
         if self._silence_timer is not None:
             self._silence_timer.cancel()
@@ -555,11 +573,14 @@ class SMTPConnection(EventEmitter):
             for handed_over in (self.options.connection, self.options.socket):
                 if handed_over is not None:
                     handed_over.close()
-        return [operation for operation in pending if operation is not None]
 
     def _tell(self, describe: Callable[[], str]) -> None:
         if self._trace is not None:
             self._trace.socket(describe)
+
+
+def _closed(text: str) -> SMTPError:
+    return SMTPError(text, code="ECONNECTION", command="API")
 
 
 def _is_connected(sock: socket.socket) -> bool:

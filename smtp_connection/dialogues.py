@@ -26,6 +26,7 @@ from .steps import (
     StartTLS,
     TooEarly,
     Transmit,
+    Unanswered,
 )
 
 __all__ = ["open_session", "quit_session", "reset", "transaction"]
@@ -123,18 +124,23 @@ def transaction(
         yield from _envelope_in_steps(mail, envelope, recipients, session)
     taken = clock.now
     count = len(recipients.accepted) if session.lmtp else 1
+    lost: SMTPError | None = None
     try:
         replies = yield Transmit(message, count)
     except TooEarly as exc:
         raise Abandon(_answered_too_early(exc.reply)) from None
+    except Unanswered as exc:
+        replies, lost = exc.replies, exc.error
     except SMTPError as exc:
         # The source failed.  Without the final dot the server drops what it has got.
         raise Abandon(exc) from None
     session.transaction_open = False
     if session.lmtp:
-        recipients.judge_each(replies)
+        recipients.judge_each(replies, lost)
+    elif lost is not None:
+        raise _unanswered(lost)
     elif not replies[0].positive:
-        raise _failure("Message failed", "EMESSAGE", "DATA", replies[0])
+        raise _verdict("Message failed", replies[0])
     # By position: with keywords it would take three times as long.
     return SendInfo(
         recipients.accepted,
@@ -147,6 +153,26 @@ def transaction(
         session.capabilities.lines,
         server_message_id(replies[-1].text, session.host),
     )
+
+
+def _verdict(text: str, reply: Reply) -> SMTPError:
+    """Return the error for a final reply that does not say that the message was accepted."""
+    error = _failure(text, "EMESSAGE", "DATA", reply)
+    # Of anything else but a refusal nobody can tell what it means.
+    error.inDoubt = not 400 <= reply.code < 600
+    return error
+
+
+def _unanswered(error: SMTPError) -> SMTPError:
+    """Make ``error``, with which the connection ended, say what that means for the message."""
+    if error.response is None:
+        _put_in_doubt(error)
+    return error
+
+
+def _put_in_doubt(error: SMTPError) -> None:
+    error.inDoubt = True
+    error.add_hint("the message had been sent to its end, so it may have been accepted")
 
 
 def _answered_too_early(reply: Reply) -> SMTPError:
@@ -219,23 +245,35 @@ class _Recipients:
         if reply.positive:
             self.accepted.append(recipient)
         else:
-            self._reject(recipient, "Recipient refused", "EENVELOPE", "RCPT TO", reply)
+            error = _failure("Recipient refused", "EENVELOPE", "RCPT TO", reply)
+            self._reject(recipient, error)
 
-    def judge_each(self, replies: list[Reply]) -> None:
-        """Take the final replies of LMTP, one for each accepted recipient, in their order."""
+    def judge_each(self, replies: list[Reply], lost: SMTPError | None) -> None:
+        """Take the final replies of LMTP, one for each accepted recipient, in their order.
+
+        ``lost`` is the error with which the connection ended before all of them were there.
+        """
         accepted, self.accepted = self.accepted, []
-        for recipient, reply in zip(accepted, replies, strict=True):
+        for recipient, reply in zip(accepted, replies, strict=lost is None):
             if reply.positive:
                 self.accepted.append(recipient)
             else:
-                self._reject(
-                    recipient, f"Message failed for {recipient}", "EMESSAGE", "DATA", reply
-                )
+                self._reject(recipient, _verdict(f"Message failed for {recipient}", reply))
+        if lost is not None:
+            self._leave_open(accepted[len(replies) :], lost)
         if not self.accepted:
-            raise self._all_refused("Message failed for every recipient", "EMESSAGE", "DATA")
+            raise self._all_refused("Message failed for every recipient", "EMESSAGE", "DATA", lost)
 
-    def _reject(self, recipient: str, text: str, code: str, command: str, reply: Reply) -> None:
-        error = _failure(text, code, command, reply)
+    def _leave_open(self, unanswered: list[str], lost: SMTPError) -> None:
+        # If the server's last words were a refusal, it is that of the one whose turn it was.
+        response = lost.response
+        for recipient in unanswered:
+            text = f"No final reply for {recipient}"
+            error = SMTPError(text, code=lost.code, command="DATA", response=response)
+            self._reject(recipient, _unanswered(error))
+            response = None
+
+    def _reject(self, recipient: str, error: SMTPError) -> None:
         error.recipient = recipient
         self.rejected.append(recipient)
         self.errors.append(error)
@@ -245,18 +283,18 @@ class _Recipients:
         if not self.accepted:
             raise self._all_refused("All recipients were refused", "EENVELOPE", "RCPT TO")
 
-    def _all_refused(self, text: str, code: str, command: str) -> SMTPError:
+    def _all_refused(
+        self, text: str, code: str, command: str, lost: SMTPError | None = None
+    ) -> SMTPError:
         # A temporary refusal, if there is one, speaks for the message: it is worth another try.
         temporary = (error for error in self.errors if 400 <= (error.responseCode or 0) < 500)
         spokesman = next(temporary, self.errors[-1])
-        return SMTPError(
-            text,
-            code=code,
-            command=command,
-            response=spokesman.response,
-            rejected=self.rejected,
-            rejectedErrors=self.errors,
-        )
+        error = lost or SMTPError(text, code=code, command=command, response=spokesman.response)
+        error.rejected = self.rejected
+        error.rejectedErrors = self.errors
+        if any(each.inDoubt for each in self.errors):
+            _put_in_doubt(error)
+        return error
 
 
 def _envelope_in_steps(

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 __all__ = ["SMTPError"]
 
 
+# With these codes and no reply, it is the caller's own input that cannot be sent.
+_REFUSED_HERE = ("EENVELOPE", "EMESSAGE", "EREQUIRETLS")
+
+
 class SMTPError(Exception):
     """What every failure of a connection, a login or a message is reported as.
 
@@ -20,6 +24,9 @@ class SMTPError(Exception):
     - ``recipient`` (str): whom the refusal is about, if it is about one recipient
     - ``rejected``, ``rejectedErrors`` (list): the refused recipients and the error of each
     - ``message`` (str): the text, which ends with the server's own words
+    - ``inDoubt`` (bool): the message had been sent to its end when the connection ended, and the
+      server's verdict did not arrive: whoever sends it again may send it twice
+    - ``permanent`` (bool): trying again is in vain
 
     An attribute that does not apply is ``None``.  The operating system's or the TLS library's own
     exception, where there is one, is the ``__cause__``.
@@ -50,6 +57,17 @@ class SMTPError(Exception):
         self.recipient = recipient
         self.rejected = None if rejected is None else list(rejected)
         self.rejectedErrors = None if rejectedErrors is None else list(rejectedErrors)
+        self.inDoubt = False
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the server said so (5xx), or the envelope or the message is refused without
+        asking a server.  ``False`` for 4xx, and for whatever has to do with the connection."""
+        if self.inDoubt:
+            return False
+        if self.response is None and self.responseCode is None:
+            return self.code in _REFUSED_HERE
+        return 500 <= (self.responseCode or 0) < 600
 
     def add_hint(self, hint: str) -> None:
         """Put ``hint``, unless it is empty, behind the text, in parentheses."""

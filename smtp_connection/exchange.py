@@ -22,6 +22,7 @@ from .steps import (
     Step,
     TooEarly,
     Transmit,
+    Unanswered,
 )
 from .trace import Trace
 from .transport import Transport
@@ -103,14 +104,32 @@ class Exchange:
         if step is not None:
             self._carry_out(step)
 
-    def stop(self) -> None:
-        """Drop the dialogue, and whatever it was waiting for."""
+    def stop(self, error: SMTPError) -> tuple[Any, SMTPError | None]:
+        """Drop the dialogue, because the connection ends with ``error``; return the value or the
+        error that the dialogue ends with."""
+        in_doubt = self.in_doubt
         dialogue, self._dialogue = self._dialogue, None
+        collected, self._collected = self._collected, []
         self._step = self._message = None
         self._missing = 0
         self._ticket += 1
-        if dialogue is not None:
+        if dialogue is None:
+            return None, error
+        if not in_doubt:
             dialogue.close()
+            return None, error
+        try:
+            dialogue.throw(Unanswered(error, collected))
+        except StopIteration as stop:
+            return stop.value, None
+        except SMTPError as verdict:
+            return None, verdict
+        raise RuntimeError("the dialogue goes on, although the connection has ended")
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a message has been sent to its end, and the verdict is still to come."""
+        return type(self._step) is Transmit and self._message is None
 
     @property
     def awaits_greeting(self) -> bool:
@@ -318,8 +337,9 @@ class Exchange:
     def _accept(self, replies: list[Reply]) -> bool:
         """Take replies that were asked for; return whether the dialogue can go on."""
         greeting = type(self._step) is AwaitGreeting
-        for reply in replies:
+        for place, reply in enumerate(replies):
             if reply.code == 421 and not greeting:
+                self._collected += replies[:place]
                 self._owner.hung_up(reply.text, None)
                 return False
         if self._message is not None:

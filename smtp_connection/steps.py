@@ -25,6 +25,7 @@ __all__ = [
     "Step",
     "TooEarly",
     "Transmit",
+    "Unanswered",
 ]
 
 
@@ -77,7 +78,8 @@ class Begin:
 class Transmit:
     """Send the message and its final dot; the result is the list of the ``replies`` replies.
 
-    Raised inside the dialogue: :class:`TooEarly`, or the :class:`SMTPError` of a source that fails.
+    Raised inside the dialogue: :class:`TooEarly`, :class:`Unanswered`, or the :class:`SMTPError` of
+    a source that fails.
     """
 
     __slots__ = ("message", "replies")
@@ -112,6 +114,16 @@ class TooEarly(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.text)
         self.reply = reply
+
+
+class Unanswered(Exception):
+    """The connection ended with ``error`` when the message had been sent to its end, and of the
+    replies to it there were only ``replies``.  The dialogue may still return or raise."""
+
+    def __init__(self, error: SMTPError, replies: list[Reply]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.replies = replies
 
 
 class Abandon(Exception):

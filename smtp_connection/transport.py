@@ -124,7 +124,7 @@ class Transport:
     @property
     def is_drained(self) -> bool:
         """Whether the system has taken everything that was written."""
-        return not self._unsent
+        return not self._unsent and self._write_error is None
 
     def describe(self) -> str:
         """Return the peer's address, and what TLS came to, for the log."""

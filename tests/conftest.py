@@ -215,7 +215,14 @@ def fail_at(
         before = ["connect", "connected"] if point.connected else []
         assert diary.names() == [*before, "error", *pending, "end"]
         err = diary.error()
-        assert [diary.of(name) for name in pending] == [[(err, None)]] * len(pending)
+        *before_last, later = pending
+        assert [diary.of(name) for name in before_last] == [[(err, None)]] * len(before_last)
+        if err.inDoubt:
+            # What had not been begun is not in doubt.
+            assert not diary.error(later).inDoubt
+            assert diary.error(later).__cause__ is err
+        else:
+            assert diary.of(later) == [(err, None)]
         assert connection.destroyed
         return err
 

@@ -101,7 +101,7 @@ POINTS = {
         "C: MAIL\nC: RCPT\nC: DATA\nS: 250\nS: 550 no\nS: 354 go\nC: .", "PIPELINING"
     ),
     "LMTP, the second recipient's reply": _open(
-        "C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 250\nS: 354\nC: hi\nC: .\nS: 250",
+        "C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 250\nS: 354\nC: hi\nC: .\nS: 550",
         "PIPELINING",
         call=send_two,
         lmtp=True,
