@@ -6,9 +6,8 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from copy import copy
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyee import EventEmitter
 
@@ -23,7 +22,6 @@ from .exchange import Exchange
 from .hints import about_banner, about_silence, about_tls
 from .message import Message, own_envelope
 from .options import Options
-from .proxy import ProxyConnector
 from .reactor import Reactor, Timer, get_reactor
 from .sasl import login
 from .session import Session
@@ -31,6 +29,9 @@ from .steps import Dialogue
 from .tls import context_for
 from .trace import Trace
 from .transport import Transport, socket_error
+
+if TYPE_CHECKING:
+    from .proxy import ProxyConnector
 
 __all__ = ["SMTPConnection"]
 
@@ -342,6 +343,8 @@ class SMTPConnection(EventEmitter):
                 self.reactor, self._connected, local_address=settings.localAddress, sock=own
             )
         else:
+            from .proxy import ProxyConnector
+
             proxy = settings.proxy
             self._tell(lambda: f"Connecting through the proxy {proxy.place}")
             self._connector = ProxyConnector(
@@ -431,10 +434,9 @@ class SMTPConnection(EventEmitter):
 
     def _connection_timed_out(self) -> None:
         where = f"{self.host}:{self.port} in {self.options.connectionTimeout:g} ms"
-        waiting = ""
-        if isinstance(self._connector, ProxyConnector):
-            waiting = f", waiting for {self._connector.waiting_for}"
-        self._time_out(f"Connection timeout: no connection to {where}{waiting}")
+        waiting = self._connector.waiting_for if self._connector is not None else ""
+        detail = f", waiting for {waiting}" if waiting else ""
+        self._time_out(f"Connection timeout: no connection to {where}{detail}")
 
     def _greeting_timed_out(self) -> None:
         text = f"Greeting never received in {self.options.greetingTimeout:g} ms"
@@ -506,7 +508,7 @@ class SMTPConnection(EventEmitter):
                 command="CONN",
             )
             others.__cause__ = error
-        certain = copy(error)
+        certain = error.copy()
         operations = self._take_pending()
         concerned = operations[:1] if own else operations
         heard = any(operation.callback is not None for operation in concerned)

@@ -49,6 +49,8 @@ class Connector:
         sock: socket.socket | None = None,
     ) -> None:
         """``sock`` is the caller's own socket, to be used instead of new ones."""
+        self.waiting_for = ""
+        """For the text of a time-out: what, besides the connection."""
         self._reactor = reactor
         self._done = done
         self._local_address = local_address

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .callbacks import Arguments, arguments_taken
+from .controls import control_in
 from .errors import SMTPError
 from .records import Record
 from .replies import Reply
@@ -17,9 +18,7 @@ from .steps import Ask, Command, Dialogue
 
 __all__ = ["AuthContext", "AuthReply", "custom_login"]
 
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_AUTH_VERB = re.compile(r"AUTH\s+\S+", re.IGNORECASE)
-_STATUS = re.compile(r"[0-9]{3}[ -]?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z))?", re.ASCII)
+_STATUS = r"[0-9]{3}[ -]?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z))?"
 
 
 class AuthReply(Record):
@@ -35,7 +34,7 @@ class AuthReply(Record):
     __slots__ = ("command", "response", "status", "code", "text")  # noqa: RUF023 - as in Node
 
     def __init__(self, command: str, reply: Reply) -> None:
-        found = _STATUS.match(reply.text)
+        found = re.match(_STATUS, reply.text, re.ASCII)
         self.command = command
         self.response = reply.text
         self.status = reply.code
@@ -77,7 +76,7 @@ class AuthContext:
         takes = None if callback is None else arguments_taken(callback)
         if not isinstance(cmd, str):
             raise TypeError(f"a command is a string; got {type(cmd).__name__}")
-        if _FORBIDDEN.search(cmd):
+        if control_in(cmd):
             raise ValueError("a command has no line break or other control character in it")
         self._request(_Request(cmd, callback, takes))
 
@@ -180,7 +179,7 @@ def custom_login(
 
 
 def _shown(command: str) -> str:
-    found = _AUTH_VERB.match(command)
+    found = re.match(r"AUTH\s+\S+", command, re.IGNORECASE)
     if found is None:
         return "/* secret */"
     return command if found.end() == len(command) else f"{found.group()} /* secret */"

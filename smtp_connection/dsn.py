@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .controls import control_in
 from .errors import SMTPError
 from .names import NameTable
 
@@ -18,9 +19,6 @@ _NOTIFY = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
 # RFC 3461 sections 4.4 and 4.2: what may be expected to be handed on, characters once encoded.
 _LONGEST_ENVID = 100
 _LONGEST_ORCPT = 500
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+\Z")
 
 
 def _error(field: str, value: object, takes: str) -> SMTPError:
@@ -85,7 +83,7 @@ def _read_return(given: object) -> str:
 
 def _read_envid(given: object) -> str:
     takes = f"text without control characters, at most {_LONGEST_ENVID} characters once encoded"
-    if not isinstance(given, str) or _CONTROL.search(given):
+    if not isinstance(given, str) or control_in(given):
         raise _error("envid", given, takes)
     encoded = _xtext(given)
     if len(encoded) > _LONGEST_ENVID:
@@ -107,12 +105,12 @@ def _read_notify(given: object) -> str:
 
 def _read_original(given: object) -> str:
     takes = "an address, or a type and an address: 'rfc822;user@example.com'"
-    if not isinstance(given, str) or _CONTROL.search(given):
+    if not isinstance(given, str) or control_in(given):
         raise _error("orcpt", given, takes)
     kind, separator, address = given.partition(";")
     if not separator:
         kind, address = ("rfc822" if given.isascii() else "utf-8"), given
-    if not _ADDRESS_TYPE.match(kind) or not address:
+    if not re.fullmatch("[A-Za-z0-9-]+", kind) or not address:
         raise _error("orcpt", given, takes)
     encoded = _utf8_address(address) if kind.lower() == "utf-8" else _xtext(address)
     if len(encoded) > _LONGEST_ORCPT:

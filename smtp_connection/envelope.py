@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .controls import control_in
 from .dsn import DSN
 from .errors import SMTPError
 from .names import NameTable
 
 __all__ = ["Envelope"]
-
-# What could end the address, the command or the line: angle brackets, C0, DEL, C1 (with NEL) and
-# the line separators of Unicode; and surrogates, which UTF-8 cannot express.
-_FORBIDDEN = re.compile("[\x00-\x1f<>\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _KEYS = NameTable(
     "envelope key", ["from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"]
@@ -94,7 +90,7 @@ class Envelope:
         given_sender = keys.get("from")
         sender = "" if given_sender is None else _address(given_sender, "sender")
         # All addresses are looked at in one go; which of them is bad is asked only if one is.
-        if _FORBIDDEN.search(sender + "".join(recipients)):
+        if _forbidden_in(sender + "".join(recipients)):
             _check(sender, "sender")
             for recipient in recipients:
                 _check(recipient, "recipient")
@@ -122,9 +118,16 @@ def _address(given: Any, role: str) -> str:
 
 
 def _check(address: str, role: str) -> None:
-    found = _FORBIDDEN.search(address)
+    found = _forbidden_in(address)
     if found:
-        raise _error(f"Invalid {role} {address!r}: it contains {found.group()!r}")
+        raise _error(f"Invalid {role} {address!r}: it contains {found!r}")
+
+
+def _forbidden_in(address: str) -> str | None:
+    """Return the first character that could end the address, the command or the line."""
+    if "<" in address or ">" in address:
+        return next(one for one in address if one in "<>" or control_in(one))
+    return control_in(address)
 
 
 def _flag(keys: Mapping[str, Any], name: str) -> bool:

@@ -69,6 +69,12 @@ class SMTPError(Exception):
             return self.code in _REFUSED_HERE
         return 500 <= (self.responseCode or 0) < 600
 
+    def copy(self) -> SMTPError:
+        """Return another error that says the same."""
+        other = SMTPError(self.message)
+        other.__dict__.update(self.__dict__)
+        return other
+
     def add_hint(self, hint: str) -> None:
         """Put ``hint``, unless it is empty, behind the text, in parentheses."""
         if hint:

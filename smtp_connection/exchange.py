@@ -31,7 +31,6 @@ __all__ = ["Exchange", "ExchangeOwner"]
 
 
 _VERBS = {"AUTH", "DATA", "EHLO", "HELO", "LHLO", "MAIL", "QUIT", "RCPT", "RSET", "STARTTLS", "."}
-_REFUSAL = re.compile(r"[45][0-9]{2}(?:[ -]|\Z)")
 
 
 class ExchangeOwner(Protocol):
@@ -383,7 +382,7 @@ class Exchange:
             self.last_response = remainder
             if self._trace is not None:
                 self._trace.server(remainder)
-            if _REFUSAL.match(remainder):
+            if re.match(r"[45][0-9]{2}(?:[ -]|\Z)", remainder):
                 response = remainder
         self._owner.hung_up(response, error)
 

@@ -7,11 +7,11 @@ import re
 __all__ = ["server_message_id"]
 
 # Microsoft 365: "250 2.0.0 OK <id@...prod.outlook.com> [Hostname=...]"
-_MICROSOFT = re.compile(r"250 2\.0\.0 OK (<[^<>\s]+\.prod\.outlook\.com>)", re.A | re.IGNORECASE)
+_MICROSOFT = r"250 2\.0\.0 OK (<[^<>\s]+\.prod\.outlook\.com>)"
 # Amazon SES: "250 Ok 0100018b5c3c0a4f-...-000000"
-_AMAZON = re.compile(r"250 Ok ([0-9a-f]+(?:-[0-9a-f]+)+)\s*\Z", re.A | re.I)
+_AMAZON = r"250 Ok ([0-9a-f]+(?:-[0-9a-f]+)+)\s*\Z"
 _AMAZON_HOSTS = (".amazonaws.com", ".awsapps.com")
-_AMAZON_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+\Z", re.A)
+_AMAZON_REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]+"
 
 
 def server_message_id(response: str, host: str) -> str | None:
@@ -22,11 +22,11 @@ def server_message_id(response: str, host: str) -> str | None:
     """
     # Plain look-ups first: this is asked of every message, and nearly always in vain.
     if ".outlook.com>" in response:
-        found = _MICROSOFT.match(response)
+        found = re.match(_MICROSOFT, response, re.ASCII | re.IGNORECASE)
         return found.group(1) if found else None
     if not host.lower().rstrip(".").endswith(_AMAZON_HOSTS):
         return None
-    found = _AMAZON.match(response)
+    found = re.match(_AMAZON, response, re.ASCII | re.IGNORECASE)
     region = _amazon_region(host)
     if found and region:
         domain = "email" if region == "us-east-1" else region
@@ -35,4 +35,5 @@ def server_message_id(response: str, host: str) -> str | None:
 
 
 def _amazon_region(host: str) -> str | None:
-    return next(filter(_AMAZON_REGION.match, host.lower().split(".")), None)
+    labels = host.lower().split(".")
+    return next((label for label in labels if re.fullmatch(_AMAZON_REGION, label)), None)

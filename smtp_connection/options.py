@@ -6,24 +6,52 @@ import re
 import ssl
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from socket import gethostname
 from socket import socket as Socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .controls import control_in
 from .names import NameTable
-from .proxy_url import ProxyURL, parse_proxy
-from .records import Record
+from .records import Settings
 from .tls import TLSOptions
+
+if TYPE_CHECKING:
+    from .proxy_url import ProxyURL
 
 __all__ = ["Options"]
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+_DEFAULTS: dict[str, Any] = {
+    "host": "localhost",
+    "port": 25,
+    "secure": False,
+    "ignoreTLS": False,
+    "requireTLS": False,
+    "opportunisticTLS": False,
+    "name": "",
+    "localAddress": None,
+    "connectionTimeout": 120_000,
+    "greetingTimeout": 30_000,
+    "socketTimeout": 600_000,
+    "debug": False,
+    "logger": None,
+    "transactionLog": False,
+    "lmtp": False,
+    "authMethod": None,
+    "tls": TLSOptions(),
+    "servername": "",
+    "socket": None,
+    "connection": None,
+    "secured": False,
+    "maxResponseSize": 1024 * 1024,
+    "socketCloseTimeout": 5_000,
+    "dnsTimeout": 30_000,
+    "customAuth": {},
+    "proxy": None,
+}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Options(Record):
+class Options(Settings):
     """All options of :class:`SMTPConnection`, with their defaults filled in.
 
     Read as attributes or as a dict, in Node's spelling.  Time-outs are in milliseconds.  What each
@@ -31,32 +59,35 @@ class Options(Record):
     names the option, what it got and what it takes.
     """
 
-    host: str = "localhost"
-    port: int = 25
-    secure: bool = False
-    ignoreTLS: bool = False
-    requireTLS: bool = False
-    opportunisticTLS: bool = False
-    name: str = ""
-    localAddress: str | None = None
-    connectionTimeout: float = 120_000
-    greetingTimeout: float = 30_000
-    socketTimeout: float = 600_000
-    debug: bool = False
-    logger: Any = None
-    transactionLog: bool = False
-    lmtp: bool = False
-    authMethod: str | None = None
-    tls: TLSOptions = field(default_factory=TLSOptions)
-    servername: str = ""
-    socket: Socket | None = None
-    connection: Socket | None = None
-    secured: bool = False
-    maxResponseSize: int = 1024 * 1024
-    socketCloseTimeout: float = 5_000
-    dnsTimeout: float = 30_000
-    customAuth: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    proxy: ProxyURL | None = None
+    __slots__ = tuple(_DEFAULTS)
+    defaults = _DEFAULTS
+
+    host: str
+    port: int
+    secure: bool
+    ignoreTLS: bool
+    requireTLS: bool
+    opportunisticTLS: bool
+    name: str
+    localAddress: str | None
+    connectionTimeout: float
+    greetingTimeout: float
+    socketTimeout: float
+    debug: bool
+    logger: Any
+    transactionLog: bool
+    lmtp: bool
+    authMethod: str | None
+    tls: TLSOptions
+    servername: str
+    socket: Socket | None
+    connection: Socket | None
+    secured: bool
+    maxResponseSize: int
+    socketCloseTimeout: float
+    dnsTimeout: float
+    customAuth: Mapping[str, Callable[..., Any]]
+    proxy: ProxyURL | None
 
     @classmethod
     def parse(cls, given: Mapping[str, Any] | None, more: Mapping[str, Any]) -> Options:
@@ -104,12 +135,14 @@ def _settle(values: dict[str, Any]) -> None:
 def _own_name() -> str:
     """Return the name to greet the server with (RFC 5321 section 4.1.4)."""
     name = gethostname()
-    if "." not in name or _CONTROL.search(name):
+    if "." not in name or control_in(name):
         return "[127.0.0.1]"
     return f"[{name}]" if _is_ip(name) else name
 
 
 def _is_ip(text: str) -> bool:
+    from ipaddress import ip_address  # of use to few, and slow to import
+
     try:
         ip_address(text)
     except ValueError:
@@ -131,9 +164,9 @@ def _flag(name: str, value: object) -> bool:
 def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise _wrong(name, value, "a string")
-    found = _CONTROL.search(value)
-    if found:
-        raise ValueError(f"option {name!r} takes a string without {found.group()!r}; got {value!r}")
+    control = control_in(value)
+    if control:
+        raise ValueError(f"option {name!r} takes a string without {control!r}; got {value!r}")
     return value.strip() or None
 
 
@@ -234,7 +267,11 @@ def _custom_auth(name: str, value: object) -> dict[str, Callable[..., Any]]:
 
 def _proxy(name: str, value: object) -> ProxyURL | None:
     # An empty string is what a program gets that reads it from an unset variable.
-    return parse_proxy(value) if value != "" else None
+    if value == "":
+        return None
+    from .proxy_url import parse_proxy
+
+    return parse_proxy(value)
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -266,4 +303,4 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "proxy": _proxy,
 }
 
-_NAMES = NameTable("option", [option.name for option in fields(Options)])
+_NAMES = NameTable("option", _DEFAULTS)

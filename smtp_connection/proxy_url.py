@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import unquote
 
+from .controls import control_in
+
 __all__ = ["ProxyURL", "parse_proxy"]
 
 # Each with the port that is meant where none is given.
@@ -27,7 +29,6 @@ _URL = re.compile(
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PLACE = re.compile(r"(?:\[[^\]]*\]|[^:/?#]*)(?::[0-9]{1,5}/?$)?")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # RFC 1929 has one byte for the length of each.
 _SOCKS_LIMIT = 255
@@ -117,7 +118,7 @@ def _objection(url: ProxyURL, in_brackets: bool) -> str:
         return "in brackets stands an IPv6 address"
     if not 1 <= url.port <= 65535:
         return "a port is a number from 1 to 65535"
-    if _CONTROL.search(url.host + url.user + url.password):
+    if control_in(url.host + url.user + url.password):
         return "a control character, or what is not UTF-8, is in it"
     if url.password and not url.user:
         return "the password has no user"

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable
 from itertools import chain, zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import SMTPError
 from .reactor import Job, Reactor, Timer
@@ -18,11 +18,23 @@ __all__ = ["Address", "Lookup", "interleave", "look_up"]
 _workers = Workers(limit=16)
 
 
-class Address(NamedTuple):
+class Address:
     """Where to connect to: an address family and what ``socket.connect`` takes for it."""
 
-    family: int
-    sockaddr: tuple[Any, ...]
+    __slots__ = ("family", "sockaddr")
+
+    def __init__(self, family: int, sockaddr: tuple[Any, ...]) -> None:
+        self.family = family
+        self.sockaddr = sockaddr
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Address) and (self.family, self.sockaddr) == (
+            other.family,
+            other.sockaddr,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.family, self.sockaddr))
 
     def __str__(self) -> str:
         host, port = self.sockaddr[:2]

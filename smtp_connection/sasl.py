@@ -23,9 +23,6 @@ SECRET = "/* secret */"
 _OVER_TLS = ("PLAIN", "LOGIN", "CRAM-MD5")
 _IN_CLEAR = ("CRAM-MD5", "PLAIN", "LOGIN")
 
-_SEPARATORS = re.compile("[\x00\x01\r\n]")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}\Z")
-
 
 def _error(message: str, command: str = "API", reply: Reply | None = None) -> SMTPError:
     return SMTPError(message, code="EAUTH", command=command, response=reply.text if reply else None)
@@ -187,7 +184,7 @@ def _xoauth2(credentials: Credentials) -> Dialogue[None]:
 
 
 def _xoauth2_response(user: str, access_token: str) -> str:
-    if _SEPARATORS.search(user) or _SEPARATORS.search(access_token):
+    if any(character in user + access_token for character in "\0\1\r\n"):
         raise _error("auth 'user' or 'xoauth2' contains a line break, NUL or ^A")
     return _base64(f"user={user}\x01auth=Bearer {access_token}\x01\x01")
 
@@ -215,7 +212,7 @@ def _ask_for_response(generator: Any, *, renew: bool) -> Dialogue[str]:
         response = yield Ask(method)
     except Exception as exc:
         raise _error(f"No access token: {exc}", "AUTH XOAUTH2") from exc
-    if not isinstance(response, str) or not _BASE64.match(response):
+    if not isinstance(response, str) or not re.fullmatch("[A-Za-z0-9+/]+={0,2}", response):
         raise _error("No access token: the generator gave no base64 string", "AUTH XOAUTH2")
     return response
 

@@ -9,14 +9,14 @@ import functools
 import os
 import re
 import ssl
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from .controls import control_in
 from .errors import SMTPError
 from .names import NameTable
+from .records import Settings
 from .tls_errors import reason_of
 
 __all__ = ["TLSOptions", "context_for"]
@@ -30,23 +30,30 @@ _VERSIONS = {
 _DEFAULT_MINIMUM = "TLSv1.2"
 
 _BEGIN = "-----BEGIN"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # A key that lost its BEGIN line would pass for the name of a file, which error texts show.
-_BASE64 = re.compile(r"[\w+=-][\w+/=-]{63,}", re.ASCII)
+_BASE64 = "[0-9A-Za-z_+=-][0-9A-Za-z_+/=-]{63,}"
 
 
 def _is_name(text: str) -> bool:
-    return bool(text) and not _CONTROL.search(text)
+    return bool(text) and control_in(text) is None
 
 
-class _Rule(NamedTuple):
+class _Rule:
     """What an option takes, how a value of the right type is tested, and how it is then kept."""
 
-    types: type | tuple[type, ...]
-    takes: str
-    test: Callable[[Any], bool] = lambda value: True
-    keep: Callable[[Any], object] = lambda value: value
-    many: bool = False
+    def __init__(
+        self,
+        types: type | tuple[type, ...],
+        takes: str,
+        test: Callable[[Any], bool] = lambda value: True,
+        keep: Callable[[Any], object] = lambda value: value,
+        many: bool = False,
+    ) -> None:
+        self.types = types
+        self.takes = takes
+        self.test = test
+        self.keep = keep
+        self.many = many
 
     def checked(self, name: str, value: object) -> object:
         if not self.many:
@@ -70,7 +77,7 @@ class _Rule(NamedTuple):
 def _is_source(value: str | bytes | os.PathLike[str]) -> bool:
     if not isinstance(value, str) or _BEGIN in value:
         return True
-    return _is_name(value) and not _BASE64.fullmatch(value)
+    return _is_name(value) and not re.fullmatch(_BASE64, value)
 
 
 def _source(value: str | bytes | os.PathLike[str]) -> str | bytes:
@@ -150,8 +157,22 @@ _NAMES = NameTable(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TLSOptions:
+_DEFAULTS: dict[str, Any] = {
+    "rejectUnauthorized": True,
+    "ca": (),
+    "cert": None,
+    "key": None,
+    "passphrase": None,
+    "ciphers": None,
+    "minVersion": None,
+    "maxVersion": None,
+    "servername": None,
+    "ALPNProtocols": (),
+    "context": None,
+}
+
+
+class TLSOptions(Settings):
     """Checked TLS options under Node's names; made by :meth:`parse`, hashable, never changed.
 
     - ``rejectUnauthorized`` (bool): check the server's certificate and name
@@ -170,17 +191,24 @@ class TLSOptions:
     ``repr`` leaves out certificates, key and passphrase.
     """
 
-    rejectUnauthorized: bool = True
-    ca: tuple[str | bytes, ...] = field(default=(), repr=False)
-    cert: str | None = field(default=None, repr=False)
-    key: str | None = field(default=None, repr=False)
-    passphrase: bytes | None = field(default=None, repr=False)
-    ciphers: str | None = None
-    minVersion: str | None = None
-    maxVersion: str | None = None
-    servername: str | None = None
-    ALPNProtocols: tuple[str, ...] = ()
-    context: ssl.SSLContext | None = None
+    __slots__ = tuple(_DEFAULTS)
+    defaults = _DEFAULTS
+    hidden = frozenset(_SECRET)
+
+    rejectUnauthorized: bool
+    ca: tuple[str | bytes, ...]
+    cert: str | None
+    key: str | None
+    passphrase: bytes | None
+    ciphers: str | None
+    minVersion: str | None
+    maxVersion: str | None
+    servername: str | None
+    ALPNProtocols: tuple[str, ...]
+    context: ssl.SSLContext | None
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(getattr(self, name) for name in _DEFAULTS))
 
     @classmethod
     def parse(cls, given: object) -> TLSOptions:
@@ -234,7 +262,7 @@ def context_for(options: TLSOptions) -> ssl.SSLContext:
     system = ssl.get_default_verify_paths().cafile
     if system and not options.ca:
         files.append(_fingerprint("ca", system))
-    return _built(replace(options, servername=None), tuple(files))
+    return _built(TLSOptions(**{**dict(options), "servername": None}), tuple(files))
 
 
 @functools.lru_cache(maxsize=32)
@@ -327,6 +355,8 @@ def _as_file(source: str) -> Iterator[str]:
     if _is_file(source):
         yield source
         return
+    import tempfile  # 3 ms, for few
+
     descriptor, path = tempfile.mkstemp(suffix=".pem")  # 0600, whatever the umask
     try:
         with open(descriptor, "w", encoding="ascii") as file:

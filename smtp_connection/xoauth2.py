@@ -7,7 +7,6 @@ several reactors as well: whoever asks while a token is being fetched waits for 
 from __future__ import annotations
 
 import base64
-import re
 import threading
 import time
 import traceback
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pyee import EventEmitter
 
 from .callbacks import arguments_taken
+from .controls import control_in
 from .errors import SMTPError
 from .reactor import Reactor, Timer, current_reactor, get_reactor
 from .records import Record
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from .token_request import TokenRequest
 
 __all__ = ["Token", "XOAuth2Generator", "create_xoauth2_generator", "createXOAuth2Generator"]
-
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def _error(text: str) -> SMTPError:
@@ -168,7 +166,7 @@ class XOAuth2Generator(EventEmitter):
             raise _error(f"An access token is a string; got {type(token).__name__}")
         if not token:
             raise _error("There is no access token yet")
-        if _FORBIDDEN.search(token):
+        if control_in(token):
             # ^A would end the token, and what follows be another field.
             raise _error("An access token has no control character in it, but this one has")
         response = f"user={self.options.user}\x01auth=Bearer {token}\x01\x01"

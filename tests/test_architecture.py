@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,13 +22,13 @@ FOLDER = Path(smtp_connection.__file__).parent
 # that those who live there may import.  A new module has to say where it lives.
 ROOMS = {
     "values": (
-        """_version callbacks capabilities dsn encoder envelope errors hints message_ids names
-        proxy_url records replies session""",
+        """_version callbacks capabilities controls dsn encoder envelope errors hints message_ids
+        names proxy_url records replies session""",
         "values",
     ),
     "network": (
         "connector proxy reactor resolver tls tls_errors transport workers",
-        "network errors names proxy_url",
+        "network controls errors names proxy_url records",
     ),
     "messages": (
         "addresses compose fields headers message serialize sources",
@@ -60,6 +61,10 @@ RESERVED = {
     "asyncio": {"demo"},
     "pyee": {"connection", "xoauth2"},
 }
+
+# Modules of the standard library that are slow to import, and needed by few: none of them is loaded
+# until it is.
+SLOW = {"asyncio", "dataclasses", "email", "inspect", "ipaddress", "logging", "tempfile", "urllib"}
 
 # Extras, which not everybody has: these are only imported when they are needed.
 WITH_EXTRAS = {"demo", "token_request"}
@@ -158,6 +163,21 @@ def test_what_not_everybody_has_is_not_imported_at_once(module):
     if module.name not in WITH_EXTRAS:
         everybody_has = {*sys.stdlib_module_names, *MODULES, "pyee"}
         assert module.at_once <= everybody_has
+
+
+def test_what_few_need_and_is_slow_to_import_is_not_imported_at_once():
+    program = "import sys; before = set(sys.modules); import ssl, selectors, pyee, smtp_connection"
+    # What pyee or ssl load on some Python is not our doing.
+    program += "; ours = set(sys.modules); print(*ours - before)"
+    loaded = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
+    theirs = subprocess.run(
+        [sys.executable, "-c", program.replace(", smtp_connection", "")],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    added = set(loaded.stdout.decode().split()) - set(theirs.stdout.decode().split())
+    assert "smtp_connection.connection" in added
+    assert not added & SLOW
 
 
 @each_module

@@ -11,7 +11,6 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,7 @@ def test_values_are_kept_in_one_form(cert: str, key: str) -> None:
         ALPNProtocols=("smtp",),
     )
     assert hash(options) == hash(TLSOptions.parse(given))
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         options.ciphers = "ALL"  # type: ignore[misc]
 
 
@@ -293,7 +292,7 @@ texts = st.text("ab/.-=M \n\0é\udc80", max_size=70)
 
 @hypothesis.given(
     st.dictionaries(
-        st.sampled_from(list(TLSOptions.__dataclass_fields__)),
+        st.sampled_from(list(TLSOptions.defaults)),
         st.one_of(st.none(), st.booleans(), st.integers(), texts, st.binary(), st.lists(texts)),
     )
 )

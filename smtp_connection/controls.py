@@ -1,0 +1,20 @@
+"""Characters that could end a command or a header line, or that UTF-8 cannot express."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["control_in"]
+
+# C0, DEL, C1 (with NEL), the line and paragraph separators of Unicode, surrogates.
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+
+
+def control_in(text: str) -> str | None:
+    """Return the first such character in ``text``, ``None`` if there is none."""
+    # None of them is printable, and nearly every text is: so the expression, which takes 1 ms to
+    # compile, is not even compiled in most programs.
+    if text.isprintable():
+        return None
+    found = re.search(_CONTROL, text)
+    return found.group() if found else None

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+from smtp_connection.controls import control_in
+
+FORBIDDEN = {*map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000)))}
+
+
+def test_every_character_there_is():
+    found = {one for one in map(chr, range(sys.maxunicode + 1)) if control_in(f"a{one}b") == one}
+    assert found == FORBIDDEN
+
+
+def test_what_cannot_be_printed_need_not_be_forbidden():
+    for one in "\u00a0\u00ad\u200b\ufeff":
+        assert not one.isprintable(), unicodedata.name(one)
+        assert control_in(one) is None
+
+
+def test_the_first_one_is_returned():
+    assert control_in("a\u00a0b\x85c\n") == "\x85"
+    assert control_in("") is None
+    assert control_in("user@bücher.example") is None
