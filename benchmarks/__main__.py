@@ -27,11 +27,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Measure the CPU time of smtp_connection and of its peers.",
     )
     parser.add_argument(
-        "--workload", nargs="+", choices=WORKLOADS, metavar="NAME", help="only these (see --list)"
+        "--workload",
+        nargs="+",
+        action="extend",
+        choices=WORKLOADS,
+        metavar="NAME",
+        help="only these (see --list)",
     )
     parser.add_argument(
         "--client",
         nargs="+",
+        action="extend",
         choices=[*CLIENTS, BASELINE],
         metavar="NAME",
         help="only these, where several are compared (see --list)",

@@ -75,8 +75,12 @@ def _value(result: Result, entry: Entry, run: Run | None, measure: Measure) -> f
 
 
 def _values(result: Result, label: str, measure: Measure = "cpu") -> list[float | None]:
-    entry = next(each for each in result.workload.entries if each.label == label)
-    return [_value(result, entry, run, measure) for run in result.runs.get(label, [])]
+    return [
+        _value(result, entry, run, measure)
+        for entry in result.workload.entries
+        if entry.label == label
+        for run in result.runs.get(label, [])
+    ]
 
 
 def _figure(result: Result, label: str, measure: Measure = "cpu") -> Figure | None:
@@ -85,8 +89,6 @@ def _figure(result: Result, label: str, measure: Measure = "cpu") -> Figure | No
 
 def _ratio(result: Result, label: str, other: str, measure: Measure = "cpu") -> Figure | None:
     """Return ``label`` over ``other``, of the runs of the same round."""
-    if not any(entry.label == other for entry in result.workload.entries):
-        return None
     pairs = zip(_values(result, label, measure), _values(result, other, measure), strict=False)
     return Figure.of([first / second for first, second in pairs if first and second])
 
