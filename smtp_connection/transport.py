@@ -192,7 +192,8 @@ class Transport:
         sent = self._send(data)
         if sent < len(data) and self._write_error is None:
             self._unsent.append(memoryview(data)[sent:])
-            self._flush()
+            if self._tls is not None:
+                self._flush()
             if self._unsent:
                 self._reactor.add_writer(self._sock, self._writable)
 
