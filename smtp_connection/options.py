@@ -128,7 +128,7 @@ def _settle(values: dict[str, Any]) -> None:
     values.setdefault("port", 465 if values["secure"] else 25)
     host = values.setdefault("host", "localhost")
     values["name"] = values.get("name") or _own_name()
-    tls: TLSOptions = values.get("tls") or TLSOptions()
+    tls: TLSOptions = values.get("tls") or _DEFAULTS["tls"]
     values["servername"] = tls.servername or values.get("servername") or host
 
 

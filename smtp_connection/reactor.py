@@ -109,9 +109,10 @@ class Job:
 class _Handle:
     """Who is told about one descriptor."""
 
-    __slots__ = ("reader", "writer")
+    __slots__ = ("events", "reader", "writer")
 
     def __init__(self) -> None:
+        self.events = 0  # of which the selector knows
         self.reader: Callable[[], object] | None = None
         self.writer: Callable[[], object] | None = None
 
@@ -237,18 +238,18 @@ class Reactor:
             if not events:
                 del self._handles[descriptor]
             return
-        known = self._selector.get_map().get(descriptor)
+        known, handle.events = handle.events, events
         if not events:
             del self._handles[descriptor]
-            if known is not None:
+            if known:
                 self._selector.unregister(descriptor)
-        elif known is None:
+        elif not known:
             try:
                 self._selector.register(descriptor, events, handle)
             except BaseException:
                 del self._handles[descriptor]
                 raise
-        elif known.events != events:
+        elif known != events:
             self._selector.modify(descriptor, events, handle)
 
     # -- threads ----------------------------------------------------------------------------

@@ -63,10 +63,12 @@ class Settings(Record):
     """Names of values that ``repr`` leaves out."""
 
     def __init__(self, **values: Any) -> None:
-        for name, default in self.defaults.items():
-            object.__setattr__(self, name, values.pop(name, default))
-        if values:
-            raise TypeError(f"{type(self).__name__} has no {min(values)!r}")
+        unknown = values.keys() - self.defaults.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no {min(unknown)!r}")
+        put = object.__setattr__
+        for name, value in {**self.defaults, **values}.items():
+            put(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")

@@ -118,14 +118,17 @@ class ReplyParser:
 
 
 def _complete_replies(data: bytes) -> list[Reply] | None:
-    """Return the replies in ``data`` if that is nothing but complete replies of one line each.
+    """Return the replies in ``data`` if that is nothing but complete replies of one line each, or
+    one complete reply of several lines.
 
-    Nearly all that servers say has this form.  Reading it so takes half as long as the general
+    Nearly all that servers say has one of these forms.  Reading it so takes half as long as the general
     way, which is an eighth of what a small message costs altogether.
     """
     lines = data.decode("ascii").split("\r\n")
     if lines.pop() or len(lines) != data.count(b"\n"):
         return None
+    if data[3:4] == b"-":
+        return _one_of_many_lines(lines)
     replies = []
     for line in lines:
         code = _CODES.get(line[:4])
@@ -133,6 +136,16 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
             return None
         replies.append(Reply(code, line))
     return replies
+
+
+def _one_of_many_lines(lines: list[str]) -> list[Reply] | None:
+    """Return the one reply that ``lines`` are, if they all have one code: the reply to EHLO."""
+    last = lines[-1][:4]
+    code = _CODES.get(last)
+    continued = f"{last[:3]}-"
+    if code is None or not all(line.startswith(continued) for line in lines[:-1]):
+        return None
+    return [Reply(code, "\n".join(lines))]
 
 
 def _decode(data: bytes) -> str:

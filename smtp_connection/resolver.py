@@ -85,11 +85,8 @@ def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found
     and the error: the resolver's own code (``ENOTFOUND``, ``EAI_AGAIN`` ...), or ``ETIMEDOUT``.
     """
     lookup = Lookup(found)
-    try:
-        literal = _getaddrinfo(host, port, socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError):
-        pass  # a name, not an address
-    else:
+    literal = _literal(host, port)
+    if literal:
         reactor.call_soon(lookup._finish, literal, None)
         return lookup
 
@@ -103,6 +100,21 @@ def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found
     lookup._job = reactor.run_in_thread(lambda: _getaddrinfo(host, port), answered, _workers)
     lookup._timer = reactor.call_later(timeout, timed_out)
     return lookup
+
+
+def _literal(host: str, port: int) -> list[Address]:
+    """Return the address that ``host`` is, if it is one and not a name."""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, UnicodeError):
+        pass
+    else:
+        # Nearly always; a tenth of what getaddrinfo() takes.
+        return [Address(socket.AF_INET, (host, port))]
+    try:
+        return _getaddrinfo(host, port, socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
 
 
 def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Address]:
