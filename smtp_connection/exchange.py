@@ -186,7 +186,12 @@ class Exchange:
             self._reactor.call_soon(self._owner.next_dialogue)
 
     def _carry_out(self, step: Step) -> None:
-        if isinstance(step, Pipeline):
+        if isinstance(step, Command):
+            self._missing = 1
+            if self._trace is not None:
+                self._trace.client(step.line if step.shown_as is None else step.shown_as)
+            self.transport.write(f"{step.line}\r\n".encode())
+        elif isinstance(step, Pipeline):
             self._missing = len(step.lines)
             if self._trace is not None:
                 for line in step.lines:
@@ -196,11 +201,6 @@ class Exchange:
             self._missing = step.replies
             self._message = step.message
             self._send_piece()
-        elif isinstance(step, Command):
-            self._missing = 1
-            if self._trace is not None:
-                self._trace.client(step.line if step.shown_as is None else step.shown_as)
-            self.transport.write(f"{step.line}\r\n".encode())
         elif isinstance(step, AwaitGreeting):
             self._missing = 1
         elif isinstance(step, StartTLS):

@@ -124,7 +124,11 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
     Nearly all that servers say has one of these forms.  Reading it so takes half as long as the general
     way, which is an eighth of what a small message costs altogether.
     """
-    lines = data.decode("ascii").split("\r\n")
+    text = data.decode("ascii")
+    if text.find("\n") == len(text) - 1:
+        code = _CODES.get(text[:4])
+        return None if code is None or text[-2:] != "\r\n" else [Reply(code, text[:-2])]
+    lines = text.split("\r\n")
     if lines.pop() or len(lines) != data.count(b"\n"):
         return None
     if data[3:4] == b"-":
