@@ -59,7 +59,8 @@ def arguments_taken(callback: Callable[..., Any]) -> Arguments:
 
 def _from_signature(callback: Callable[..., Any]) -> Arguments:
     if not callable(callback):
-        raise TypeError(f"a callback is a callable or None; got {callback!r}")
+        # Only the type: it may be credentials in the wrong place.
+        raise TypeError(f"a callback is a callable or None; got {type(callback).__name__}")
     import inspect
 
     try:

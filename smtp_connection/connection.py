@@ -14,6 +14,7 @@ from pyee import EventEmitter
 from ._version import __version__
 from .callbacks import Arguments, arguments_taken
 from .capabilities import Capabilities
+from .clear_text import is_loopback, warn_of_login
 from .connector import Connector, prepare
 from .dialogues import open_session, quit_session, reset, transaction
 from .envelope import Envelope
@@ -22,7 +23,7 @@ from .exchange import Exchange
 from .hints import about_banner, about_silence, about_tls
 from .message import Message, own_envelope
 from .options import Options
-from .reactor import Reactor, Timer, get_reactor
+from .reactor import Reactor, Timer, current_reactor, get_reactor
 from .sasl import login
 from .session import Session
 from .steps import Dialogue
@@ -43,7 +44,7 @@ class _State(Enum):
     NEW = "connect() has not been called"
     CONNECTING = "between connect() and the 'connect' event"
     READY = "operations are carried out"
-    CLOSING = "close() was called on another thread; the reactor has still to do it"
+    CLOSING = "close() was called; the reactor has still to do it"
     CLOSED = "over"
 
 
@@ -121,6 +122,7 @@ class SMTPConnection(EventEmitter):
         self._transport: Transport | None = None
         self._phase_timer: Timer | None = None
         self._silence_timer: Timer | None = None
+        self._warned = False
         self._trace = self._make_trace()
         self._exchange = Exchange(
             self.reactor,
@@ -250,10 +252,17 @@ class SMTPConnection(EventEmitter):
         if self.destroyed:
             return
         self._state = _State.CLOSING
-        if self.reactor.on_thread():
+        self._exchange.closing = True
+        if self._may_close_now():
             self._close()
         else:
             self.reactor.call_soon(self._close)
+
+    def _may_close_now(self) -> bool:
+        # While the reactor runs, the caller may be a signal handler, which has interrupted whatever
+        # was going on.  But a source that is asked for a piece must not be asked for another.
+        interrupts = current_reactor() is self.reactor and not self._exchange.calls_out
+        return self.reactor.on_thread() and not interrupts
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -400,6 +409,24 @@ class SMTPConnection(EventEmitter):
         """(ExchangeOwner)"""
         self._end_phase()
 
+    def credentials_revealed(self, mechanism: str) -> None:
+        """(ExchangeOwner)"""
+        if not (self._warned or self.secure or self._is_local()):
+            self._warned = True
+            warn_of_login(self.host, self.port, mechanism, self.id)
+
+    def _is_local(self) -> bool:
+        """Whether what is said to the server stays on this machine."""
+        assert self._transport is not None
+        settings, peer = self.options, self._transport.peer_address
+        if peer is None:
+            return True
+        if settings.proxy is None and not is_loopback(peer):
+            return False
+        # The peer may be one end of a tunnel, also where the socket was handed over.
+        tunnel = settings.proxy or settings.connection or settings.socket
+        return tunnel is None or is_loopback(self.host)
+
     def upgrade(self, done: Callable[[], None]) -> None:
         """(ExchangeOwner)"""
 
@@ -477,6 +504,9 @@ class SMTPConnection(EventEmitter):
 
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
         """(ExchangeOwner)"""
+        if self._state is _State.CLOSING:
+            self._close(response)
+            return
         if self.destroyed:
             return
         handshaking = error is not None and error.code == "ETLS"
@@ -510,20 +540,26 @@ class SMTPConnection(EventEmitter):
                 command="CONN",
             )
             others.__cause__ = error
-        certain = error.copy()
+        current, opening = self._current, self._state is _State.CONNECTING
+        unsent = error.copy()
         operations = self._take_pending()
         concerned = operations[:1] if own else operations
-        heard = any(operation.callback is not None for operation in concerned)
-        self.reactor.call_soon(self._emit_failure, error, heard)
         value, first = self._exchange.stop(error)
-        if error.inDoubt and not own:
-            # So is only the message that was being sent.
-            others = certain
+        heard = any(
+            operation.callback is not None
+            for operation in concerned
+            if operation is not current or first is not None  # it may have succeeded
+        )
+        self.reactor.call_soon(self._emit_failure, error, heard)
+        if not own and (error.inDoubt or (error.permanent and not opening)):
+            # Only the operation under way is in doubt, or refused.
+            others = unsent
+            others.response = others.responseCode = None
             others.__cause__ = error
         for operation in operations:
             if operation.callback is None:
                 self._settle(operation, None)  # 'error' has told of it
-            elif operation is operations[0]:
+            elif operation is current:
                 self._settle(operation, first, value)
             else:
                 self._settle(operation, others)
@@ -541,15 +577,16 @@ class SMTPConnection(EventEmitter):
         """Close in an orderly way: QUIT was answered, or the server ended an idle session."""
         self._end_with(_NOT_ITS_TURN)
 
-    def _close(self) -> None:
+    def _close(self, response: str | None = None) -> None:
+        """Do what close() has announced; ``response``: what the server said before it was done."""
         if self._state is _State.CLOSED:
             return
         self._tell(lambda: "Closing connection to the server")
-        self._end_with("Connection closed by close()")
+        self._end_with("Connection closed by close()", response)
 
-    def _end_with(self, text: str) -> None:
+    def _end_with(self, text: str, response: str | None = None) -> None:
         operations = self._take_pending()
-        value, first = self._exchange.stop(_closed(text))
+        value, first = self._exchange.stop(_closed(text, response))
         for operation in operations:
             if operation is operations[0] and not isinstance(operation, _Quit):
                 self._settle(operation, first, value)
@@ -583,8 +620,8 @@ class SMTPConnection(EventEmitter):
             self._trace.socket(describe)
 
 
-def _closed(text: str) -> SMTPError:
-    return SMTPError(text, code="ECONNECTION", command="API")
+def _closed(text: str, response: str | None = None) -> SMTPError:
+    return SMTPError(text, code="ECONNECTION", command="API", response=response)
 
 
 def _is_connected(sock: socket.socket) -> bool:

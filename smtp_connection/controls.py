@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["control_in"]
+__all__ = ["control_in", "has_surrogate"]
 
 # C0, DEL, C1 (with NEL), the line and paragraph separators of Unicode, surrogates.
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
@@ -18,3 +18,8 @@ def control_in(text: str) -> str | None:
         return None
     found = re.search(_CONTROL, text)
     return found.group() if found else None
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether ``text`` has a lone surrogate in it, so that UTF-8 cannot express it."""
+    return not text.isprintable() and re.search("[\ud800-\udfff]", text) is not None

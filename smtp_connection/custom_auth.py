@@ -11,6 +11,7 @@ from typing import Any
 from .callbacks import Arguments, arguments_taken
 from .controls import control_in
 from .errors import SMTPError
+from .masking import SECRET
 from .records import Record
 from .replies import Reply
 from .session import Session
@@ -161,7 +162,10 @@ def custom_login(
                 break
             if request.command is None:
                 return
-            last = yield Command(request.command, _shown(request.command))
+            shown = _shown(request.command)
+            # What there is to hide may be an answer to a challenge, or the password itself.
+            reveals = method if shown != request.command else None
+            last = yield Command(request.command, shown, reveals)
             reply = AuthReply(request.command, last)
             yield Ask(partial(context._go_on, request, reply))
     except SMTPError:
@@ -181,5 +185,5 @@ def custom_login(
 def _shown(command: str) -> str:
     found = re.match(r"AUTH\s+\S+", command, re.IGNORECASE)
     if found is None:
-        return "/* secret */"
-    return command if found.end() == len(command) else f"{found.group()} /* secret */"
+        return SECRET
+    return command if found.end() == len(command) else f"{found.group()} {SECRET}"

@@ -138,7 +138,7 @@ def transaction(
     if session.lmtp:
         recipients.judge_each(replies, lost)
     elif lost is not None:
-        raise _unanswered(lost)
+        raise recipients.report_in(_unanswered(lost))
     elif not replies[0].positive:
         raise _verdict("Message failed", replies[0])
     # By position: with keywords it would take three times as long.
@@ -290,10 +290,14 @@ class _Recipients:
         temporary = (error for error in self.errors if 400 <= (error.responseCode or 0) < 500)
         spokesman = next(temporary, self.errors[-1])
         error = lost or SMTPError(text, code=code, command=command, response=spokesman.response)
-        error.rejected = self.rejected
-        error.rejectedErrors = self.errors
         if any(each.inDoubt for each in self.errors):
             _put_in_doubt(error)
+        return self.report_in(error)
+
+    def report_in(self, error: SMTPError) -> SMTPError:
+        """Let ``error`` name those who were refused; return it."""
+        error.rejected = self.rejected
+        error.rejectedErrors = self.errors
         return error
 
 

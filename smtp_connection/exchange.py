@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .errors import SMTPError
+from .masking import masked, secrets_in
 from .message import Message
 from .reactor import Reactor
 from .replies import Reply, ReplyParser, ReplyTooLong
@@ -42,6 +43,9 @@ class ExchangeOwner(Protocol):
     def upgrade(self, done: Callable[[], None]) -> None:
         """Start TLS on the transport, then call ``done``."""
 
+    def credentials_revealed(self, mechanism: str) -> None:
+        """Credentials are about to be sent, by a mechanism that does not hide them."""
+
     def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
         """The dialogue has come to its end, and the connection is as good as before."""
 
@@ -67,9 +71,12 @@ class Exchange:
         "_owner",
         "_parser",
         "_reactor",
+        "_secrets",
         "_step",
         "_ticket",
         "_trace",
+        "calls_out",
+        "closing",
         "last_reply",
         "last_response",
         "transport",
@@ -92,6 +99,12 @@ class Exchange:
         self._collected: list[Reply] = []
         self._message: Message | None = None  # while it is being sent
         self._ticket = 0  # of the question that is waiting for its answer
+        self._secrets: list[str] = []  # that this dialogue has sent
+        self.calls_out = False
+        """Whether code of the caller's is being run in the middle of a step."""
+        self.closing = False
+        """Set by the owner when :meth:`stop` is about to be called: no source is read, and nothing
+        is said any more."""
         self.last_response: str | None = None
         self.last_reply = reactor.now
         """When the last reply was complete, on the reactor's clock, seconds."""
@@ -99,6 +112,8 @@ class Exchange:
     def start(self, dialogue: Dialogue[Any]) -> None:
         """Start ``dialogue``; its outcome goes to the owner."""
         self._dialogue = dialogue
+        if self._secrets:
+            self._secrets = []
         step = self._advance(None)
         if step is not None:
             self._carry_out(step)
@@ -128,7 +143,8 @@ class Exchange:
     @property
     def in_doubt(self) -> bool:
         """Whether a message has been sent to its end, and the verdict is still to come."""
-        return type(self._step) is Transmit and self._message is None
+        # Nothing is missing yet where the step has not been carried out: it never will be.
+        return type(self._step) is Transmit and self._message is None and self._missing > 0
 
     @property
     def awaits_greeting(self) -> bool:
@@ -186,8 +202,14 @@ class Exchange:
             self._reactor.call_soon(self._owner.next_dialogue)
 
     def _carry_out(self, step: Step) -> None:
+        if self.closing:
+            return
         if isinstance(step, Command):
             self._missing = 1
+            if step.shown_as is not None:
+                self._secrets += secrets_in(step.line, step.shown_as)
+            if step.reveals is not None:
+                self._call_out(self._owner.credentials_revealed, step.reveals)
             if self._trace is not None:
                 self._trace.client(step.line if step.shown_as is None else step.shown_as)
             self.transport.write(f"{step.line}\r\n".encode())
@@ -222,9 +244,16 @@ class Exchange:
             self._reactor.call_soon_threadsafe(self._answered, ticket, error, value)
 
         try:
-            step.question(answer)
+            self._call_out(step.question, answer)
         except Exception as exc:
             answer(exc)
+
+    def _call_out(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.calls_out = True
+        try:
+            return function(*args)
+        finally:
+            self.calls_out = False
 
     def _answered(self, ticket: int, error: object, value: Any) -> None:
         if ticket != self._ticket or self._dialogue is None:
@@ -239,7 +268,7 @@ class Exchange:
 
     def _begin(self, step: Begin) -> None:
         try:
-            step.message.start(self._reactor, self._source_ready)
+            self._call_out(step.message.start, self._reactor, self._source_ready)
         except SMTPError as error:
             self._go_on(error, True)
         else:
@@ -247,12 +276,14 @@ class Exchange:
 
     def _source_ready(self) -> None:
         step = self._step
+        if self.closing:
+            return
         if self._message is not None:
             if self.transport.is_drained:
                 self._send_piece()
         elif isinstance(step, Begin):
             try:
-                begun = step.message.has_begun()
+                begun = self._call_out(step.message.has_begun)
             except SMTPError as error:
                 self._go_on(error, True)
             else:
@@ -262,14 +293,18 @@ class Exchange:
     def _send_piece(self) -> None:
         """Send the next piece; the one after it waits its turn, so that no connection starves."""
         message = self._message
-        if message is None or not self.transport.is_drained:
-            return
+        if message is not None and not self.closing and self.transport.is_drained:
+            self._send_next_of(message)
+
+    def _send_next_of(self, message: Message) -> None:
         try:
-            wire = message.next_wire()
+            wire = message.next_wire() if message.whole else self._call_out(message.next_wire)
         except SMTPError as error:
             self._message = None
             self._go_on(error, True)
             return
+        if self.closing:
+            return  # since the source was asked
         if wire and self._message is not None:
             if self._trace is not None:
                 self._trace.stream(wire)
@@ -292,9 +327,16 @@ class Exchange:
 
     def data_received(self, data: bytes) -> None:
         """(TransportOwner)"""
+        too_long = False
         try:
             replies = self._parser.feed(data)
-        except ReplyTooLong:
+        except ReplyTooLong as exc:
+            replies, too_long = exc.replies, True
+        if replies:
+            if self._secrets:
+                replies = [Reply(each.code, masked(each.text, self._secrets)) for each in replies]
+            self._take(replies, go_on=not too_long)
+        if too_long:
             self._owner.connection_failed(
                 SMTPError(
                     f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
@@ -302,11 +344,9 @@ class Exchange:
                     command="CONN",
                 )
             )
-            return
-        if replies:
-            self._take(replies)
 
-    def _take(self, replies: list[Reply]) -> None:
+    def _take(self, replies: list[Reply], *, go_on: bool) -> None:
+        """Take ``replies``; carry out what follows from them only with ``go_on``."""
         self.last_reply = self._reactor.now
         self.last_response = replies[-1].text
         if self._trace is not None:
@@ -325,9 +365,9 @@ class Exchange:
             step = self._advance(collected if several else collected[0])
         if surplus or (type(step) is StartTLS and not self._nothing_behind_the_reply()):
             self._surplus(step, surplus)
-        elif step is not None:
+        elif step is not None and go_on:
             self._carry_out(step)
-        else:
+        elif go_on:
             self._owner.next_dialogue()
 
     def _nothing_behind_the_reply(self) -> bool:
@@ -376,7 +416,7 @@ class Exchange:
 
     def connection_lost(self, error: SMTPError | None) -> None:
         """(TransportOwner)"""
-        remainder = self._parser.remainder.strip()
+        remainder = masked(self._parser.remainder.strip(), self._secrets)
         response = None
         if remainder:
             self.last_response = remainder

@@ -208,7 +208,9 @@ def described_content(field: str, given: Mapping[str, Any]) -> str | bytes:
             with open(os.fspath(given["path"]), "rb") as file:
                 return file.read()
         except (OSError, TypeError, ValueError) as error:
-            raise mail_error(f"{field!r}: cannot read the file: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            text = f"{field!r}: cannot read the file {shown(given['path'])}: {why}"
+            raise mail_error(text) from error
     content = content_of(f"{field}.content", given["content"])
     encoding = given.get("encoding", "utf-8")
     decode = _DECODERS.get(re.sub("[-_ ]", "", str(encoding)).lower())

@@ -6,12 +6,13 @@ import base64
 from typing import Any
 
 from .errors import SMTPError
+from .masking import SECRET
 from .replies import Reply
 from .steps import Command, Dialogue
 
 __all__ = ["ntlm_login"]
 
-_SHOWN = "AUTH NTLM /* secret */"
+_SHOWN = f"AUTH NTLM {SECRET}"
 
 
 def _error(message: str, reply: Reply | None = None) -> SMTPError:
@@ -43,15 +44,19 @@ def ntlm_login(user: str, password: str, domain: str | None) -> Dialogue[Reply]:
     reply = yield Command(f"AUTH NTLM {_encode(client.step())}", _SHOWN)
     if reply.code != 334:
         raise _error("Invalid login", reply)
-    try:
-        challenge = base64.b64decode(reply.text[4:].strip().encode("ascii"), validate=True)
-        answer = client.step(challenge)
-    except Exception:  # of a bad challenge, the library lets struct.error and KeyError through
+    answer = _answer(client, reply.text[4:].strip())
+    if answer is None:
         yield Command("*")  # RFC 4954 section 4: the client cancels
-        # "from None": what failed may hold the password.
-        raise _error("Invalid challenge, it is not NTLM", reply) from None
-    final: Reply = yield Command(_encode(answer), "/* secret */")
+        raise _error("Invalid challenge, it is not NTLM", reply)
+    final: Reply = yield Command(answer, SECRET)
     return final
+
+
+def _answer(client: Any, challenge: str) -> str | None:
+    try:
+        return _encode(client.step(base64.b64decode(challenge.encode("ascii"), validate=True)))
+    except Exception:  # of a bad challenge, the library lets struct.error and KeyError through
+        return None  # the exception is not kept: what failed may hold the password
 
 
 def _encode(token: bytes | None) -> str:

@@ -61,6 +61,8 @@ class Options(Settings):
 
     __slots__ = tuple(_DEFAULTS)
     defaults = _DEFAULTS
+    # A handler may be a partial that holds a password.
+    hidden = frozenset({"customAuth"})
 
     host: str
     port: int
@@ -218,7 +220,8 @@ def _size(name: str, value: object) -> int | None:
 def _local_address(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong(name, value, "an IP address")
-    if not _is_ip(value):
+    # Python takes anything for a zone, line breaks too.
+    if control_in(value) or not _is_ip(value):
         raise ValueError(f"option {name!r} takes an IP address; got {value!r}")
     return value
 
@@ -254,13 +257,14 @@ def _logger(name: str, value: object) -> Any:
 def _custom_auth(name: str, value: object) -> dict[str, Callable[..., Any]]:
     takes = "a dict of mechanism names and handlers"
     if not isinstance(value, Mapping):
-        raise _wrong(name, value, takes)
+        raise TypeError(f"option {name!r} takes {takes}; got {type(value).__name__}")
     handlers = {}
     for mechanism, handler in value.items():
         if not isinstance(mechanism, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", mechanism.strip()):
             raise ValueError(f"option {name!r} takes {takes}; {mechanism!r} is no mechanism name")
         if not callable(handler):
-            raise TypeError(f"option {name!r} takes {takes}; {handler!r} cannot be called")
+            got = type(handler).__name__
+            raise TypeError(f"option {name!r} takes {takes}; got {got} for {mechanism!r}")
         handlers[mechanism.strip().upper()] = handler
     return handlers
 

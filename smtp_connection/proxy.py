@@ -81,7 +81,8 @@ class ProxyConnector:
             self._job.cancel()
         if self._sock is not None:
             try:
-                self._sock.shutdown(socket.SHUT_RDWR)
+                if not self._reactor.is_parents:
+                    self._sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # the proxy hung up first
             self._sock.close()

@@ -233,8 +233,8 @@ class Reactor:
         descriptor = _descriptor(file)
         handle = self._handles[descriptor]
         events = (_READ if handle.reader else 0) | (_WRITE if handle.writer else 0)
-        if self._pid != os.getpid():
-            # In a forked child.  epoll is shared: what is taken out here is lost to the parent.
+        if self.is_parents:
+            # epoll is shared: what is taken out here is lost to the parent.
             if not events:
                 del self._handles[descriptor]
             return
@@ -276,6 +276,11 @@ class Reactor:
         """Whether the caller is on the thread that runs, last ran or made this reactor."""
         return self._owner == threading.get_ident()
 
+    @property
+    def is_parents(self) -> bool:
+        """Whether this is a forked child, and the reactor that of its parent."""
+        return self._pid != os.getpid()
+
     def _wake(self) -> None:
         if not self._woken:
             self._woken = True
@@ -303,11 +308,14 @@ class Reactor:
         is closed, or belongs to the parent of a forked process.
         """
         self._enter()
+        woken_by_signals = _wake_on_signals(self._wake_sender)
         try:
             self._stopping = False
             while not self._stopping and self._alive():
                 self._turn(None)
         finally:
+            if woken_by_signals:
+                _wake_no_more_on_signals(self._wake_sender)
             self._leave()
 
     def run_once(self, timeout: float | None = 0) -> bool:
@@ -366,7 +374,7 @@ class Reactor:
             raise RuntimeError("the reactor is running already: call run() once, outside callbacks")
         if not self._finalizer.alive:
             raise RuntimeError("the reactor is closed")
-        if self._pid != os.getpid():
+        if self.is_parents:
             # The selector is shared with the parent: using it here would steal its events.
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
@@ -424,6 +432,30 @@ def _close_all(selector: selectors.BaseSelector, *sockets: socket.socket) -> Non
         sock.close()
 
 
+def _wake_on_signals(sock: socket.socket) -> bool:
+    """Have every signal write to ``sock``; return whether that is so now.
+
+    Python runs a signal handler between two of its instructions.  For a signal that arrives just
+    before the system begins to wait, that would be when there is something else to wake up for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    import signal
+
+    others = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
+    if others != -1:
+        signal.set_wakeup_fd(others, warn_on_full_buffer=False)
+    return others == -1
+
+
+def _wake_no_more_on_signals(sock: socket.socket) -> None:
+    import signal
+
+    current = signal.set_wakeup_fd(-1)
+    if current != sock.fileno():  # meanwhile somebody else has claimed it
+        signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+
+
 _running = threading.local()
 
 
@@ -440,7 +472,7 @@ def get_reactor() -> Reactor:
     """Return the default reactor, which is made on first use, and anew after a ``fork()``."""
     global _default
     with _default_lock:
-        if _default is None or _default._pid != os.getpid():
+        if _default is None or _default.is_parents:
             _default = Reactor()
         return _default
 

@@ -33,13 +33,17 @@ class Reply:
 
 
 class ReplyTooLong(Exception):
-    """A reply grew over the size that it may have."""
+    """A reply grew over the size that it may have; ``replies`` arrived with it, and before it."""
+
+    def __init__(self, replies: list[Reply]) -> None:
+        super().__init__()
+        self.replies = replies
 
 
 class ReplyParser:
     """Bytes in, replies out; what is incomplete is kept, up to ``limit`` bytes a reply.
 
-    Lines end with LF or CRLF, blank ones are skipped.  A line that does not start with three
+    Lines end with LF or CRLF, blank ones are skipped.  A line that does not start with just three
     digits is a reply of its own, with the code 0; between the lines of a multi-line reply it is
     taken for one of them.  If those lines disagree about the code, the highest counts, so that a
     refusal cannot hide behind a success.
@@ -51,7 +55,7 @@ class ReplyParser:
         self._limit = limit
         self._tail = bytearray()  # of a line
         self._lines: list[bytes] = []  # of a multi-line reply
-        self._size = 0  # of those lines, bytes
+        self._size = 0  # of those lines and of blank ones before them, bytes
         self._code = 0
         self.ends_blank = False
         """Whether blank lines came last in what was fed last."""
@@ -62,14 +66,15 @@ class ReplyParser:
         Raises :class:`ReplyTooLong` if a reply takes more than the limit.
         """
         self.ends_blank = False
-        if not self._tail and not self._lines and len(data) <= self._limit and data.isascii():
-            replies = _complete_replies(data)
-            if replies is not None:
-                return replies
+        if not self._tail and not self._size and len(data) <= self._limit and data.isascii():
+            complete = _complete_replies(data)
+            if complete is not None:
+                return complete
         if b"\n" not in data:
             # Collected, not searched again: a line of any length costs linear time.
             self._tail += data
-            self._check(len(self._tail))
+            if self._tail:
+                self._check(len(self._tail), [])
             return []
         if self._tail:
             data = bytes(self._tail) + data
@@ -77,21 +82,26 @@ class ReplyParser:
         lines = data.split(b"\n")
         tail = lines.pop()
         self.ends_blank = not tail and not lines[-1].strip()
-        replies = []
+        replies: list[Reply] = []
         for line in lines:
-            self._check(len(line))
+            self._check(len(line), replies)
             if line.strip():
                 self._add(line[:-1] if line[-1:] == b"\r" else line, replies)
+            else:
+                self._size += len(line) + 1  # skipped, but not for ever
         if tail:
             self._tail += tail
-            self._check(len(tail))
+            self._check(len(tail), replies)
         return replies
 
     def _add(self, line: bytes, replies: list[Reply]) -> None:
-        code = int(line[:3]) if len(line) >= 3 and line[:3].isdigit() else 0
+        # "25550 no" is what is left of two replies: not a success.
+        numbered = len(line) >= 3 and line[:3].isdigit() and not line[3:4].isdigit()
+        code = int(line[:3]) if numbered else 0
         continues = code and line[3:4] == b"-"
         if not code and not self._lines:
             replies.append(Reply(0, _decode(line)))
+            self._size = 0
             return
         self._lines.append(line)
         self._size += len(line) + 1
@@ -101,9 +111,9 @@ class ReplyParser:
             self._lines = []
             self._size = self._code = 0
 
-    def _check(self, more: int) -> None:
+    def _check(self, more: int, replies: list[Reply]) -> None:
         if self._size + more > self._limit:
-            raise ReplyTooLong
+            raise ReplyTooLong(replies)
 
     @property
     def incomplete(self) -> bool:

@@ -8,15 +8,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .controls import has_surrogate
 from .custom_auth import custom_login
 from .errors import SMTPError
+from .masking import SECRET
 from .replies import Reply
 from .session import Session
 from .steps import Ask, Command, Dialogue
 
 __all__ = ["Credentials", "login"]
-
-SECRET = "/* secret */"
 
 # In the order in which they are preferred: over TLS the simplest first, which servers get right;
 # in clear text first the one that does not show the password.
@@ -54,9 +54,13 @@ class Credentials:
             raise _error(f"auth 'credentials' is a dict; got {type(inner).__name__}")
         self.user = _text("user", inner.get("user") or auth.get("user"))
         self.password = _text("pass", inner.get("pass") or auth.get("pass"))
-        self.token = auth.get("xoauth2") or auth.get("oauth2") or None
+        token = auth.get("xoauth2") or auth.get("oauth2") or None
+        self.token = _text("xoauth2", token) if isinstance(token, str) else token
         self.domain = _text("domain", auth.get("domain")) or None
-        self.method = (_text("method", auth.get("method")) or "").strip().upper() or None
+        method = (_text("method", auth.get("method")) or "").strip()
+        if not method.isprintable():
+            raise _error(f"auth 'method' is the name of a mechanism; got {method!r}")
+        self.method = method.upper() or None
 
     def require(self, mechanism: str) -> tuple[str, str]:
         """Return user and password; raise :class:`SMTPError` if one of them is missing."""
@@ -71,15 +75,12 @@ class Credentials:
 
 
 def _text(name: str, value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        if value:
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                # "from None": the original exception carries the whole text.
-                raise _error(f"auth {name!r} contains a lone surrogate") from None
-        return value
-    raise _error(f"auth {name!r} is a string; got {type(value).__name__}")
+    if value is not None and not isinstance(value, str):
+        raise _error(f"auth {name!r} is a string; got {type(value).__name__}")
+    # Looked for, not left to encode(), whose exception would carry the whole text.
+    if value and has_surrogate(value):
+        raise _error(f"auth {name!r} contains a lone surrogate")
+    return value
 
 
 def choose_mechanism(credentials: Credentials, session: Session) -> str:
@@ -130,7 +131,9 @@ def _plain(credentials: Credentials) -> Dialogue[None]:
     if "\0" in user or "\0" in password:
         raise _error("auth 'user' or 'pass' contains NUL, which PLAIN cannot carry")
     reply = yield Command(
-        f"AUTH PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}", f"AUTH PLAIN {SECRET}"
+        f"AUTH PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}",
+        f"AUTH PLAIN {SECRET}",
+        "PLAIN",
     )
     if reply.code == 334:
         reply = yield Command("")
@@ -142,9 +145,9 @@ def _login(credentials: Credentials) -> Dialogue[None]:
     user, password = credentials.require("LOGIN")
     reply = yield Command("AUTH LOGIN")
     _expect_prompt(reply, "AUTH LOGIN")
-    reply = yield Command(_base64(user))
+    reply = yield Command(_base64(user), reveals="LOGIN")
     _expect_prompt(reply, "AUTH LOGIN")
-    reply = yield Command(_base64(password), SECRET)
+    reply = yield Command(_base64(password), SECRET, "LOGIN")
     yield from _conclude(reply, "AUTH LOGIN")
 
 
@@ -160,7 +163,11 @@ def _cram_md5(credentials: Credentials) -> Dialogue[None]:
         raise _error("Invalid challenge, it is not base64", "AUTH CRAM-MD5", reply) from None
     import hmac
 
-    digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+    try:
+        digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+    except ValueError:
+        yield Command("*")
+        raise _error("This system has no MD5 (FIPS?)", "AUTH CRAM-MD5", reply) from None
     reply = yield Command(_base64(f"{user} {digest}"), SECRET)
     yield from _conclude(reply, "AUTH CRAM-MD5")
 
@@ -190,7 +197,8 @@ def _xoauth2_response(user: str, access_token: str) -> str:
 
 
 def _xoauth2_attempt(response: str) -> Dialogue[Reply]:
-    reply: Reply = yield Command(f"AUTH XOAUTH2 {response}", f"AUTH XOAUTH2 {SECRET}")
+    shown_as = f"AUTH XOAUTH2 {SECRET}"
+    reply: Reply = yield Command(f"AUTH XOAUTH2 {response}", shown_as, "XOAUTH2")
     if reply.code == 334:
         # The challenge is an error document; the final reply comes after an empty answer.
         reply = yield Command("")

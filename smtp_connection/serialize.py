@@ -11,7 +11,7 @@ from email.policy import SMTPUTF8, EmailPolicy, Policy
 from typing import Any
 
 from .addresses import addresses_in
-from .fields import mail_error, shown, wrong_value
+from .fields import NO_CONTROLS, is_line, mail_error, shown, wrong_value
 
 __all__ = ["serialize"]
 
@@ -68,8 +68,17 @@ def _wire_policy(message: Message) -> Policy[Any]:
 
 
 def _check_headers(message: Message, policy: Policy[Any]) -> None:
-    """Raise ``ValueError`` for a header that would be written as more than one (CVE-2024-6923)."""
+    """Raise ``ValueError`` for a header that would be written as more than one (CVE-2024-6923), or
+    that some reader could take for more than one: not all agree on what ends a line."""
     for part in message.walk():
         for name, value in part.raw_items():
-            if not _WRITTEN_HEADER.fullmatch(policy.fold_binary(name, value)):
+            written = policy.fold_binary(name, value)
+            if not _WRITTEN_HEADER.fullmatch(written):
                 raise ValueError(f"the header {shown(name)} would end before its value does")
+            # Bytes that are not UTF-8 are those of another charset.
+            if not is_line(re.sub("[\r\n]", "", written.decode("utf-8", "replace"))):
+                takes = f"takes text {NO_CONTROLS}"
+                raise ValueError(f"the header {shown(name)} {takes}; got {shown(str(value))}")
+        boundary = part.get_boundary("") if part.is_multipart() else ""
+        if not is_line(boundary):
+            raise ValueError(f"a boundary is text {NO_CONTROLS}; got {shown(boundary)}")

@@ -32,14 +32,16 @@ __all__ = [
 class Command:
     """Send one command; the result is its :class:`Reply`.
 
-    ``shown_as`` is what the log gets instead of ``line``, where that carries a secret.
+    ``shown_as`` is what the log gets instead of ``line``, where that carries a secret;
+    ``reveals`` is the mechanism, if it is one that tells the secret to whoever listens.
     """
 
-    __slots__ = ("line", "shown_as")
+    __slots__ = ("line", "reveals", "shown_as")
 
-    def __init__(self, line: str, shown_as: str | None = None) -> None:
+    def __init__(self, line: str, shown_as: str | None = None, reveals: str | None = None) -> None:
         self.line = line
         self.shown_as = shown_as
+        self.reveals = reveals
 
 
 class Pipeline:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .controls import control_in
+from .controls import has_surrogate
 from .errors import SMTPError
 from .names import NameTable
 from .records import Settings
@@ -35,7 +35,8 @@ _BASE64 = "[0-9A-Za-z_+=-][0-9A-Za-z_+/=-]{63,}"
 
 
 def _is_name(text: str) -> bool:
-    return bool(text) and control_in(text) is None
+    # Surrogates are welcome: in the name of a file they stand for bytes that are not UTF-8.
+    return bool(text) and not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text)
 
 
 class _Rule:
@@ -102,7 +103,11 @@ _PEM_RULE = _Rule(
     lambda value: _is_source(value) and isinstance(_source(value), str),
     _source,
 )
-_NAME_RULE = _Rule(str, "text without control characters", _is_name)
+_NAME_RULE = _Rule(
+    str,
+    "text without control characters",
+    lambda text: _is_name(text) and not has_surrogate(text),
+)
 _VERSION_RULE = _Rule(str, "one of " + ", ".join(map(repr, _VERSIONS)), _VERSIONS.__contains__)
 _RULES = {
     "rejectUnauthorized": _Rule(bool, "True or False"),
@@ -114,7 +119,7 @@ _RULES = {
     "passphrase": _Rule(
         (str, bytes, bytearray),
         "bytes, or text that UTF-8 can express",
-        lambda value: not (isinstance(value, str) and re.search("[\ud800-\udfff]", value)),
+        lambda value: not (isinstance(value, str) and has_surrogate(value)),
         lambda value: value.encode() if isinstance(value, str) else bytes(value),
     ),
     "ciphers": _NAME_RULE,

@@ -126,6 +126,16 @@ class Transport:
         """Whether the system has taken everything that was written."""
         return not self._unsent and self._write_error is None
 
+    @property
+    def peer_address(self) -> str | None:
+        """The peer's IP address; ``None`` if it has none, as on a Unix socket, or is gone."""
+        if self._sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        try:
+            return str(self._sock.getpeername()[0])
+        except OSError:
+            return None
+
     def describe(self) -> str:
         """Return the peer's address, and what TLS came to, for the log."""
         try:
@@ -293,7 +303,10 @@ class Transport:
             tls.do_handshake()
         except ssl.SSLWantReadError:
             self._reactor.remove_writer(tls)
+            self._reactor.add_reader(tls, self._handshake)
         except ssl.SSLWantWriteError:
+            # What there is to read is not read now: it would wake the reactor up again and again.
+            self._reactor.remove_reader(tls)
             self._reactor.add_writer(tls, self._handshake)
         except (OSError, ValueError) as exc:
             error = tls_error(exc, tls, self._servername)
@@ -342,7 +355,10 @@ class Transport:
         """
         if self._closed:
             return
-        if linger <= 0 or self._handshake_done is not None or self._write_error is not None:
+        # To the parent of a forked child the connection is still of use: the child lets go of its
+        # descriptor, and says nothing.
+        pointless = self._handshake_done is not None or self._write_error is not None
+        if linger <= 0 or pointless or self._reactor.is_parents:
             self._drop()
             return
         self._closed = True

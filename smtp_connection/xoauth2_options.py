@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 from .callbacks import arguments_taken
+from .clear_text import is_loopback
 from .errors import SMTPError
 from .names import NameTable
 from .tls import TLSOptions
@@ -18,7 +18,7 @@ __all__ = ["XOAuth2Options", "extra_missing"]
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e][\t\x20-\x7e]*)?")  # requests takes no blank in front
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PEM = "-----BEGIN"
 
@@ -162,16 +162,9 @@ def _url(name: str, value: object) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_local(host))):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise _wrong(ValueError, name, value, takes)
     return str(value)
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _number(name: str, value: object) -> float:

@@ -217,9 +217,10 @@ def fail_at(
         err = diary.error()
         *before_last, later = pending
         assert [diary.of(name) for name in before_last] == [[(err, None)]] * len(before_last)
-        if err.inDoubt:
-            # What had not been begun is not in doubt.
+        if err.inDoubt or (err.permanent and point.connected):
+            # What had not been begun is neither in doubt nor refused.
             assert not diary.error(later).inDoubt
+            assert not diary.error(later).permanent
             assert diary.error(later).__cause__ is err
         else:
             assert diary.of(later) == [(err, None)]

@@ -22,8 +22,8 @@ FOLDER = Path(smtp_connection.__file__).parent
 # that those who live there may import.  A new module has to say where it lives.
 ROOMS = {
     "values": (
-        """_version callbacks capabilities controls dsn encoder envelope errors hints message_ids
-        names proxy_url records replies session""",
+        """_version callbacks capabilities clear_text controls dsn encoder envelope errors hints
+        masking message_ids names proxy_url records replies session""",
         "values",
     ),
     "network": (

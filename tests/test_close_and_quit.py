@@ -291,6 +291,46 @@ def test_close_on_another_thread_comes_before_what_has_arrived_since(by_hand, di
     assert peer.heard() == b""
 
 
+def test_nothing_is_said_after_close_in_a_callback(by_hand, diary):
+    connection, peer = by_hand()
+
+    def close_and_answer():
+        connection.close()
+        peer.sock.sendall(b"250 ok\r\n")
+
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    peer.feed("220 ready\r\n")
+    peer.feed("250 scripted\r\n")
+    assert peer.heard().endswith(b"MAIL FROM:<a@example.com>\r\n")
+    connection.reactor.call_soon(close_and_answer)
+    peer.settle()
+
+    assert peer.heard() == b""
+    assert diary.names() == ["connect", "sent", "end"]
+
+
+def test_close_on_another_thread_while_the_source_is_asked_leaves_the_message_unfinished(
+    by_hand, diary
+):
+    connection, peer = by_hand()
+
+    def lines():
+        yield b"x" * 70_000
+        thread = threading.Thread(target=connection.close)
+        thread.start()
+        thread.join()
+
+    connection.connect()
+    connection.send(ENVELOPE, lines(), diary.callback("sent"))
+    for reply in ("220 ready", "250 scripted", "250 ok", "250 ok", "354 go"):
+        peer.feed(f"{reply}\r\n")
+
+    assert peer.heard().endswith(b"DATA\r\n" + b"x" * 70_000)
+    err = diary.error("sent")
+    assert (err.code, err.inDoubt) == ("ECONNECTION", False)
+
+
 def test_the_server_s_last_words_are_not_waited_for(ready, diary):
     """``close()`` gives a connection back in good order: our side first, then theirs."""
     connection, peer = ready()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-from smtp_connection.controls import control_in
+from smtp_connection.controls import control_in, has_surrogate
 
 FORBIDDEN = {*map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000)))}
 
@@ -23,3 +23,9 @@ def test_the_first_one_is_returned():
     assert control_in("a\u00a0b\x85c\n") == "\x85"
     assert control_in("") is None
     assert control_in("user@bücher.example") is None
+
+
+def test_surrogates():
+    assert {one for one in map(chr, range(sys.maxunicode + 1)) if has_surrogate(f"a{one}b")} == {
+        *map(chr, range(0xD800, 0xE000))
+    }

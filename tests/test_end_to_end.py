@@ -332,24 +332,6 @@ def test_a_certificate_of_the_client_that_is_missing(serve, deliver, diary, auth
     assert diary.error("send").code == "ETLS"
 
 
-def test_require_tls_without_starttls_sends_nothing_after_ehlo(serve, connect_to, reactor, diary):
-    def script(peer):
-        peer.greet("AUTH PLAIN", "SIZE 1000")
-        assert peer.expect_end() == b""
-
-    server = serve(script)
-    connection = connect_to(server, requireTLS=True)
-    connection.connect()
-    connection.login(LOGIN, diary.callback("login"))
-    connection.send(ENVELOPE, "hello", diary.callback("send"))
-    reactor.run()
-
-    assert diary.error().code == "ETLS"
-    assert "the server does not offer it" in str(diary.error())
-    assert [diary.error(name).code for name in ("login", "send")] == ["ETLS", "ETLS"]
-    assert server.peers[0].received == f"EHLO {connection.name}\r\n".encode()
-
-
 def test_require_tls_without_starttls_delivers_nothing(serve_mail, deliver, diary):
     server = serve_mail(auth_require_tls=False)
     deliver(server, requireTLS=True, auth=LOGIN)

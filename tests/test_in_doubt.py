@@ -146,6 +146,86 @@ def test_a_message_of_which_the_system_took_a_part_is_not_in_doubt(by_hand, diar
     assert not diary.error("sent").inDoubt
 
 
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize("surplus", ["what?", "250 already", "550 no"])
+def test_what_comes_with_the_go_ahead_keeps_the_message_back(by_hand, diary, lmtp, surplus):
+    connection, peer = by_hand(lmtp=lmtp)
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    for reply in MOMENTS[:-1]:
+        peer.feed(f"{reply}\r\n")
+    peer.feed(f"354 go\r\n{surplus}\r\n")
+
+    assert peer.heard().endswith(b"DATA\r\n")
+    err = diary.error("sent")
+    assert (err.code, err.response, err.inDoubt) == ("EPROTOCOL", surplus, False)
+    assert err.rejected is None
+
+
+def test_a_reply_too_large_behind_the_go_ahead_keeps_the_message_back(by_hand, diary):
+    connection, peer = by_hand(maxResponseSize=1_000)
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    for reply in MOMENTS[:-1]:
+        peer.feed(f"{reply}\r\n")
+    peer.feed("354 go\r\n250-" + "x" * 2_000)
+
+    assert peer.heard().endswith(b"DATA\r\n")
+    err = diary.error("sent")
+    assert (err.code, err.inDoubt) == ("EPROTOCOL", False)
+
+
+def test_a_verdict_counts_that_comes_with_a_reply_too_large(at_the_verdict, diary):
+    _, peer = at_the_verdict(maxResponseSize=1_000)
+    peer.feed("250 queued\r\n250-" + "x" * 2_000)
+
+    ((err, info),) = diary.of("sent")
+    assert err is None
+    assert info.response == "250 queued"
+    assert diary.error("later") is diary.error()
+    assert (diary.error().code, diary.error().inDoubt) == ("EPROTOCOL", False)
+
+
+def test_a_refusal_that_arrives_before_close_is_carried_out_counts(at_the_verdict, diary):
+    connection, peer = at_the_verdict()
+
+    def close_and_answer():
+        connection.close()
+        peer.sock.sendall(b"421 4.3.2 bye\r\n")
+
+    connection.reactor.call_soon(close_and_answer)
+    peer.settle()
+
+    err = diary.error("sent")
+    assert (err.code, err.responseCode, err.inDoubt) == ("ECONNECTION", 421, False)
+    assert diary.names() == ["connect", "sent", "later", "end"]
+
+
+@pytest.mark.parametrize("last_words", ["550 no", "550 no\r\n550 and nothing else either\r\n"])
+def test_a_message_that_was_not_begun_is_not_refused(at_the_verdict, diary, last_words):
+    _, peer = at_the_verdict()
+    peer.feed(last_words)
+    peer.hang_up()
+
+    assert diary.error("sent").permanent
+    later = diary.error("later")
+    assert (later.permanent, later.inDoubt, later.response) == (False, False, None)
+    assert later.__cause__ is diary.error()
+
+
+def test_those_who_were_refused_before_are_not_in_doubt(by_hand, diary):
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(TO_TWO, "hi", diary.callback("sent"))
+    for reply in ("220 ready", "250 scripted", "250 ok", "550 unknown", "250 ok", "354 go"):
+        peer.feed(f"{reply}\r\n")
+    peer.hang_up()
+    err = diary.error("sent")
+    assert err.inDoubt
+    assert err.rejected == ["b@example.com"]
+    assert [(each.inDoubt, each.permanent) for each in err.rejectedErrors] == [(False, True)]
+
+
 # -- LMTP: a verdict for each ----------------------------------------------------------------------
 
 
@@ -193,6 +273,35 @@ def test_lmtp_a_last_refusal_is_about_whose_turn_it_was(at_the_verdict, diary, l
         (int(last_words[:3]), False),
         (None, True),
     ]
+
+
+def test_lmtp_verdicts_count_that_come_with_a_reply_too_large(at_the_verdict, diary):
+    _, peer = at_the_verdict(TO_THREE, lmtp=True, maxResponseSize=1_000)
+    peer.feed("250 stored\r\n550 5.2.2 full\r\n250-" + "x" * 2_000)
+
+    ((_, info),) = diary.of("sent")
+    assert info.accepted == TO_THREE["to"][:1]
+    assert [(each.responseCode, each.inDoubt) for each in info.rejectedErrors] == [
+        (550, False),
+        (None, True),
+    ]
+
+
+def test_lmtp_a_callback_that_tells_of_success_has_not_heard_the_error(by_hand, diary):
+    """Nobody listens to ``'error'``, so that the end of the connection leaves ``run()``."""
+    connection, peer = by_hand(lmtp=True, errors=False)
+    connection.connect()
+    connection.send(TO_TWO, "hi", diary.callback("sent"))
+    for reply in (*MOMENTS[:-1], "250 ok", "354 go", "250 stored"):
+        peer.feed(f"{reply}\r\n")
+    assert peer.heard().endswith(b"hi\r\n.\r\n")
+    with pytest.raises(SMTPError) as raised:
+        peer.hang_up()
+
+    assert raised.value.code == "ECONNECTION"
+    ((err, info),) = diary.of("sent")
+    assert err is None
+    assert info.rejectedErrors[0].inDoubt
 
 
 def test_lmtp_a_verdict_that_is_none(at_the_verdict, diary):

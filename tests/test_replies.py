@@ -57,7 +57,6 @@ def parsed(data):
         (b"250\r\n", [(250, "250")]),
         (b"250 \r\n", [(250, "250 ")]),
         (b"250ok\r\n", [(250, "250ok")]),
-        (b"2500 ok\r\n", [(250, "2500 ok")]),
         (b"001 low\r\n999 high\r\n", [(1, "001 low"), (999, "999 high")]),
         (
             b"220 one\r\n250 two\n354 three\r\n",
@@ -78,6 +77,9 @@ def parsed(data):
         (b"hello\r\n", [(0, "hello")]),
         (b"25\r\n", [(0, "25")]),
         (b"25x ok\r\n", [(0, "25x ok")]),
+        # The head of a reply, and what somebody else had to say, make no code.
+        (b"25550 no\r\n", [(0, "25550 no")]),
+        (b"2500 ok\r\n", [(0, "2500 ok")]),
         (b"-1 ok\r\n", [(0, "-1 ok")]),
         (b" 250 ok\r\n", [(0, " 250 ok")]),
         (b"000 null\r\n", [(0, "000 null")]),
@@ -151,6 +153,12 @@ def test_a_reply_over_the_limit_is_refused(data, before):
     for pieces in ([before + data], cut(before + data, range(1, len(before + data)))):
         with pytest.raises(ReplyTooLong):
             fed(pieces, limit=10)
+
+
+def test_replies_that_arrive_with_one_over_the_limit_are_not_lost():
+    with pytest.raises(ReplyTooLong) as caught:
+        fed([b"250 a\r\n550 b\r\n250 " + b"x" * 7], limit=10)
+    assert [reply.text for reply in caught.value.replies] == ["250 a", "550 b"]
 
 
 @pytest.mark.parametrize(

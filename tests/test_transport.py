@@ -552,6 +552,33 @@ def test_clear_text_where_tls_is_expected_is_explained(connected, client_context
     assert str(end.owner.error).endswith("(the reason)")
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_handshake_that_has_to_wait_is_not_woken_up_by_what_arrives(
+    reactor, client_context, early
+):
+    """The system takes nothing, and so what the peer says cannot be of use yet."""
+    sock, peer = socket.socketpair()
+    with contextlib.closing(peer):
+        sock.setblocking(False)
+        filled = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filled += sock.send(MORE_THAN_FITS)
+        end = End(reactor, sock, peer)
+        if early:
+            peer.sendall(b"220 ready\r\n")
+        end.transport.start_tls(client_context, NAME, end.owner.done)
+        assert end.is_idle()
+        assert not end.owner.names
+
+        assert end.peer_reads(filled + 1)[filled:].startswith(b"\x16")
+        if not early:
+            assert end.is_idle()
+            peer.sendall(b"220 ready\r\n")
+        end.until("lost")
+        assert end.owner.error.code == "ETLS"
+
+
 def test_a_peer_that_hangs_up_during_the_handshake_is_an_error(connected, client_context):
     end = connected(lambda peer: peer.close())
     end.transport.start_tls(client_context, NAME, pytest.fail)

@@ -1211,6 +1211,7 @@ def test_the_names_of_options_are_matched_as_everywhere():
         ),
         ({"customHeaders": {"X:": "CANARY"}}, "printable ASCII, or numbers; got str for 'X:'"),
         ({"customHeaders": {"X": "CANARY\xe9"}}, "printable ASCII, or numbers; got str for 'X'"),
+        ({"customHeaders": {"X": " CANARY"}}, "printable ASCII, or numbers; got str for 'X'"),
         ({"customParams": {"x": b"CANARY"}}, "a dict of strings or numbers; got bytes for 'x'"),
         ({"customParams": {"x": True}}, "a dict of strings or numbers; got bool for 'x'"),
         ({"customParams": {7: "CANARY"}}, "a dict of strings or numbers; got str for 7"),

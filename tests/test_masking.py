@@ -1,0 +1,72 @@
+"""What servers quote of a command that carries a secret."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+
+from smtp_connection.masking import SECRET, masked, secrets_in
+
+PASSWORD = "pass-w0rd"
+
+
+def b64(text):
+    return b64encode(text.encode()).decode()
+
+
+PLAIN = b64(f"\0me\0{PASSWORD}")
+XOAUTH2 = b64("user=me\x01auth=Bearer ya29.t0k3n\x01\x01")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown_as", "secrets"),
+    [
+        (f"AUTH PLAIN {PLAIN}", f"AUTH PLAIN {SECRET}", [PLAIN, PASSWORD]),
+        (f"AUTH XOAUTH2 {XOAUTH2}", f"AUTH XOAUTH2 {SECRET}", [XOAUTH2, "ya29.t0k3n"]),
+        (b64(PASSWORD), SECRET, [b64(PASSWORD), PASSWORD]),
+        ("AUTH X-OWN  not-base64", f"AUTH X-OWN {SECRET}", ["not-base64"]),
+        ("TlRMTVNTUAABAAAA", SECRET, ["TlRMTVNTUAABAAAA"]),  # bytes that are no text
+        ("AUTH LOGIN", "AUTH LOGIN", []),
+        ("", SECRET, []),
+    ],
+)
+def test_a_secret_is_known_as_it_is_sent_and_as_it_is_meant(line, shown_as, secrets):
+    assert secrets_in(line, shown_as) == secrets
+
+
+@pytest.mark.parametrize("password", ["pw", "1234567", "password", "Authentication"])
+def test_what_may_be_a_word_of_the_server_s_is_no_secret(password):
+    """To mask it in "wrong password" would tell what the password is."""
+    assert password not in secrets_in(
+        f"AUTH PLAIN {b64(chr(0) + 'me' + chr(0) + password)}", SECRET
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("535 5.7.8 authentication failed", "535 5.7.8 authentication failed"),
+        (f"500 what? AUTH PLAIN {PLAIN}", f"500 what? AUTH PLAIN {SECRET}"),
+        (f"500 what? (command={PLAIN})", f"500 what? (command={SECRET})"),
+        (f'500 "{PLAIN[:9]}...{PLAIN[-12:]}"', f'500 "{SECRET}...{SECRET}"'),
+        (f"535 {PASSWORD} is wrong, {PASSWORD}!", f"535 {SECRET} is wrong, {SECRET}!"),
+        (f"500-a\n500-{PLAIN}\n500 b", f"500-a\n500-{SECRET}\n500 b"),
+        ("334 PDE4OTYuNjk3MTcwOTUyQGV4YW1wbGU+", "334 PDE4OTYuNjk3MTcwOTUyQGV4YW1wbGU+"),
+        ("", ""),
+    ],
+)
+def test_what_a_server_quotes(said, shown):
+    assert masked(said, secrets_in(f"AUTH PLAIN {PLAIN}", f"AUTH PLAIN {SECRET}")) == shown
+
+
+def test_the_challenge_of_ntlm_is_left_as_it_is():
+    """It begins with what the command before it begins with."""
+    secrets = secrets_in("AUTH NTLM TlRMTVNTUAABAAAAN4II4g==", f"AUTH NTLM {SECRET}")
+    assert masked("334 TlRMTVNTUAACAAAADAAMADgAAAA=", secrets) == "334 TlRMTVNTUAACAAAADAAMADgAAAA="
+
+
+@pytest.mark.parametrize("quoted", [PLAIN, f"{PLAIN} ", PLAIN[:8] + " ", "A", "A " * 4])
+def test_a_reply_full_of_secrets_takes_linear_time(quoted):
+    text = quoted * (2_000_000 // len(quoted))
+    assert PLAIN[:8] not in masked(text, [PLAIN, PASSWORD])
