@@ -1,0 +1,81 @@
+"""Envelopes, and the notifications that they ask for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .values import Put, Value, nothing
+from .world import World
+
+
+def addressed(key: str, make: Callable[[str], Any] = str) -> Put:
+    def put(world: World, text: str) -> str:
+        mail, rcpt = world.send({"from": "a@x.org", "to": "b@y.org", key: make(text)})
+        (sender,) = re.findall("^MAIL FROM:<([^<>]*)>(?: SMTPUTF8)?$", mail)
+        (recipient,) = re.findall("^RCPT TO:<([^<>]*)>$", rcpt)
+        return str(sender if key == "from" else recipient)
+
+    return put
+
+
+def asked(given: Callable[[str], dict[str, Any]], parameter: str) -> Put:
+    def put(world: World, text: str) -> str:
+        said = world.send({"from": "a@x.org", "to": "b@y.org", **given(text)})
+        (found,) = re.findall(f" {parameter}=([^ ]*)$", "\n".join(said), re.MULTILINE)
+        return str(found)
+
+    return put
+
+
+def notification(key: str, parameter: str) -> Put:
+    return asked(lambda text: {"dsn": {key: text}}, parameter)
+
+
+def without_blanks(text: str) -> str:
+    return text.strip(" \t")
+
+
+VALUES = [
+    Value("envelope.from", "a@x.org", addressed("from"), "sender", without_blanks),
+    Value("envelope.to", "b@y.org", addressed("to"), "recipient", without_blanks),
+    Value(
+        "envelope.to (list)",
+        "b@y.org",
+        addressed("to", lambda text: [text]),
+        "recipient",
+        without_blanks,
+    ),
+    Value(
+        "envelope.to (dict)",
+        "b@y.org",
+        addressed("to", lambda text: {"address": text}),
+        "recipient",
+        without_blanks,
+    ),
+    Value(
+        "envelope.from (name)",
+        "A",
+        addressed("from", lambda text: {"address": "a@x.org", "name": text}),
+        "sender",
+        nothing,
+    ),
+    Value(
+        "envelope.from (dict)",
+        "a@x.org",
+        addressed("from", lambda text: {"address": text}),
+        "sender",
+        without_blanks,
+    ),
+    Value("envelope.from (not ASCII)", "ä@x.org", addressed("from"), "sender", without_blanks),
+    Value("envelope.size", "1000", asked(lambda text: {"size": text}, "SIZE"), "'size'"),
+    Value("dsn.ret", "HDRS", notification("ret", "RET"), "DSN ret"),
+    Value("dsn.return", "HDRS", notification("return", "RET"), "DSN ret"),
+    Value("dsn.envid", "order", notification("envid", "ENVID"), "DSN envid"),
+    Value("dsn.id", "order", notification("id", "ENVID"), "DSN envid"),
+    Value("dsn.notify", "DELAY", notification("notify", "NOTIFY"), "DSN notify", str.strip),
+    Value("dsn.orcpt", "rfc822;a@x.org", notification("orcpt", "ORCPT"), "DSN orcpt"),
+    Value("dsn.orcpt (utf-8)", "utf-8;a@x.org", notification("orcpt", "ORCPT"), "DSN orcpt"),
+    Value("dsn.recipient", "rfc822;a@x.org", notification("recipient", "ORCPT"), "DSN orcpt"),
+]

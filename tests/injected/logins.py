@@ -1,0 +1,80 @@
+"""What logins are made with."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from .peers import READERS
+from .values import Put, hidden
+from .world import World
+
+
+def authentication(method: str, key: str) -> Put:
+    def put(world: World, text: str) -> str:
+        auth = {"user": "someone", "pass": "geheim", "domain": "CORP", "method": method, key: text}
+        return READERS[method](world.login(auth))[key]
+
+    return put
+
+
+def nested(key: str) -> Put:
+    def put(world: World, text: str) -> str:
+        auth = {"credentials": {"user": "someone", "pass": "geheim", key: text}, "method": "PLAIN"}
+        return READERS["PLAIN"](world.login(auth))[key]
+
+    return put
+
+
+def xoauth2(key: str) -> Put:
+    def put(world: World, text: str) -> str:
+        auth = {"user": "me", "method": "XOAUTH2", key: text}
+        said = world.login(auth if key != "user" else {**auth, "xoauth2": "t0k3n"})
+        return READERS["XOAUTH2"](said)["user" if key == "user" else "token"]
+
+    return put
+
+
+def cram_md5_password(world: World, text: str) -> str:
+    said = world.login({"user": "me", "pass": text, "method": "CRAM-MD5"})
+    digest = hmac.new(text.encode(), b"<1@x>", "md5").hexdigest()
+    return text if READERS["CRAM-MD5"](said) == {"user": "me", "digest": digest} else ""
+
+
+def ntlm_password(world: World, text: str) -> str:
+    said = world.login({"user": "me", "pass": text, "domain": "D", "method": "NTLM"})
+    return text if READERS["NTLM"](said) == {"user": "me", "domain": "D"} else ""
+
+
+def mechanism(world: World, text: str) -> str:
+    (line,) = world.login({"user": "me", "pass": "geheim", "method": text})
+    return line.split(" ")[1]
+
+
+def own_command(world: World, text: str) -> str:
+    def handler(context: Any) -> None:
+        context.sendCommand(text, lambda: context.resolve())
+
+    (line,) = world.login({"method": "X-OWN"}, customAuth={"X-OWN": handler})
+    return line
+
+
+VALUES = [
+    *(
+        hidden(f"auth.{key} ({method})", "someone", authentication(method, key), f"'{key}'")
+        for method in ("PLAIN", "LOGIN", "NTLM")
+        for key in ("user", "pass")
+        if (method, key) != ("NTLM", "pass")
+    ),
+    hidden("auth.domain", "CORP", authentication("NTLM", "domain"), "'domain'"),
+    hidden("auth.pass (NTLM)", "geheim", ntlm_password, "'pass'"),
+    hidden("auth.user (CRAM-MD5)", "someone", authentication("CRAM-MD5", "user"), "'user'"),
+    hidden("auth.pass (CRAM-MD5)", "geheim", cram_md5_password, "'pass'"),
+    hidden("auth.credentials (user)", "someone", nested("user"), "'user'"),
+    hidden("auth.credentials (pass)", "geheim", nested("pass"), "'pass'"),
+    hidden("auth.user (XOAUTH2)", "someone", xoauth2("user"), "'user'"),
+    hidden("auth.xoauth2", "t0k3n", xoauth2("xoauth2"), "'xoauth2'"),
+    hidden("auth.oauth2", "t0k3n", xoauth2("oauth2"), "'xoauth2'"),
+    hidden("auth.method", "PLAIN", mechanism, "method", str.strip),
+    hidden("customAuth.sendCommand", "AUTH X-OWN YWJj", own_command, "a command"),
+]
