@@ -131,8 +131,8 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
     """Return the replies in ``data`` if that is nothing but complete replies of one line each, or
     one complete reply of several lines.
 
-    Nearly all that servers say has one of these forms.  Reading it so takes half as long as the general
-    way, which is an eighth of what a small message costs altogether.
+    Nearly all that servers say has one of these forms.  Reading it so takes half as long as the
+    general way, which is an eighth of what a small message costs altogether.
     """
     text = data.decode("ascii")
     if text.find("\n") == len(text) - 1:
