@@ -23,10 +23,11 @@ from .exchange import Exchange
 from .hints import about_banner, about_silence, about_tls
 from .message import Message, own_envelope
 from .options import Options
-from .reactor import Reactor, Timer, current_reactor, get_reactor
+from .reactor import Reactor, current_reactor, get_reactor
 from .sasl import login
 from .session import Session
 from .steps import Dialogue
+from .timeouts import TimeOuts
 from .tls import context_for
 from .trace import Trace
 from .transport import Transport, socket_error
@@ -120,8 +121,7 @@ class SMTPConnection(EventEmitter):
         self._connecting: _Operation | None = None  # who waits for the 'connect' event
         self._connector: Connector | ProxyConnector | None = None
         self._transport: Transport | None = None
-        self._phase_timer: Timer | None = None
-        self._silence_timer: Timer | None = None
+        self._time_outs = TimeOuts(self.reactor, self.connection_failed)
         self._warned = False
         self._trace = self._make_trace()
         self._exchange = Exchange(
@@ -335,7 +335,7 @@ class SMTPConnection(EventEmitter):
         if self.destroyed:
             return
         settings = self.options
-        self._start_phase(settings.connectionTimeout, self._connection_timed_out)
+        self._time_outs.start_phase(settings.connectionTimeout, self._not_connected)
         if settings.connection is not None:
             self._connected(settings.connection, None)
             return
@@ -401,13 +401,17 @@ class SMTPConnection(EventEmitter):
         self.stage = "connected"
         self._session.secure = transport.secure
         self._tell(lambda: f"Connected to {transport.describe()}")
-        self._start_phase(self.options.greetingTimeout, self._greeting_timed_out)
-        self._watch_silence()
+        self._time_outs.start_phase(self.options.greetingTimeout, self._not_greeted)
+        self._time_outs.watch_silence(
+            self.options.socketTimeout,
+            lambda: max(self._exchange.last_reply, transport.last_sent),
+            self._silent,
+        )
         self._exchange.start(open_session(self._session))
 
     def greeted(self) -> None:
         """(ExchangeOwner)"""
-        self._end_phase()
+        self._time_outs.end_phase()
 
     def credentials_revealed(self, mechanism: str) -> None:
         """(ExchangeOwner)"""
@@ -431,13 +435,13 @@ class SMTPConnection(EventEmitter):
         """(ExchangeOwner)"""
 
         def upgraded() -> None:
-            self._end_phase()
+            self._time_outs.end_phase()
             transport = self._transport
             if transport is not None:
                 self._tell(lambda: f"Connection upgraded: {transport.describe()}")
             done()
 
-        self._start_phase(self.options.greetingTimeout, self._upgrade_timed_out)
+        self._time_outs.start_phase(self.options.greetingTimeout, self._not_upgraded)
         self._start_tls(upgraded)
 
     def _opened(self, error: SMTPError | None) -> None:
@@ -450,48 +454,24 @@ class SMTPConnection(EventEmitter):
         self._connecting = None
         self.reactor.call_soon(self.emit, "connect")
 
-    # -- time-outs --------------------------------------------------------------------------------
+    # -- what is said when a time-out passes ------------------------------------------------------
 
-    def _start_phase(self, milliseconds: float, expired: Callable[[], None]) -> None:
-        self._end_phase()
-        self._phase_timer = self.reactor.call_later(milliseconds / 1000, expired)
-
-    def _end_phase(self) -> None:
-        if self._phase_timer is not None:
-            self._phase_timer.cancel()
-            self._phase_timer = None
-
-    def _connection_timed_out(self) -> None:
+    def _not_connected(self) -> str:
         where = f"{self.host}:{self.port} in {self.options.connectionTimeout:g} ms"
         waiting = self._connector.waiting_for if self._connector is not None else ""
         detail = f", waiting for {waiting}" if waiting else ""
-        self._time_out(f"Connection timeout: no connection to {where}{detail}")
+        return f"Connection timeout: no connection to {where}{detail}"
 
-    def _greeting_timed_out(self) -> None:
-        text = f"Greeting never received in {self.options.greetingTimeout:g} ms"
-        self._time_out(f"{text} ({about_silence(self.port, self.options.secure)})")
+    def _not_greeted(self) -> str:
+        hint = about_silence(self.port, self.options.secure)
+        return f"Greeting never received in {self.options.greetingTimeout:g} ms ({hint})"
 
-    def _upgrade_timed_out(self) -> None:
-        self._time_out(f"TLS handshake not finished in {self.options.greetingTimeout:g} ms")
+    def _not_upgraded(self) -> str:
+        return f"TLS handshake not finished in {self.options.greetingTimeout:g} ms"
 
-    def _watch_silence(self) -> None:
-        self._silence_timer = self.reactor.call_later(
-            self.options.socketTimeout / 1000, self._check_silence
-        )
-
-    def _check_silence(self) -> None:
-        # One timer that looks at time stamps, instead of one that is moved on every reply.
-        assert self._transport is not None
-        last = max(self._exchange.last_reply, self._transport.last_sent)
-        rest = last + self.options.socketTimeout / 1000 - self.reactor.now
-        if rest > 0:
-            self._silence_timer = self.reactor.call_later(rest, self._check_silence)
-            return
+    def _silent(self) -> str:
         waiting = f", waiting for {self._exchange.waiting_for}" if self._is_pending() else ""
-        self._time_out(f"Timeout: silence for {self.options.socketTimeout:g} ms{waiting}")
-
-    def _time_out(self, text: str) -> None:
-        self.connection_failed(SMTPError(text, code="ETIMEDOUT", command="CONN"))
+        return f"Timeout: silence for {self.options.socketTimeout:g} ms{waiting}"
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -603,9 +583,7 @@ class SMTPConnection(EventEmitter):
         return [operation for operation in pending if operation is not None]
 
     def _tear_down(self, linger: float) -> None:
-        self._end_phase()
-        if self._silence_timer is not None:
-            self._silence_timer.cancel()
+        self._time_outs.stop()
         if self._connector is not None:
             self._connector.cancel()
         if self._transport is not None:

@@ -42,7 +42,7 @@ ROOMS = {
         "options trace",
         "values reactor tls",
     ),
-    "driver": ("exchange", "values dialogues message reactor trace transport"),
+    "driver": ("exchange timeouts", "values dialogues message reactor trace transport"),
     "face": ("connection", "values network messages dialogues settings driver"),
     "tokens": (
         "token_request xoauth2 xoauth2_options",
