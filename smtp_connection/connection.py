@@ -253,16 +253,13 @@ class SMTPConnection(EventEmitter):
             return
         self._state = _State.CLOSING
         self._exchange.closing = True
-        if self._may_close_now():
-            self._close()
-        else:
+        if not self.reactor.on_thread():
             self.reactor.call_soon(self._close)
-
-    def _may_close_now(self) -> bool:
-        # While the reactor runs, the caller may be a signal handler, which has interrupted whatever
-        # was going on.  But a source that is asked for a piece must not be asked for another.
-        interrupts = current_reactor() is self.reactor and not self._exchange.calls_out
-        return self.reactor.on_thread() and not interrupts
+        elif current_reactor() is self.reactor and not self._exchange.calls_out:
+            # The caller may be a signal handler, which has interrupted whatever was going on.
+            self.reactor.call_last(self._close)
+        else:
+            self._close()
 
     # -- operations -------------------------------------------------------------------------------
 

@@ -136,6 +136,7 @@ class Reactor:
         self._selector = selector or selectors.DefaultSelector()
         self._handles: dict[int, _Handle] = {}
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._last: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_sequence = 0
         self._live_timers = 0
@@ -172,6 +173,20 @@ class Reactor:
             self._wake()
 
     call_soon_threadsafe = call_soon
+
+    def call_last(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` at the end of the turn under way, whatever ends it.
+
+        To be called while the reactor runs, on its thread, if need be by a signal handler, which
+        cannot know what it has interrupted.
+        """
+        self._last.append(callback)
+        if self._waiting:
+            self._wake()
+
+    def _call_last(self) -> None:
+        while self._last:
+            self._last.popleft()()
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` once ``seconds`` have passed; return the :class:`Timer`.
@@ -350,7 +365,7 @@ class Reactor:
     def next_timeout(self) -> float | None:
         """Return the seconds until the next timer is due: 0 if callbacks are waiting, ``None`` if
         only a descriptor or another thread can bring the next event."""
-        if self._ready:
+        if self._ready or self._last:
             return 0.0
         timers = self._timers
         while timers and not timers[0][2].active:
@@ -382,9 +397,12 @@ class Reactor:
         self._outer, _running.reactor = current_reactor(), self
 
     def _leave(self) -> None:
-        _running.reactor, self._outer = self._outer, None
-        self._running = False
-        self._waiting = True
+        try:
+            self._call_last()
+        finally:
+            _running.reactor, self._outer = self._outer, None
+            self._running = False
+            self._waiting = True
 
     def _alive(self) -> bool:
         return bool(self._ready or self._handles or self._live_timers or self._live_jobs)
@@ -420,6 +438,8 @@ class Reactor:
         for _ in range(len(ready)):
             callback, args = ready.popleft()
             callback(*args)
+        if self._last:
+            self._call_last()
 
 
 def _descriptor(file: int | HasFileno) -> int:

@@ -71,12 +71,15 @@ def test_it_names_server_and_mechanism_and_says_what_to_do(log_in, peer_is, warn
     assert "s3cr3t" not in repr(vars(record))
 
 
-def test_nothing_has_been_sent_by_then(by_hand, peer_is):
-    """A handler that ends the program is in time."""
+@pytest.mark.parametrize("closes", [False, True])
+def test_nothing_has_been_sent_by_then(by_hand, peer_is, closes):
+    """A handler that takes offence is in time."""
 
     class Witness(logging.Handler):
         def emit(self, record):
             heard.append(peer.heard())
+            if closes:
+                connection.close()
 
     heard = []
     witness = Witness()
@@ -84,12 +87,13 @@ def test_nothing_has_been_sent_by_then(by_hand, peer_is):
     peer_is("203.0.113.5")
     connection, peer = by_hand(host=FAR)
     connection.connect()
-    connection.login({**PASSWORD, "method": "LOGIN"})
+    connection.login({**PASSWORD, "method": "LOGIN"}, lambda err: None)
     for text in ("220 ready", "250 AUTH LOGIN", "334 user"):
         peer.feed(f"{text}\r\n")
     logging.getLogger("smtp_connection").removeHandler(witness)
 
     assert heard == [b"EHLO me\r\nAUTH LOGIN\r\n"]
+    assert peer.heard() == (b"" if closes else b"bWU=\r\n")
     connection.close()
 
 
@@ -189,6 +193,14 @@ def log_in_at(serve, connect_to, reactor, diary):
 def test_not_of_a_server_on_this_machine(log_in_at, warnings, address):
     log_in_at(listening_on=address)
     assert warnings() == []
+
+
+@pytest.mark.parametrize("host", [NEAR, "localhost"])
+def test_an_address_counts_for_more_than_a_name(log_in_at, warnings, peer_is, host):
+    """The name may be looked up in a strange place, and a tunnel's end be far away."""
+    peer_is("203.0.113.5")
+    log_in_at(host=host)
+    assert len(warnings()) == 1
 
 
 def test_not_of_a_socket_in_the_file_system(log_in, warnings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -151,6 +152,28 @@ def test_a_socket_that_was_handed_over_is_closed(reactor, diary, option, started
     assert diary.names() == ["end"]
     assert theirs.recv(1) == b""
     theirs.close()
+
+
+@pytest.mark.parametrize("ending", ["stop", "error"])
+def test_close_at_the_end_of_a_run_hangs_up(by_hand, reactor, ending):
+    """Although there may never be another run, in which 'end' could be emitted."""
+
+    def close_and_leave():
+        connection.close()
+        if ending == "error":
+            raise LookupError
+        reactor.stop()
+
+    connection, peer = by_hand()
+    connection.connect()
+    peer.feed("220 ready\r\n")
+    peer.heard()
+    reactor.call_soon(close_and_leave)
+    with pytest.raises(LookupError) if ending == "error" else nullcontext():
+        reactor.run()
+    assert peer.sock.recv(1) == b""
+    peer.hang_up()
+    reactor.run()
 
 
 def test_close_before_connect(by_hand, diary):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from smtp_connection import SMTPError
@@ -190,7 +192,9 @@ def test_a_refusal_that_arrives_before_close_is_carried_out_counts(at_the_verdic
     connection, peer = at_the_verdict()
 
     def close_and_answer():
-        connection.close()
+        another_thread = threading.Thread(target=connection.close)
+        another_thread.start()
+        another_thread.join()
         peer.sock.sendall(b"421 4.3.2 bye\r\n")
 
     connection.reactor.call_soon(close_and_answer)

@@ -222,6 +222,29 @@ def test_a_raising_reader_loses_no_timer_and_no_descriptor(reactor, ends):
     assert calls == [b"x", b"x", "soon", "timer"]
 
 
+def test_what_is_called_last_comes_at_the_end_of_the_turn(reactor):
+    calls = []
+    reactor.call_soon(reactor.call_last, lambda: calls.append("last"))
+    reactor.call_soon(reactor.call_soon, calls.append, "next turn")
+    reactor.call_soon(calls.append, "this turn")
+    reactor.run()
+    assert calls == ["this turn", "last", "next turn"]
+
+
+@pytest.mark.parametrize("ending", ["stop", "error"])
+def test_what_is_called_last_is_called_whatever_ends_the_turn(reactor, ending):
+    calls = []
+    reactor.call_soon(reactor.call_last, lambda: calls.append("last"))
+    if ending == "stop":
+        reactor.call_soon(reactor.stop)
+        reactor.run()
+    else:
+        reactor.call_soon(fail_with, "error")
+        with pytest.raises(LookupError):
+            reactor.run()
+    assert calls == ["last"]
+
+
 # -- timers ----------------------------------------------------------------------------------------
 
 
@@ -554,7 +577,7 @@ def test_no_call_of_many_threads_is_lost(reactor):
         assert [number for who, number in calls if who == name] == list(range(500))
 
 
-@pytest.mark.parametrize("method", ["stop", "call_soon"])
+@pytest.mark.parametrize("method", ["stop", "call_soon", "call_last"])
 def test_a_signal_handler_wakes_it(interruptible, on_select, method):
     """The signal arrives at the worst moment: all is looked at, and the wait is about to begin."""
 
@@ -562,7 +585,7 @@ def test_a_signal_handler_wakes_it(interruptible, on_select, method):
         if method == "stop":
             interruptible.stop()
         else:
-            interruptible.call_soon(interruptible.stop)
+            getattr(interruptible, method)(interruptible.stop)
 
     on_select.before = lambda: signal.raise_signal(signal.SIGUSR1)
     with handling(signal.SIGUSR1, handler):

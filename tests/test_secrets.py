@@ -307,7 +307,7 @@ def test_no_error_about_credentials_holds_them(by_hand, diary, mechanism, auth):
         lambda connection: connection.connect(PASSWORD),
         lambda connection: connection.login(print, PASSWORD),
         lambda connection: SMTPConnection(auth=PASSWORD),
-        lambda connection: SMTPConnection(customAuth=PASSWORD),
+        lambda connection: SMTPConnection(customAuth={"pass": SECRET}),
         lambda connection: SMTPConnection(customAuth=[SECRET]),
         lambda connection: SMTPConnection(proxy=f"http://{USER}:{SECRET}"),
         lambda connection: SMTPConnection(tls={"passphrase": [SECRET]}),
