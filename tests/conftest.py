@@ -6,6 +6,7 @@ import gc
 import os
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -16,18 +17,9 @@ import pytest
 
 from smtp_connection import Reactor, SMTPConnection, SMTPError
 
+from .helpers import open_files
 from .scripted_server import HandFedPeer, Peer, Script, ScriptedServer
 from .sessions import Point
-
-
-def _open_files() -> set[tuple[str, str]]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
-        except OSError:
-            pass  # the one that listed the folder
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -36,15 +28,15 @@ def nothing_left() -> Iterator[None]:
     if not os.path.isdir("/proc/self/fd"):
         yield
         return
-    files, threads = _open_files(), set(threading.enumerate())
+    files, threads = open_files(), set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive(), f"{thread} is left over"
-    left = _open_files() - files
+    left = open_files() - files
     if left:
         gc.collect()  # warns of what nobody has closed
-        left = _open_files() - files
+        left = open_files() - files
     assert not left, f"descriptors are left over: {left}"
 
 
@@ -243,3 +235,19 @@ def full_port() -> Iterator[int]:
         yield listener.getsockname()[1]
         for filler in fillers:
             filler.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Any:
+    """A certificate authority."""
+    import trustme
+
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_context(authority: Any) -> ssl.SSLContext:
+    """The context of a server at 127.0.0.1, with a certificate of the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context

@@ -32,7 +32,7 @@ import trustme
 from smtp_connection import Reactor, SMTPConnection, SMTPError
 
 from .cut_server import ENDINGS, HONEST, MESSAGES, Cut, CutServer, Talk, Verdict, content_of
-from .helpers import Clock
+from .helpers import Clock, open_files
 
 TALKS = {
     "smtp": Talk(),
@@ -268,7 +268,7 @@ class Report:
 def run_together(cases: list[Case]) -> Report:
     """Run ``cases`` at the same time, on one reactor, and judge each."""
     report = Report()
-    files, threads = _open_files(), threading.active_count()
+    files, threads = open_files(), threading.active_count()
     clock = Clock()
     with Reactor(clock=clock) as clients, Reactor() as servers:
         sessions = [Session(case, clients, servers) for case in cases]
@@ -282,7 +282,7 @@ def run_together(cases: list[Case]) -> Report:
             "jobs": clients._live_jobs,
         }
     left["threads"] = threading.active_count() - threads
-    left["descriptors"] = len(_open_files() - files)
+    left["descriptors"] = len(open_files() - files)
     wrong = [f"{count} {what} left" for what, count in left.items() if count]
     if not wrong or len(cases) == 1:
         report.problems += [(cases[0], each) for each in wrong]
@@ -294,16 +294,6 @@ def run_together(cases: list[Case]) -> Report:
     if not alone.problems:
         alone.problems += [(cases[0], f"with {len(cases) - 1} others: {each}") for each in wrong]
     return alone
-
-
-def _open_files() -> set[tuple[str, str]]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
-        except OSError:
-            pass  # the one that listed the folder
-    return found
 
 
 def cases_of(talk: str, pipelining: bool, stride: int = 1) -> Iterator[Case]:

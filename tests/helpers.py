@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -136,3 +140,40 @@ def failure_of(content: Any, reactor: Reactor) -> SMTPError:
     with pytest.raises(SMTPError) as caught:
         wire_of(content, reactor)
     return caught.value
+
+
+def in_child(function: Callable[[], object]) -> bool:
+    """Run ``function`` in a forked child, and return whether it came to its end."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            # A child that hangs dies, and fails the test.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            function()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@contextlib.contextmanager
+def handling(signum: int, handler: Any) -> Iterator[None]:
+    """Have ``handler`` handle the signal ``signum`` for a while."""
+    previous = signal.signal(signum, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signum, previous)
+
+
+def open_files() -> set[tuple[str, str]]:
+    """Return the open descriptors of this process (Linux), and what each stands for."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+        except OSError:
+            pass  # the one that listed the folder
+    return found

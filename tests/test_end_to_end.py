@@ -26,12 +26,6 @@ ENVELOPE = {"from": "a@example.com", "to": "b@example.com"}
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """Whom the clients trust."""
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
 def tls_context(authority) -> ssl.SSLContext:
     """For a server with a certificate for the loopback addresses."""
     return context_of(authority.issue_cert("127.0.0.1", "::1"))

@@ -7,15 +7,9 @@ import socket
 import ssl
 
 import pytest
-import trustme
 
 from smtp_connection import SMTPConnection
 from smtp_connection.hints import about_banner, about_silence, about_tls
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
 
 
 @pytest.fixture

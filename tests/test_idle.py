@@ -9,18 +9,12 @@ import threading
 from concurrent.futures import Future
 
 import pytest
-import trustme
 from pyee import EventEmitter
 
 from .mail_server import context_of
 from .sessions import ENVELOPE, PASSWORD
 
 SENT = "C: MAIL\nS: 250\nC: RCPT\nS: 250\nC: DATA\nS: 354\nC: hi\nC: .\nS: 250 2.0.0 queued"
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
 
 
 @pytest.fixture(scope="module")

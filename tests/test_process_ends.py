@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
-import traceback
 
 import pytest
-import trustme
 
+from .helpers import in_child
 from .proxy_servers import Tunnels
 from .sessions import ENVELOPE
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server_context(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
 
 
 @pytest.fixture
@@ -202,22 +187,6 @@ run()
     done = subprocess.run(command(program, server), capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, "child None\nparent None\n", "")
     assert server.messages == [b"from the child\r\n", b"from the parent\r\n"]
-
-
-def in_child(function):
-    """Run ``function`` in a forked child, and return whether it came to its end."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            # A child that hangs dies, and fails the test.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
-            function()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 CHILDREN = {

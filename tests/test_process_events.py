@@ -17,19 +17,10 @@ import pytest
 
 from smtp_connection import Reactor, SMTPConnection
 
+from .helpers import handling
 from .mail_sink import MailSink
 from .scripted_server import HandFedPeer
 from .sessions import ENVELOPE, PASSWORD
-
-
-@contextlib.contextmanager
-def handling(signum, handler):
-    previous = signal.signal(signum, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signum, previous)
-
 
 # -- a signal while nothing happens ----------------------------------------------------------------
 

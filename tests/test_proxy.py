@@ -10,7 +10,6 @@ import threading
 import traceback
 
 import pytest
-import trustme
 
 from smtp_connection import SMTPConnection
 from smtp_connection.options import Options
@@ -25,11 +24,6 @@ MX = "mx.example.org"
 ONLY_THE_PROXY_KNOWS = {MX: "127.0.0.1", "::1": "127.0.0.1", "xn--mx-wia.example": "127.0.0.1"}
 KINDS = ["http", "socks5h", "socks4a"]
 SECRET = "geheim"
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
 
 
 @pytest.fixture(scope="module")

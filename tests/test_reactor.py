@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import os
 import select
 import selectors
 import signal
 import socket
 import threading
-import traceback
 import warnings
 
 import pytest
@@ -20,7 +17,7 @@ from smtp_connection import Reactor, get_reactor, run
 from smtp_connection import reactor as reactor_module
 from smtp_connection.reactor import current_reactor
 
-from .helpers import Clock
+from .helpers import Clock, handling, in_child
 
 
 @pytest.fixture
@@ -85,36 +82,11 @@ def fail_with(text):
     raise LookupError(text)
 
 
-def in_child(function):
-    """Run ``function`` in a forked child, and return whether it came to its end."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            # A child that hangs dies, and fails the test.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
-            function()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
 def in_thread(function):
     """Start ``function`` on a thread, and return the thread."""
     thread = threading.Thread(target=function)
     thread.start()
     return thread
-
-
-@contextlib.contextmanager
-def handling(signum, handler):
-    previous = signal.signal(signum, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signum, previous)
 
 
 # -- callbacks -------------------------------------------------------------------------------------

@@ -35,11 +35,6 @@ from .scripted_server import ScriptedServer
 # -- programs --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
 def run_program(authority, run_text, tmp_path) -> Any:
     """Run a program of the README against a server: ``done = run_program(name, server)``.

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
-
 import pytest
-import trustme
 
 ENVELOPE = {"from": "a@x.org", "to": "b@x.org", "requireTLSExtensionEnabled": True}
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture
-def server_context(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
 
 
 def send(connection, reactor, diary):

@@ -5,21 +5,8 @@ from __future__ import annotations
 import ssl
 
 import pytest
-import trustme
 
 from .sessions import ENVELOPE, PASSWORD
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server_context(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
 
 
 @pytest.fixture

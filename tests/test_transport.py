@@ -11,7 +11,6 @@ import struct
 import threading
 
 import pytest
-import trustme
 
 from smtp_connection import Reactor
 from smtp_connection import transport as transport_module
@@ -125,11 +124,6 @@ def end(request, reactor):
     yield end
     end.peer.close()
     end.transport.close()
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
 
 
 @pytest.fixture
