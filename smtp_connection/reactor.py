@@ -458,11 +458,12 @@ def _wake_on_signals(sock: socket.socket) -> bool:
     Python runs a signal handler between two of its instructions.  For a signal that arrives just
     before the system begins to wait, that would be when there is something else to wake up for.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return False
     import signal
 
-    others = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
+    try:
+        others = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
+    except ValueError:
+        return False  # not on the main thread of the main interpreter, the only one to get signals
     if others != -1:
         signal.set_wakeup_fd(others, warn_on_full_buffer=False)
     return others == -1
