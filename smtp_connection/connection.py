@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .callbacks import Arguments, arguments_taken
 from .capabilities import Capabilities
 from .clear_text import is_loopback, warn_of_login
 from .connector import Connector, prepare
@@ -22,6 +21,7 @@ from .errors import SMTPError
 from .exchange import Exchange
 from .hints import about_banner, about_silence, about_tls
 from .message import Message, own_envelope
+from .operations import Operation, Quit
 from .options import Options
 from .reactor import Reactor, current_reactor, get_reactor
 from .sasl import login
@@ -50,22 +50,6 @@ class _State(Enum):
 
 
 _OPEN = (_State.READY, _State.CONNECTING)
-
-
-class _Operation:
-    """A dialogue in the queue, and who wants to know how it ends."""
-
-    __slots__ = ("callback", "dialogue", "message", "takes")
-
-    def __init__(self, callback: Callable[..., object] | None) -> None:
-        self.callback = callback
-        self.takes: Arguments | None = None if callback is None else arguments_taken(callback)
-        self.dialogue: Dialogue[Any] | None = None
-        self.message: Message | None = None
-
-
-class _Quit(_Operation):
-    __slots__ = ()
 
 
 class SMTPConnection(EventEmitter):
@@ -116,9 +100,9 @@ class SMTPConnection(EventEmitter):
             custom_auth=settings.customAuth,
         )
         self._state = _State.NEW
-        self._queue: deque[_Operation] = deque()
-        self._current: _Operation | None = None
-        self._connecting: _Operation | None = None  # who waits for the 'connect' event
+        self._queue: deque[Operation] = deque()
+        self._current: Operation | None = None
+        self._connecting: Operation | None = None  # who waits for the 'connect' event
         self._connector: Connector | ProxyConnector | None = None
         self._transport: Transport | None = None
         self._time_outs = TimeOuts(self.reactor, self.connection_failed)
@@ -181,12 +165,12 @@ class SMTPConnection(EventEmitter):
         ``callback`` becomes a one-time listener of ``'connect'``.  If it declares a parameter, it
         is also called, with the error, if connecting fails.
         """
-        operation = _Operation(callback)
+        operation = Operation(callback)
         # Without a parameter for the error, a callback runs only on success.
         takes_error = operation.takes is not None and operation.takes.most != 0
         if self._state is not _State.NEW:
             text = "connect() was called before" if not self.destroyed else "it is closed"
-            self._refuse(operation if takes_error else _Operation(None), f"Cannot connect: {text}")
+            self._refuse(operation if takes_error else Operation(None), f"Cannot connect: {text}")
             return
         self._state = _State.CONNECTING
         if callback is not None and operation.takes is not None:
@@ -204,7 +188,7 @@ class SMTPConnection(EventEmitter):
         ``auth`` is ``{'user': ..., 'pass': ...}`` or ``{'user': ..., 'xoauth2': ...}``, a token or
         a generator object.  A refusal has the code ``EAUTH`` and leaves the connection usable.
         """
-        operation = _Operation(callback)
+        operation = Operation(callback)
         if self._accepts(operation, "log in"):
             self._enqueue(operation, login(auth, self._session))
 
@@ -221,7 +205,7 @@ class SMTPConnection(EventEmitter):
         an emitter of ``'data'`` and ``'end'``, an ``EmailMessage``, or a dict to be composed.
         Errors: ``EENVELOPE``, ``EMESSAGE``, ``ESTREAM``, and those of the connection.
         """
-        operation = _Operation(callback)
+        operation = Operation(callback)
         if not self._accepts(operation, "send a message"):
             return
         try:
@@ -235,7 +219,7 @@ class SMTPConnection(EventEmitter):
 
     def reset(self, callback: Callable[..., object] | None = None) -> None:
         """Send RSET; ``callback(err, True)``.  A refusal has the code ``EPROTOCOL``."""
-        operation = _Operation(callback)
+        operation = Operation(callback)
         if self._accepts(operation, "reset"):
             self._enqueue(operation, reset(self._session))
 
@@ -243,7 +227,7 @@ class SMTPConnection(EventEmitter):
         """Say QUIT after what is queued, wait for the reply, and close."""
         if self.destroyed:
             return
-        operation = _Quit(None)
+        operation = Quit(None)
         if self._accepts(operation, "quit"):
             self._enqueue(operation, quit_session())
 
@@ -263,33 +247,28 @@ class SMTPConnection(EventEmitter):
 
     # -- operations -------------------------------------------------------------------------------
 
-    def _accepts(self, operation: _Operation, doing: str) -> bool:
+    def _accepts(self, operation: Operation, doing: str) -> bool:
         if self._state in _OPEN:
             return True
         why = "call connect() first" if self._state is _State.NEW else "the connection is closed"
         self._refuse(operation, f"Cannot {doing}: {why}")
         return False
 
-    def _refuse(self, operation: _Operation, text: str) -> None:
-        if isinstance(operation, _Quit) and self.destroyed:
+    def _refuse(self, operation: Operation, text: str) -> None:
+        if isinstance(operation, Quit) and self.destroyed:
             return  # it has what it wants
         self._settle(operation, _closed(text))
 
-    def _settle(self, operation: _Operation, error: SMTPError | None, value: Any = None) -> None:
-        """Let the callback of ``operation`` know, on a later turn."""
-        if operation.message is not None and not operation.message.whole:
-            # Not at once: it may be the source itself, a generator say, that calls close().
-            self.reactor.call_soon(operation.message.close)
-        if operation.callback is not None and operation.takes is not None:
-            self.reactor.call_soon(operation.callback, *operation.takes.fit(error, value))
-        elif error is not None:
+    def _settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
+        """Let the callback of ``operation`` know, or else who listens to ``'error'``."""
+        if not operation.settle(self.reactor, error, value) and error is not None:
             self.reactor.call_soon(self._report, error)
 
     def _report(self, error: SMTPError) -> None:
         """Emit ``'error'``; pyee raises it if nobody listens."""
         self.emit("error", error)
 
-    def _enqueue(self, operation: _Operation, dialogue: Dialogue[Any]) -> None:
+    def _enqueue(self, operation: Operation, dialogue: Dialogue[Any]) -> None:
         operation.dialogue = dialogue
         self._queue.append(operation)
         self.reactor.call_soon(self._look_at_queue)
@@ -302,7 +281,7 @@ class SMTPConnection(EventEmitter):
         for operation in self._dequeue():
             self._refuse(operation, _NOT_ITS_TURN)
 
-    def _dequeue(self) -> list[_Operation]:
+    def _dequeue(self) -> list[Operation]:
         # One by one: another thread may be adding to the queue.
         operations = []
         while self._queue:
@@ -321,7 +300,7 @@ class SMTPConnection(EventEmitter):
         operation, self._current = self._current, None
         if operation is None:
             self._opened(error)
-        elif isinstance(operation, _Quit):
+        elif isinstance(operation, Quit):
             self._finish()
         else:
             self._settle(operation, error, value)
@@ -477,7 +456,7 @@ class SMTPConnection(EventEmitter):
         if self._state is _State.CONNECTING:
             return True
         unfinished = (self._current, *self._queue)
-        return any(one is not None and not isinstance(one, _Quit) for one in unfinished)
+        return any(one is not None and not isinstance(one, Quit) for one in unfinished)
 
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
         """(ExchangeOwner)"""
@@ -565,14 +544,14 @@ class SMTPConnection(EventEmitter):
         operations = self._take_pending()
         value, first = self._exchange.stop(_closed(text, response))
         for operation in operations:
-            if operation is operations[0] and not isinstance(operation, _Quit):
+            if operation is operations[0] and not isinstance(operation, Quit):
                 self._settle(operation, first, value)
             else:
                 self._refuse(operation, text)
         self._tear_down(linger=self.options.socketCloseTimeout / 1000)
         self.reactor.call_soon(self.emit, "end")
 
-    def _take_pending(self) -> list[_Operation]:
+    def _take_pending(self) -> list[Operation]:
         """End the session; return the operations whose callbacks are still due, in order."""
         self._state = _State.CLOSED
         pending = [self._connecting, self._current, *self._dequeue()]

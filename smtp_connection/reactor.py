@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .signals import wake_no_more_on_signals, wake_on_signals
 from .workers import Workers
 
 __all__ = ["Job", "Reactor", "Timer", "current_reactor", "get_reactor", "run"]
@@ -323,14 +324,14 @@ class Reactor:
         is closed, or belongs to the parent of a forked process.
         """
         self._enter()
-        woken_by_signals = _wake_on_signals(self._wake_sender)
+        woken_by_signals = wake_on_signals(self._wake_sender)
         try:
             self._stopping = False
             while not self._stopping and self._alive():
                 self._turn(None)
         finally:
             if woken_by_signals:
-                _wake_no_more_on_signals(self._wake_sender)
+                wake_no_more_on_signals(self._wake_sender)
             self._leave()
 
     def run_once(self, timeout: float | None = 0) -> bool:
@@ -450,31 +451,6 @@ def _close_all(selector: selectors.BaseSelector, *sockets: socket.socket) -> Non
     selector.close()
     for sock in sockets:
         sock.close()
-
-
-def _wake_on_signals(sock: socket.socket) -> bool:
-    """Have every signal write to ``sock``; return whether that is so now.
-
-    Python runs a signal handler between two of its instructions.  For a signal that arrives just
-    before the system begins to wait, that would be when there is something else to wake up for.
-    """
-    import signal
-
-    try:
-        others = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
-    except ValueError:
-        return False  # not on the main thread of the main interpreter, the only one to get signals
-    if others != -1:
-        signal.set_wakeup_fd(others, warn_on_full_buffer=False)
-    return others == -1
-
-
-def _wake_no_more_on_signals(sock: socket.socket) -> None:
-    import signal
-
-    current = signal.set_wakeup_fd(-1)
-    if current != sock.fileno():  # meanwhile somebody else has claimed it
-        signal.set_wakeup_fd(current, warn_on_full_buffer=False)
 
 
 _running = threading.local()

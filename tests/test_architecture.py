@@ -27,7 +27,7 @@ ROOMS = {
         "values",
     ),
     "network": (
-        "connector proxy reactor resolver tls tls_errors transport workers",
+        "connector proxy reactor resolver signals tls tls_errors transport workers",
         "network controls errors names proxy_url records",
     ),
     "messages": (
@@ -42,7 +42,7 @@ ROOMS = {
         "options trace",
         "values reactor tls",
     ),
-    "driver": ("exchange timeouts", "values dialogues message reactor trace transport"),
+    "driver": ("exchange operations timeouts", "values dialogues message reactor trace transport"),
     "face": ("connection", "values network messages dialogues settings driver"),
     "tokens": (
         "token_request xoauth2 xoauth2_options",
