@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Reply", "ReplyParser", "ReplyTooLong"]
 
-# How a reply of one line begins, and its code.
-_CODES = {f"{code:03} ": code for code in range(1, 1000)}
+# How nearly every reply of one line begins, and its code.
+_CODES = {f"{code} ": code for code in range(200, 600)}
 
 
 class Reply:
