@@ -327,16 +327,11 @@ class Exchange:
 
     def data_received(self, data: bytes) -> None:
         """(TransportOwner)"""
-        too_long = False
         try:
             replies = self._parser.feed(data)
         except ReplyTooLong as exc:
-            replies, too_long = exc.replies, True
-        if replies:
-            if self._secrets:
-                replies = [Reply(each.code, masked(each.text, self._secrets)) for each in replies]
-            self._take(replies, go_on=not too_long)
-        if too_long:
+            if exc.replies:
+                self._take(self._without_secrets(exc.replies), go_on=False)
             self._owner.connection_failed(
                 SMTPError(
                     f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
@@ -344,15 +339,24 @@ class Exchange:
                     command="CONN",
                 )
             )
+        else:
+            if self._secrets:
+                # Nothing else is kept, not even in the frame of a traceback.
+                replies = self._without_secrets(replies)
+            if replies:
+                self._take(replies)
 
-    def _take(self, replies: list[Reply], *, go_on: bool) -> None:
+    def _without_secrets(self, replies: list[Reply]) -> list[Reply]:
+        return [Reply(each.code, masked(each.text, self._secrets)) for each in replies]
+
+    def _take(self, replies: list[Reply], go_on: bool = True) -> None:
         """Take ``replies``; carry out what follows from them only with ``go_on``."""
         self.last_reply = self._reactor.now
         self.last_response = replies[-1].text
         if self._trace is not None:
             for reply in replies:
                 self._trace.server(reply.text)
-        surplus: list[Reply] = []
+        surplus: list[Reply] | None = None
         if len(replies) > self._missing:
             surplus = replies[self._missing :]
             del replies[self._missing :]
@@ -364,7 +368,7 @@ class Exchange:
             several = type(self._step) is Pipeline or type(self._step) is Transmit
             step = self._advance(collected if several else collected[0])
         if surplus or (type(step) is StartTLS and not self._nothing_behind_the_reply()):
-            self._surplus(step, surplus)
+            self._surplus(step, surplus or [])
         elif step is not None and go_on:
             self._carry_out(step)
         elif go_on:
@@ -376,9 +380,9 @@ class Exchange:
     def _accept(self, replies: list[Reply]) -> bool:
         """Take replies that were asked for; return whether the dialogue can go on."""
         greeting = type(self._step) is AwaitGreeting
-        for place, reply in enumerate(replies):
+        for reply in replies:
             if reply.code == 421 and not greeting:
-                self._collected += replies[:place]
+                self._collected += replies[: replies.index(reply)]
                 self._owner.hung_up(reply.text, None)
                 return False
         if self._message is not None:

@@ -140,7 +140,7 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
     Nearly all that servers say has one of these forms.  Reading it so takes half as long as the
     general way, which is an eighth of what a small message costs altogether.
     """
-    if data[-1:] != b"\n" or not data.isascii():
+    if not data.isascii():
         return None
     text = data.decode("ascii")
     if text.find("\n") == len(text) - 1:
