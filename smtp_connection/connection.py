@@ -380,7 +380,7 @@ class SMTPConnection(EventEmitter):
         self._time_outs.start_phase(self.options.greetingTimeout, self._not_greeted)
         self._time_outs.watch_silence(
             self.options.socketTimeout,
-            lambda: max(self._exchange.last_reply, transport.last_sent),
+            lambda: max(self._exchange.last_sign_of_life, transport.last_sent),
             self._silent,
         )
         self._exchange.start(open_session(self._session))

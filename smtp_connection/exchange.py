@@ -77,8 +77,8 @@ class Exchange:
         "_trace",
         "calls_out",
         "closing",
-        "last_reply",
         "last_response",
+        "last_sign_of_life",
         "transport",
     )
 
@@ -106,12 +106,14 @@ class Exchange:
         """Set by the owner when :meth:`stop` is about to be called: no source is read, and nothing
         is said any more."""
         self.last_response: str | None = None
-        self.last_reply = reactor.now
-        """When the last reply was complete, on the reactor's clock, seconds."""
+        self.last_sign_of_life = reactor.now
+        """When the last reply was complete or the dialogue began, on the reactor's clock, s."""
 
     def start(self, dialogue: Dialogue[Any]) -> None:
         """Start ``dialogue``; its outcome goes to the owner."""
         self._dialogue = dialogue
+        # An idle connection is silent; that it was must not count against what begins now.
+        self.last_sign_of_life = self._reactor.now
         if self._secrets:
             self._secrets = []
         step = self._advance(None)
@@ -351,7 +353,7 @@ class Exchange:
 
     def _take(self, replies: list[Reply], go_on: bool = True) -> None:
         """Take ``replies``; carry out what follows from them only with ``go_on``."""
-        self.last_reply = self._reactor.now
+        self.last_sign_of_life = self._reactor.now
         self.last_response = replies[-1].text
         if self._trace is not None:
             for reply in replies:

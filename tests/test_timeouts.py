@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pyee import EventEmitter
 
 from smtp_connection import SMTPConnection
 
@@ -138,6 +139,34 @@ def test_a_server_that_stops_reading_in_the_middle_of_a_message(by_hand, diary, 
     assert diary.names() == ["connect", "error", "sent", "end"]
     assert diary.error().code == "ETIMEDOUT"
     assert diary.error().message.endswith("waiting for the end of the message")
+
+
+def test_that_nothing_was_said_for_a_while_does_not_count_against_what_begins(
+    by_hand, diary, movable_clock
+):
+    connection, peer = by_hand()
+    connection.connect()
+    peer.feed("220 ready\r\n")
+    peer.feed("250 scripted\r\n")
+    movable_clock.ahead += SILENCE - 1
+    peer.settle()
+
+    stream = EventEmitter()
+    connection.send(ENVELOPE, stream, diary.callback("sent"))
+    peer.settle()
+    movable_clock.ahead += 2
+    peer.settle()
+    assert diary.names() == ["connect"]
+
+    stream.emit("data", b"hi")
+    stream.emit("end")
+    peer.settle()
+    for reply in ("250 ok", "250 ok", "354 go", "250 queued"):
+        peer.feed(f"{reply}\r\n")
+    ((err, _),) = diary.of("sent")
+    assert err is None
+    connection.close()
+    peer.settle()
 
 
 class Never:

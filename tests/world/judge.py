@@ -116,6 +116,7 @@ class Judge:
         self.note(f"-> {operation.name}")
         operation.late = self.connection.destroyed
         self.operations.append(operation)
+        self.progress()
         self._inside += 1
 
     def returned(self, operation: Operation) -> None:
@@ -131,6 +132,7 @@ class Judge:
             self.note(f"<- {operation.name}: {'well' if error is None else repr(error)}")
         operation.calls += 1
         operation.error = error
+        self.progress()
         if operation.calls > 1:
             self.fail(f"the callback of {operation.name} is called again")
         if self._inside:
@@ -178,6 +180,7 @@ class Judge:
         """The connection emits ``name``."""
         if self.history is not None:
             self.note(f"<- event {name}{'' if error is None else f' {error!r}'}")
+        self.progress()
         if self._inside:
             self.fail(f"{name!r} is emitted from within a method")
         if self.over and name != "error":
@@ -240,7 +243,7 @@ class Judge:
     # -- each step --------------------------------------------------------------------------------
 
     def progress(self) -> None:
-        """Something was read or written."""
+        """Something was read or written, or an operation begins or ends."""
         self._progress = self.clock()
 
     def begin(self) -> None:

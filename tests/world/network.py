@@ -171,6 +171,8 @@ class VirtualSelector:
         deadline = math.inf if timeout is None else network.now + timeout
         if self.rush and chance.happens(self.rush):
             self._jump()
+            if timeout == 0:
+                network.judge.progress()  # what was to begin at once begins only now
         while not (ready := self._ready()):
             due = network.next_due
             if due < deadline or (due == deadline < math.inf and chance.happens(0.5)):

@@ -218,6 +218,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
     def send(self, data: Any, flags: int = 0) -> int:
         stream = self._connected()
         if self.network.chance.happens(0.01):
+            stream.put_off()
             raise ssl.SSLWantReadError
         try:
             taken = stream.put(data[:_RECORD])

@@ -162,6 +162,7 @@ class Stream:
         if self.broken is not None:
             raise OSError(self.broken, "the stream broke")
         if self.blocked:
+            self.put_off()
             raise BlockingIOError(errno.EAGAIN, "full")
         taken = len(data)
         if self._chance.happens(self._short):
@@ -177,6 +178,10 @@ class Stream:
         self._depart(self._server.feed, piece)
         judge.progress()
         return taken
+
+    def put_off(self) -> None:
+        """The client has said something that is not taken yet; it will try again."""
+        self._cut_short = True
 
     def note_sent(self, data: bytes) -> None:
         """``data``, what was taken, is that inside of TLS."""
