@@ -169,19 +169,20 @@ class CutServer:
     def _gate(self, data: bytes, onward: Callable[[bytes], None]) -> None:
         if self.is_cut or not data:
             return
-        cut = self._cut
+        cut, missing = self._cut, b""
         if cut is None or cut.lazy:
             if cut is not None and len(self.pieces) == cut.at:
-                self._end(cut.ending, onward)
+                self._end(cut.ending, onward, data)
                 return
         else:
+            missing = data[cut.at - self._passed :]
             data = data[: cut.at - self._passed]
         self._passed += len(data)
         self._last_passed = len(data)
         self.pieces.append(len(data))
         onward(data)
         if cut and not cut.lazy and self._passed == cut.at and not self.hung_up:
-            self._end(cut.ending, onward)
+            self._end(cut.ending, onward, missing)
 
     def _send_records(self) -> None:
         if self._talk.inside:
@@ -208,8 +209,13 @@ class CutServer:
             return
         self._unsent = self._unsent[sent:]
 
-    def _end(self, ending: str, onward: Callable[[bytes], None]) -> None:
+    def _end(self, ending: str, onward: Callable[[bytes], None], missing: bytes) -> None:
         self.is_cut = True
+        filler = {**GARBAGE, **ENDLESS}.get(ending, b"")
+        on_the_wire = self._tls is not None and not self._talk.inside
+        if on_the_wire and filler and filler[:1] == missing[:1]:
+            # One in 256 bytes that are the last of a record would be just the right one.
+            onward(bytes([missing[0] ^ 0xFF]))
         if ending == "fin":
             if onward == self._encrypt:
                 self._say_goodbye()
