@@ -259,14 +259,14 @@ class Reactor:
             del self._handles[descriptor]
             if known:
                 self._selector.unregister(descriptor)
-        elif not known:
+        elif known != events:
+            watch = self._selector.modify if known else self._selector.register
             try:
-                self._selector.register(descriptor, events, handle)
+                watch(descriptor, events, handle)
             except BaseException:
+                # A selector forgets what it cannot modify.
                 del self._handles[descriptor]
                 raise
-        elif known != events:
-            self._selector.modify(descriptor, events, handle)
 
     # -- threads ----------------------------------------------------------------------------
 

@@ -418,6 +418,24 @@ def test_what_cannot_be_watched_leaves_nothing_behind(reactor, tmp_path, watch):
     assert not reactor.run_once()
 
 
+class Forgetful(selectors.DefaultSelector):
+    """Fails as selectors do where somebody has closed the descriptor."""
+
+    def modify(self, fileobj, events, data=None):
+        self.unregister(fileobj)
+        raise OSError("that is no descriptor")
+
+
+def test_a_descriptor_that_cannot_be_watched_any_more_is_let_go_of(ends):
+    with Reactor(selector=Forgetful()) as reactor:
+        reactor.add_reader(ends[0], pytest.fail)
+        with pytest.raises(OSError, match="no descriptor"):
+            reactor.add_writer(ends[0], pytest.fail)
+        reactor.remove_reader(ends[0])
+        reactor.remove_writer(ends[0])
+        assert not reactor.run_once()
+
+
 # -- running ---------------------------------------------------------------------------------------
 
 
