@@ -342,15 +342,14 @@ class SMTPConnection(EventEmitter):
         self._connector.start(self.host, self.port, settings.dnsTimeout / 1000)
 
     def _connected(self, sock: socket.socket | None, error: SMTPError | None) -> None:
+        handed_over, self._connector = self._connector is None, None
         if sock is None:
-            self._connector = None
             assert error is not None
             self.connection_failed(error)
             return
         try:
-            if self._connector is None:
-                prepare(sock)  # it was handed over
-            self._connector = None
+            if handed_over:
+                prepare(sock)
             self._transport = Transport(self.reactor, sock, self._exchange)
         except (OSError, ValueError) as exc:
             cause = exc if isinstance(exc, OSError) else OSError(str(exc))
