@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["control_in", "has_surrogate"]
+__all__ = ["control_in", "has_surrogate", "without_controls"]
 
 # C0, DEL, C1 (with NEL), the line and paragraph separators of Unicode, surrogates.
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
@@ -18,6 +18,11 @@ def control_in(text: str) -> str | None:
         return None
     found = re.search(_CONTROL, text)
     return found.group() if found else None
+
+
+def without_controls(text: str) -> str:
+    """Return ``text`` with a blank in place of each such character."""
+    return text if text.isprintable() else re.sub(_CONTROL, " ", text)
 
 
 def has_surrogate(text: str) -> bool:

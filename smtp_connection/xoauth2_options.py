@@ -10,16 +10,15 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from .callbacks import arguments_taken
 from .clear_text import is_loopback
+from .controls import control_in, has_surrogate, without_controls
 from .errors import SMTPError
 from .names import NameTable
 from .tls import TLSOptions
 
 __all__ = ["XOAuth2Options", "extra_missing"]
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e][\t\x20-\x7e]*)?")  # requests takes no blank in front
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _PEM = "-----BEGIN"
 
 # A parameter of the caller's own is as likely an assertion or an API key as the name of a tenant;
@@ -83,7 +82,7 @@ class XOAuth2Options:
     def masked(self, text: str, *secrets: str) -> str:
         """Return ``text``, somebody else's words, fit to be part of an error's text: without the
         secrets of the options, ``secrets`` and control characters, and not too long."""
-        shown = _CONTROL.sub(" ", self.without_secrets(text, *secrets))
+        shown = without_controls(self.without_secrets(text, *secrets))
         shown = " ".join(shown.split())
         return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}..."
 
@@ -137,7 +136,7 @@ def _text(name: str, value: object) -> str:
     takes = "a string without control characters"
     if not isinstance(value, str):
         raise _wrong(TypeError, name, value, takes)
-    if _CONTROL.search(value):
+    if control_in(value):
         raise _wrong(ValueError, name, value, takes)
     return value
 
@@ -209,7 +208,7 @@ def _strings(name: str, value: object, takes: str) -> dict[str, str]:
         if not isinstance(key, str) or not plain:
             raise _wrong_item(TypeError, name, key, content, takes)
         strings[key] = str(content)
-        if _SURROGATE.search(key + strings[key]):
+        if has_surrogate(key + strings[key]):
             raise _wrong_item(ValueError, name, key, content, takes)
     return strings
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-from smtp_connection.controls import control_in, has_surrogate
+from smtp_connection.controls import control_in, has_surrogate, without_controls
 
 FORBIDDEN = {*map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000)))}
 
@@ -23,6 +23,12 @@ def test_the_first_one_is_returned():
     assert control_in("a\u00a0b\x85c\n") == "\x85"
     assert control_in("") is None
     assert control_in("user@bücher.example") is None
+
+
+def test_each_becomes_a_blank():
+    for one in FORBIDDEN:
+        assert without_controls(f"a{one}b") == "a b"
+    assert without_controls("a\u00a0b") == "a\u00a0b"
 
 
 def test_surrogates():
