@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from smtp_connection.replies import ReplyParser
+from smtp_connection.protocol.replies import ReplyParser
 from tests.world import converse
 from tests.world.sockets import VirtualContext
 

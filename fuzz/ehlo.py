@@ -3,11 +3,11 @@ mechanism is chosen among what it announces, or none is, with ``EAUTH``."""
 
 from __future__ import annotations
 
-from smtp_connection.capabilities import Capabilities
+from smtp_connection.auth.mechanisms import Credentials, choose_mechanism
 from smtp_connection.errors import SMTPError
-from smtp_connection.replies import Reply, ReplyParser
-from smtp_connection.sasl import Credentials, choose_mechanism
-from smtp_connection.session import Session
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.replies import Reply, ReplyParser
+from smtp_connection.protocol.session import Session
 
 _EVERYTHING = {"user": "me", "pass": "secret", "xoauth2": "token", "domain": "D"}
 

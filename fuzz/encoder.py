@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from smtp_connection.encoder import WireEncoder, encode_whole
+from smtp_connection.message.encoder import WireEncoder, encode_whole
 
 from .inputs import pieces
 

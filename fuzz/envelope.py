@@ -7,14 +7,14 @@ import re
 from typing import Any
 
 from smtp_connection import Reactor
-from smtp_connection.capabilities import Capabilities
-from smtp_connection.dialogues import transaction
-from smtp_connection.envelope import Envelope
 from smtp_connection.errors import SMTPError
-from smtp_connection.message import Message
-from smtp_connection.replies import Reply
-from smtp_connection.session import Session
-from smtp_connection.steps import Pipeline
+from smtp_connection.message.message import Message
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.protocol.replies import Reply
+from smtp_connection.protocol.session import Session
+from smtp_connection.protocol.steps import Pipeline
+from smtp_connection.protocol.transaction import transaction
 
 from .inputs import CONTROL, check_refusal, fields
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from smtp_connection.options import Options
-from smtp_connection.proxy_url import ProxyURL
-from smtp_connection.tls import TLSOptions
-from smtp_connection.xoauth2_options import XOAuth2Options
+from smtp_connection.net.tls import TLSOptions
+from smtp_connection.options.proxy import ProxyURL
+from smtp_connection.options.smtp import Options
+from smtp_connection.xoauth2.options import XOAuth2Options
 
 from .inputs import CONTROL, check_refusal, fields
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from smtp_connection.replies import Reply, ReplyParser, ReplyTooLong
+from smtp_connection.protocol.replies import Reply, ReplyParser, ReplyTooLong
 
 from .inputs import pieces
 

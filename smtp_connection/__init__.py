@@ -1,10 +1,10 @@
 """SMTP client in callback style: the Node module smtp-connection, on a selector-driven reactor."""
 
 from ._version import __version__
-from .capabilities import Capabilities
 from .connection import SMTPConnection
 from .errors import SMTPError
-from .reactor import Reactor, get_reactor, run
+from .protocol.capabilities import Capabilities
+from .reactor.loop import Reactor, get_reactor, run
 from .records import LogEntry, SendInfo
 
 __all__ = [

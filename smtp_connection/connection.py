@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .capabilities import Capabilities
-from .clear_text import is_loopback, warn_of_login
-from .connector import Connector, prepare
-from .dialogues import open_session, quit_session, reset, transaction
-from .envelope import Envelope
+from .auth.mechanisms import login
+from .driver.exchange import Exchange
+from .driver.queue import Operation, Quit
+from .driver.timeouts import TimeOuts
+from .driver.trace import Trace
 from .errors import SMTPError
-from .exchange import Exchange
-from .hints import about_banner, about_silence, about_tls
-from .message import Message, own_envelope
-from .operations import Operation, Quit
-from .options import Options
-from .reactor import Reactor, current_reactor, get_reactor
-from .sasl import login
-from .session import Session
-from .steps import Dialogue
-from .timeouts import TimeOuts
-from .tls import context_for
-from .trace import Trace
-from .transport import Transport, socket_error
+from .hosts import is_loopback, warn_of_login
+from .message.message import Message, own_envelope
+from .net.connector import Connector, prepare
+from .net.tls import context_for
+from .net.transport import Transport, socket_error
+from .options.smtp import Options
+from .protocol.capabilities import Capabilities
+from .protocol.envelope import Envelope
+from .protocol.hints import about_banner, about_silence, about_tls
+from .protocol.session import Session
+from .protocol.steps import Dialogue
+from .protocol.transaction import open_session, quit_session, reset, transaction
+from .reactor.loop import Reactor, current_reactor, get_reactor
 
 if TYPE_CHECKING:
-    from .proxy import ProxyConnector
+    from .net.proxy import ProxyConnector
 
 __all__ = ["SMTPConnection"]
 
@@ -328,7 +328,7 @@ class SMTPConnection(EventEmitter):
                 self.reactor, self._connected, local_address=settings.localAddress, sock=own
             )
         else:
-            from .proxy import ProxyConnector
+            from .net.proxy import ProxyConnector
 
             proxy = settings.proxy
             self._tell(lambda: f"Connecting through the proxy {proxy.place}")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from smtp_connection import Reactor, SMTPError
-from smtp_connection.message import Message
-from smtp_connection.replies import Reply, ReplyParser
-from smtp_connection.steps import Abandon, Ask, Command, Pipeline
+from smtp_connection.message.message import Message
+from smtp_connection.protocol.replies import Reply, ReplyParser
+from smtp_connection.protocol.steps import Abandon, Ask, Command, Pipeline
 
 
 class Clock:

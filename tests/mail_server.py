@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import trustme
 from aiosmtpd.smtp import SMTP
 
-from smtp_connection.demo import LoopbackServer, Mailbox
+from smtp_connection.cli.demo import LoopbackServer, Mailbox
 
 LOGIN = {"user": "someone", "pass": "pa ss\u00e9"}
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from smtp_connection.compose import compose
 from smtp_connection.errors import SMTPError
-from smtp_connection.serialize import serialize
+from smtp_connection.mime.compose import compose
+from smtp_connection.mime.email_message import serialize
 
 SMALL = {"from": "a@x.org", "to": "b@y.org", "text": "hello"}
 FILE = {"filename": "f.bin", "content": b"\0\1"}

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtp_connection.addresses import envelope_of
-from smtp_connection.compose import compose
 from smtp_connection.errors import SMTPError
-from smtp_connection.serialize import serialize
+from smtp_connection.mime.addresses import envelope_of
+from smtp_connection.mime.compose import compose
+from smtp_connection.mime.email_message import serialize
 
 from .mails import raw_message, refused, written
 

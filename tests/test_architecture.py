@@ -1,6 +1,5 @@
-"""The ladder of imports: who may know whom.
+"""The house: which folder may know which, who does I/O, and what an import costs.
 
-The values and the dialogues do no I/O; the network knows no SMTP; the connection joins the two.
 What is imported inside of a function counts as well: it is only later.
 """
 
@@ -10,56 +9,40 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 import smtp_connection
 
 FOLDER = Path(smtp_connection.__file__).parent
 
-# Who lives where, from the bottom to the top, and the rooms and single modules below (or beside)
-# that those who live there may import.  A new module has to say where it lives.
-ROOMS = {
-    "values": (
-        """_version callbacks capabilities clear_text controls dsn encoder envelope errors hints
-        masking message_ids names proxy_url records replies session""",
-        "values",
-    ),
-    "network": (
-        "connector proxy reactor resolver signals tls tls_errors transport workers",
-        "network controls errors names proxy_url records",
-    ),
-    "messages": (
-        "addresses compose fields headers message serialize sources",
-        "messages encoder errors names reactor",
-    ),
-    "dialogues": (
-        "custom_auth dialogues ntlm sasl steps",
-        "dialogues values message",
-    ),
-    "settings": (
-        "options trace",
-        "values reactor tls",
-    ),
-    "driver": ("exchange operations timeouts", "values dialogues message reactor trace transport"),
-    "face": ("connection", "values network messages dialogues settings driver"),
-    "tokens": (
-        "token_request xoauth2 xoauth2_options",
-        "tokens values reactor tls tls_errors transport workers",
-    ),
-    "door": ("__init__", "face tokens values reactor"),
-    "programs": ("__main__ cli demo", "programs __init__"),
-}
+# From the top to the bottom.  A file that lies in no folder is a room of its own.  Rooms on one
+# floor do not know one another.
+FLOORS = [
+    "__main__",
+    "cli",
+    "__init__",
+    "connection",
+    "driver auth xoauth2",
+    "protocol",
+    "message",
+    "net mime",
+    "options",
+    "records",
+    "reactor errors callbacks text hosts _version",
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
+# These do no I/O, not even by way of an event loop.
+SANS_IO = {"protocol", "mime", "options", "records", "errors", "callbacks", "text"}
 IO = {"asyncio", "select", "selectors", "socket", "ssl", "subprocess", "threading", "time", "pyee"}
 
 # Outer modules that are the business of a few, and of nobody else.
 RESERVED = {
-    "selectors": {"reactor"},
-    "threading": {"reactor", "workers", "xoauth2", "demo"},
-    "asyncio": {"demo"},
-    "pyee": {"connection", "xoauth2"},
+    "selectors": {"reactor.loop"},
+    "threading": {"reactor.loop", "reactor.threads", "xoauth2.generator", "cli.demo"},
+    "asyncio": {"cli.demo"},
+    "pyee": {"connection", "xoauth2.generator"},
 }
 
 # Modules of the standard library that are slow to import, and needed by few: none of them is loaded
@@ -67,7 +50,7 @@ RESERVED = {
 SLOW = {"asyncio", "dataclasses", "email", "inspect", "ipaddress", "logging", "tempfile", "urllib"}
 
 # Extras, which not everybody has: these are only imported when they are needed.
-WITH_EXTRAS = {"demo", "token_request"}
+WITH_EXTRAS = {"cli.demo", "xoauth2.token_request"}
 
 
 class Module:
@@ -78,66 +61,73 @@ class Module:
     - ``names``: what is imported from modules of the package
     """
 
-    def __init__(self, path):
-        self.name = path.stem
-        self.tree = ast.parse(path.read_text())
-        self.own, self.outer, self.names = self._imports(ast.walk(self.tree))
-        own, outer, _ = self._imports(self.tree.body)
+    def __init__(self, path: Path) -> None:
+        parts = path.relative_to(FOLDER).with_suffix("").parts
+        self.name = ".".join(parts)
+        self.room = parts[0]
+        self._folder = parts[:-1]
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
+        self.names: set[str] = set()
+        self.own, self.outer = self._imports(ast.walk(self.tree))
+        own, outer = self._imports(self.tree.body)
         self.at_once = own | outer
 
-    @staticmethod
-    def _imports(nodes):
-        own, outer, names = set(), set(), set()
+    @property
+    def is_folder(self) -> bool:
+        return self.name.endswith("__init__")
+
+    def _imports(self, nodes: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
+        own: set[str] = set()
+        outer: set[str] = set()
         for node in nodes:
             if isinstance(node, ast.Import):
                 outer |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
-                outer.add(node.module.partition(".")[0])
+                outer.add(str(node.module).partition(".")[0])
             elif isinstance(node, ast.ImportFrom):
-                own.add(node.module or "__init__")
-                names |= {alias.name for alias in node.names}
-        return own, outer, names
+                folder = self._folder[: len(self._folder) + 1 - node.level]
+                names = {alias.name for alias in node.names}
+                self.names |= names
+                if node.module:
+                    own.add(".".join([*folder, node.module]))
+                else:
+                    own |= {self._sibling(folder, name) for name in names}
+        return own, outer
+
+    @staticmethod
+    def _sibling(folder: tuple[str, ...], name: str) -> str:
+        """Return the module that ``from . import name`` in ``folder`` gets ``name`` from."""
+        is_module = (FOLDER.joinpath(*folder, f"{name}.py")).exists()
+        return ".".join([*folder, name if is_module else "__init__"])
 
 
-MODULES = {path.stem: Module(path) for path in sorted(FOLDER.glob("*.py"))}
-ROOM_OF = {name: room for room, (names, _) in ROOMS.items() for name in names.split()}
-
-each_module = pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+MODULES = {module.name: module for module in map(Module, sorted(FOLDER.rglob("*.py")))}
 
 
-def may_import(room):
-    """Return the modules that those in ``room`` may import."""
-    allowed = set()
-    for name in ROOMS[room][1].split():
-        allowed |= set(ROOMS[name][0].split()) if name in ROOMS else {name}
-    return allowed
+def rooms_known() -> Iterator[tuple[str, str]]:
+    """Yield every arrow that leaves a room: its name, and that of the room it leads to."""
+    for module in MODULES.values():
+        for other in module.own:
+            if other.partition(".")[0] != module.room:
+                yield module.name, other.partition(".")[0]
 
 
-@each_module
-def test_every_module_has_its_room(module):
-    assert module.name in ROOM_OF
+def test_every_room_is_on_a_floor_and_no_floor_is_kept_for_one_that_is_gone():
+    assert {module.room for module in MODULES.values()} == set(FLOOR_OF)
 
 
-def test_no_room_is_kept_for_a_module_that_is_gone():
-    assert set(ROOM_OF) == set(MODULES)
-
-
-def test_nobody_below_may_import_somebody_above():
-    """The table itself keeps the order that it is written in."""
-    seen = set()
-    for room, (names, _) in ROOMS.items():
-        seen |= set(names.split())
-        assert may_import(room) <= seen, room
-
-
-@each_module
-def test_nobody_imports_what_is_not_below(module):
-    assert module.own <= may_import(ROOM_OF[module.name])
+def test_arrows_go_down():
+    wrong = {
+        (name, room)
+        for name, room in rooms_known()
+        if FLOOR_OF[room] <= FLOOR_OF[MODULES[name].room]
+    }
+    assert not wrong - {("options.smtp", "net")}
 
 
 def test_nobody_imports_in_a_circle():
-    order = []
-    rest = {name: module.own - {name} for name, module in MODULES.items()}
+    order: list[str] = []
+    rest = {name: (module.own & set(MODULES)) - {name} for name, module in MODULES.items()}
     while rest:
         free = {name for name, own in rest.items() if own <= set(order)}
         assert free, f"these import one another: {sorted(rest)}"
@@ -146,23 +136,26 @@ def test_nobody_imports_in_a_circle():
             del rest[name]
 
 
-@pytest.mark.parametrize("room", ["values", "dialogues"])
-def test_values_and_dialogues_do_no_io(room):
-    for name in ROOMS[room][0].split():
-        assert not MODULES[name].outer & IO, name
+def test_some_rooms_do_no_io():
+    wrong = {
+        (module.name, *(module.outer & IO))
+        for module in MODULES.values()
+        if module.room in SANS_IO and module.outer & IO
+    }
+    assert not wrong - {("options.smtp", "socket", "ssl"), ("options.smtp", "ssl", "socket")}
 
 
-@pytest.mark.parametrize("outer", RESERVED)
-def test_some_things_are_the_business_of_a_few(outer):
-    assert {name for name, module in MODULES.items() if outer in module.outer} <= RESERVED[outer]
+def test_some_things_are_the_business_of_a_few():
+    for outer, few in RESERVED.items():
+        assert {name for name, module in MODULES.items() if outer in module.outer} <= few, outer
 
 
-@each_module
-def test_what_not_everybody_has_is_not_imported_at_once(module):
-    assert not module.at_once & WITH_EXTRAS
-    if module.name not in WITH_EXTRAS:
-        everybody_has = {*sys.stdlib_module_names, *MODULES, "pyee"}
-        assert module.at_once <= everybody_has
+def test_what_not_everybody_has_is_not_imported_at_once():
+    for module in MODULES.values():
+        assert not module.at_once & WITH_EXTRAS, module.name
+        if module.name not in WITH_EXTRAS:
+            everybody_has = {*sys.stdlib_module_names, "pyee"}
+            assert module.at_once - module.own <= everybody_has, module.name
 
 
 def test_what_few_need_and_is_slow_to_import_is_not_imported_at_once():
@@ -180,39 +173,47 @@ def test_what_few_need_and_is_slow_to_import_is_not_imported_at_once():
     assert not added & SLOW
 
 
-@each_module
-def test_nobody_imports_what_is_private(module):
-    assert {name for name in module.names if name.startswith("_")} <= {"__version__"}
+def test_nobody_imports_what_is_private():
+    for module in MODULES.values():
+        private = {name for name in module.names if name.startswith("_")}
+        assert private <= {"__version__"}, module.name
 
 
-@each_module
-def test_nobody_sleeps(module):
-    for node in ast.walk(module.tree):
-        if isinstance(node, (ast.Attribute, ast.Name)):
-            assert getattr(node, "attr", getattr(node, "id", None)) != "sleep"
+def test_nobody_sleeps():
+    for module in MODULES.values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, (ast.Attribute, ast.Name)):
+                called = getattr(node, "attr", getattr(node, "id", None))
+                assert called != "sleep", module.name
 
 
-@each_module
-def test_every_module_says_what_is_in_it(module):
-    if module.name in WITH_EXTRAS | {"__main__", "_version"}:
-        return
-    found = importlib.import_module(
-        "smtp_connection" if module.name == "__init__" else f"smtp_connection.{module.name}"
-    )
-    assert ast.get_docstring(module.tree)
-    for name in found.__all__:
-        assert hasattr(found, name), name
-    assert len(set(found.__all__)) == len(found.__all__)
+def test_every_module_says_what_is_in_it():
+    for module in MODULES.values():
+        if module.name in WITH_EXTRAS | {"__main__", "_version"}:
+            continue
+        assert ast.get_docstring(module.tree), module.name
+        if module.is_folder and not module.own:
+            continue
+        dotted = f"smtp_connection.{module.name}".removesuffix(".__init__")
+        found = importlib.import_module(dotted)
+        for name in found.__all__:
+            assert hasattr(found, name), (module.name, name)
+        assert len(set(found.__all__)) == len(found.__all__), module.name
 
 
 def test_the_front_door_holds_the_public_names_and_nothing_else():
     first, *imports, last = MODULES["__init__"].tree.body
     assert isinstance(first, ast.Expr)
     assert all(isinstance(each, ast.ImportFrom) and each.level == 1 for each in imports)
-    imported = {alias.asname or alias.name for each in imports for alias in each.names}
+    imported = {
+        alias.asname or alias.name
+        for each in imports
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
     assert isinstance(last, ast.Assign)
     assert imported == set(smtp_connection.__all__)
-    assert imported >= {
+    assert imported == {
         "SMTPConnection",
         "SMTPError",
         "Reactor",

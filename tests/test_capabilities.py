@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_connection import Capabilities
-from smtp_connection.replies import ReplyParser
+from smtp_connection.protocol.replies import ReplyParser
 
 from .helpers import reply
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from smtp_connection.clear_text import is_loopback
-from smtp_connection.transport import Transport
+from smtp_connection.hosts import is_loopback
+from smtp_connection.net.transport import Transport
 
 from .proxy_servers import Tunnels
 
@@ -241,7 +241,7 @@ def test_behind_a_proxy_it_is_the_server_that_counts(
 PROGRAM = """
 import socket, sys
 from smtp_connection import SMTPConnection, run
-from smtp_connection.transport import Transport
+from smtp_connection.net.transport import Transport
 
 ours, theirs = socket.socketpair()
 theirs.sendall(b"220 ready\\r\\n")

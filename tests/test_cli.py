@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from smtp_connection import __version__, demo
-from smtp_connection.cli import main
+from smtp_connection import __version__
+from smtp_connection.cli import demo
+from smtp_connection.cli.main import main
 
 _DEMO = [sys.executable, "-W", "error", "-m", "smtp_connection", "demo"]
 
@@ -67,7 +68,7 @@ def test_without_the_extra_the_demo_says_what_to_install(missing):
     program = f"""
 import sys
 sys.modules[{missing!r}] = None
-from smtp_connection.cli import main
+from smtp_connection.cli.main import main
 sys.exit(main(["demo"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

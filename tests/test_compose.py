@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtp_connection.compose import compose
+from smtp_connection.mime.compose import compose
 
 from .mails import FILE, SMALL, header_names, refused, sent, text_of, written
 

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from smtp_connection import Reactor
-from smtp_connection.connector import Connector, prepare
+from smtp_connection.net.connector import Connector, prepare
 
 from .helpers import Clock, turn_until
 

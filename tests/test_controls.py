@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-from smtp_connection.controls import control_in, has_surrogate, without_controls
+from smtp_connection.text import control_in, has_surrogate, without_controls
 
 FORBIDDEN = {*map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000)))}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from smtp_connection import SMTPError
-from smtp_connection.capabilities import Capabilities
-from smtp_connection.dialogues import open_session, quit_session, reset, transaction
-from smtp_connection.envelope import Envelope
-from smtp_connection.session import Session
-from smtp_connection.steps import Abandon, StartTLS, TooEarly
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.protocol.session import Session
+from smtp_connection.protocol.steps import Abandon, StartTLS, TooEarly
+from smtp_connection.protocol.transaction import open_session, quit_session, reset, transaction
 
 from .helpers import Clock, Talk, reply
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from smtp_connection import SMTPError
-from smtp_connection.dsn import DSN
-from smtp_connection.envelope import Envelope
+from smtp_connection.protocol.dsn import DSN
+from smtp_connection.protocol.envelope import Envelope
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtp_connection.encoder import WireEncoder, encode_whole
+from smtp_connection.message.encoder import WireEncoder, encode_whole
 
 contents = st.lists(
     st.sampled_from(

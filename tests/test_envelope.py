@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_connection import SMTPError
-from smtp_connection.envelope import Envelope
+from smtp_connection.protocol.envelope import Envelope
 
 FORBIDDEN = [
     *map(chr, range(0x20)),

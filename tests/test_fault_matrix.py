@@ -14,8 +14,8 @@ from collections import Counter
 import pytest
 
 from smtp_connection.connection import SMTPConnection
-from smtp_connection.exchange import Exchange
-from smtp_connection.transport import Transport
+from smtp_connection.driver.exchange import Exchange
+from smtp_connection.net.transport import Transport
 
 from .cut_server import Cut
 from .fault_matrix import OUTCOMES, TALKS, Case, cases_of, run, run_together

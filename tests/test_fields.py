@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from smtp_connection.addresses import envelope_of
-from smtp_connection.compose import compose
+from smtp_connection.mime.addresses import envelope_of
+from smtp_connection.mime.compose import compose
 
 from .mails import FILE, SMALL, refused, sent
 

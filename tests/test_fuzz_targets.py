@@ -72,7 +72,7 @@ def test_every_folder_of_seeds_has_its_target():
 
 def test_an_assertion_of_a_target_is_no_idle_one(monkeypatch):
     """A parser that drops what it waits for is found by the first seed that is cut."""
-    from smtp_connection.replies import ReplyParser
+    from smtp_connection.protocol.replies import ReplyParser
 
     feed = ReplyParser.feed
 

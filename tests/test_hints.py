@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from smtp_connection import SMTPConnection
-from smtp_connection.hints import about_banner, about_silence, about_tls
+from smtp_connection.protocol.hints import about_banner, about_silence, about_tls
 
 
 @pytest.fixture

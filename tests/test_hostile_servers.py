@@ -13,8 +13,8 @@ import tracemalloc
 
 import pytest
 
-from smtp_connection.capabilities import Capabilities
-from smtp_connection.replies import ReplyParser, ReplyTooLong
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.replies import ReplyParser, ReplyTooLong
 
 from .sessions import ENVELOPE, PASSWORD
 

@@ -12,12 +12,12 @@ import pytest
 
 import smtp_connection
 from smtp_connection import SMTPError
-from smtp_connection.compose import compose
-from smtp_connection.envelope import Envelope
-from smtp_connection.options import Options
-from smtp_connection.sasl import Credentials
-from smtp_connection.tls import TLSOptions
-from smtp_connection.xoauth2_options import XOAuth2Options
+from smtp_connection.auth.mechanisms import Credentials
+from smtp_connection.mime.compose import compose
+from smtp_connection.net.tls import TLSOptions
+from smtp_connection.options.smtp import Options
+from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.xoauth2.options import XOAuth2Options
 
 from .injected import VALUES
 from .injected.values import CONTROL, injections
@@ -136,10 +136,10 @@ def test_only_the_modules_that_are_known_for_it_say_something_to_a_server():
     folder = Path(smtp_connection.__file__).parent
     calls = {
         (path.stem, ast.unparse(node.func))
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
     }
     speakers = {name for name, called in calls if called in ("Command", "Pipeline")}
-    assert speakers == {"custom_auth", "dialogues", "ntlm", "sasl"}
+    assert speakers == {"custom", "mechanisms", "ntlm", "transaction"}
     assert {name for name, called in calls if called.endswith("transport.write")} == {"exchange"}

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from smtp_connection.connection import SMTPConnection
-from smtp_connection.exchange import Exchange
+from smtp_connection.driver.exchange import Exchange
 
 from .killing_server import Server
 from .load import DELIVERED, FAILED, IN_DOUBT, Usage, disagreements, growth, run_cycle

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from smtp_connection import SMTPConnection
-from smtp_connection.trace import Trace
-from smtp_connection.transport import Transport
+from smtp_connection.driver.trace import Trace
+from smtp_connection.net.transport import Transport
 
 from .sessions import ENVELOPE, PASSWORD
 
@@ -226,7 +226,7 @@ def no_work(monkeypatch):
     def forbidden(*args, **more):
         raise AssertionError("it is formatted, though nobody reads it")
 
-    monkeypatch.setattr("smtp_connection.trace.LogEntry", forbidden)
+    monkeypatch.setattr("smtp_connection.driver.trace.LogEntry", forbidden)
     monkeypatch.setattr(Transport, "describe", forbidden)
     monkeypatch.setattr(logging.Logger, "makeRecord", forbidden)
 

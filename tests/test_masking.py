@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from smtp_connection.masking import SECRET, masked, secrets_in
+from smtp_connection.protocol.secrets import SECRET, masked, secrets_in
 
 PASSWORD = "pass-w0rd"
 

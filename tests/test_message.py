@@ -17,9 +17,9 @@ import trustme
 from pyee import EventEmitter
 
 from smtp_connection import SMTPError
-from smtp_connection.encoder import encode_whole
-from smtp_connection.message import Message, own_envelope
-from smtp_connection.sources import PIECE
+from smtp_connection.message.encoder import encode_whole
+from smtp_connection.message.message import Message, own_envelope
+from smtp_connection.message.sources import PIECE
 
 from .helpers import Pull, failure_of, turn_until, wire_of
 

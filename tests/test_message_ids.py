@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtp_connection.message_ids import server_message_id
+from smtp_connection.protocol.message_ids import server_message_id
 
 SES = "250 Ok 0100018B5c3c0a4f-11aa-000000"
 

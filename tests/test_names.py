@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtp_connection.names import NameTable
+from smtp_connection.options.names import NameTable
 
 TABLE = NameTable(
     "option",

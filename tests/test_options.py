@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from smtp_connection import options as options_module
-from smtp_connection.options import Options
-from smtp_connection.tls import TLSOptions
+from smtp_connection.net.tls import TLSOptions
+from smtp_connection.options import smtp as options_module
+from smtp_connection.options.smtp import Options
 
 DEFAULTS = {
     "host": "localhost",

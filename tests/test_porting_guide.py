@@ -9,12 +9,12 @@ from dataclasses import fields
 import pytest
 
 from smtp_connection import LogEntry, SendInfo, SMTPConnection, SMTPError
-from smtp_connection.custom_auth import AuthContext, AuthReply
-from smtp_connection.envelope import Envelope
-from smtp_connection.options import Options
-from smtp_connection.tls import TLSOptions
+from smtp_connection.auth.custom import AuthContext, AuthReply
+from smtp_connection.net.tls import TLSOptions
+from smtp_connection.options.smtp import Options
+from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2 import Token, XOAuth2Generator
-from smtp_connection.xoauth2_options import XOAuth2Options
+from smtp_connection.xoauth2.options import XOAuth2Options
 
 from .readme import ROOT, grid_rows, named_in, section
 
@@ -206,7 +206,7 @@ def test_everything_that_a_handler_has():
 
 
 def _source_of(cls: type) -> str:
-    tree = ast.parse((ROOT / "smtp_connection" / "custom_auth.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "smtp_connection" / "auth" / "custom.py").read_text(encoding="utf-8"))
     (found,) = (
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__
     )
@@ -223,7 +223,7 @@ CODES = """
 def codes_in_the_sources() -> set[str]:
     """Return every string in the sources that is an error code."""
     found = set()
-    for path in (ROOT / "smtp_connection").glob("*.py"):
+    for path in (ROOT / "smtp_connection").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch("E[A-Z][A-Z0-9_]+", str(node.value)):
                 found.add(node.value)

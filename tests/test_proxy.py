@@ -12,9 +12,9 @@ import traceback
 import pytest
 
 from smtp_connection import SMTPConnection
-from smtp_connection.options import Options
-from smtp_connection.proxy import ProxyConnector, _Duplicate
-from smtp_connection.proxy_url import ProxyURL, parse_proxy
+from smtp_connection.net.proxy import ProxyConnector, _Duplicate
+from smtp_connection.options.proxy import ProxyURL, parse_proxy
+from smtp_connection.options.smtp import Options
 
 from .proxy_servers import Tunnels, read_request, take
 from .scripted_server import Peer

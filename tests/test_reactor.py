@@ -14,8 +14,8 @@ import warnings
 import pytest
 
 from smtp_connection import Reactor, get_reactor, run
-from smtp_connection import reactor as reactor_module
-from smtp_connection.reactor import current_reactor
+from smtp_connection.reactor import loop as reactor_module
+from smtp_connection.reactor.loop import current_reactor
 
 from .helpers import Clock, handling, in_child
 

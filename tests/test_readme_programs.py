@@ -21,10 +21,10 @@ import trustme
 from aiosmtpd.smtp import AuthResult
 
 from smtp_connection import SendInfo, SMTPError
-from smtp_connection.envelope import Envelope
-from smtp_connection.options import Options
-from smtp_connection.tls import TLSOptions
-from smtp_connection.xoauth2_options import XOAuth2Options
+from smtp_connection.net.tls import TLSOptions
+from smtp_connection.options.smtp import Options
+from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.xoauth2.options import XOAuth2Options
 
 from .mail_server import Recorder, Running, context_of, mail_server
 from .oauth2_server import TokenEndpoint
@@ -459,7 +459,7 @@ def test_every_option_is_in_the_tables():
 
 def test_every_error_code_is_in_the_table():
     codes: set[str] = set()
-    for source in (ROOT / "smtp_connection").glob("*.py"):
+    for source in (ROOT / "smtp_connection").rglob("*.py"):
         codes.update(re.findall(r'"(E[A-Z_]{3,})"', source.read_text(encoding="utf-8")))
     assert {"EAUTH", "ETLS", "ENOTFOUND"} < codes
     # Neither a verb nor the C library's names for what Node calls ENOTFOUND is a code.

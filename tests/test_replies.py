@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtp_connection.replies import Reply, ReplyParser, ReplyTooLong
+from smtp_connection.protocol.replies import Reply, ReplyParser, ReplyTooLong
 
 LIMIT = 1000
 ONE_LINE = b"250 ok\r\n"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_connection import Reactor
-from smtp_connection.resolver import Address, interleave, look_up
+from smtp_connection.net.resolver import Address, interleave, look_up
 
 from .helpers import Clock
 

@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from smtp_connection.capabilities import Capabilities
-from smtp_connection.sasl import Credentials, choose_mechanism, login
-from smtp_connection.session import Session
+from smtp_connection.auth.mechanisms import Credentials, choose_mechanism, login
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.session import Session
 
 from .helpers import Talk, reply
 

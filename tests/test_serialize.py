@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from smtp_connection.compose import compose
 from smtp_connection.errors import SMTPError
-from smtp_connection.serialize import serialize
+from smtp_connection.mime.compose import compose
+from smtp_connection.mime.email_message import serialize
 
 from .mails import SMALL, header_names, raw_message, refused, text_of
 

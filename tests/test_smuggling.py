@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyee import EventEmitter
 
-from smtp_connection import message as message_module
-from smtp_connection import sources
-from smtp_connection.encoder import WireEncoder, encode_whole
-from smtp_connection.sources import PIECE
+from smtp_connection.message import message as message_module
+from smtp_connection.message import sources
+from smtp_connection.message.encoder import WireEncoder, encode_whole
+from smtp_connection.message.sources import PIECE
 
 from .helpers import Pull, turn_until, wire_of
 from .injected.peers import MailServer, undoubled

@@ -15,7 +15,7 @@ import zipfile
 import pytest
 from pyee import EventEmitter
 
-from smtp_connection.sources import (
+from smtp_connection.message.sources import (
     PIECE,
     EmitterSource,
     FileSource,

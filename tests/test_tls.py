@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.tls import TLSOptions, context_for
+from smtp_connection.net.tls import TLSOptions, context_for
 
 from .tls_pairs import HOST, asking, connect, key_text, make_certificate, pem, serving, serving_made
 

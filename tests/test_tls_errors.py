@@ -13,8 +13,8 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from smtp_connection.tls import TLSOptions, context_for
-from smtp_connection.tls_errors import tls_error
+from smtp_connection.net.errors import tls_error
+from smtp_connection.net.tls import TLSOptions, context_for
 
 from .tls_pairs import (
     DAY,

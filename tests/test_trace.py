@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from smtp_connection import LogEntry
-from smtp_connection.trace import Trace
+from smtp_connection.driver.trace import Trace
 
 
 class Audience:

@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from smtp_connection import Reactor
-from smtp_connection import transport as transport_module
-from smtp_connection.transport import Transport, socket_error
+from smtp_connection.net import transport as transport_module
+from smtp_connection.net.transport import Transport, socket_error
 
 from .helpers import Clock, turn_until
 

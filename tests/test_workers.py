@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from smtp_connection.workers import Workers
+from smtp_connection.reactor.threads import Workers
 
 
 def threads_of_workers():

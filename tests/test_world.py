@@ -12,10 +12,14 @@ from collections import Counter
 
 import pytest
 
-from smtp_connection import Reactor, SMTPConnection, connector, dialogues, message, reactor
-from smtp_connection.reactor import Timer
-from smtp_connection.sources import IterableSource
-from smtp_connection.transport import Transport
+from smtp_connection import Reactor, SMTPConnection
+from smtp_connection.message import message
+from smtp_connection.message.sources import IterableSource
+from smtp_connection.net import connector
+from smtp_connection.net.transport import Transport
+from smtp_connection.protocol import transaction as dialogues
+from smtp_connection.reactor import loop as reactor
+from smtp_connection.reactor.loop import Timer
 
 from .world import BrokenInvariant, converse, run_schedule, virtual_world
 from .world.__main__ import main

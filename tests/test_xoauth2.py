@@ -28,14 +28,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from smtp_connection import Reactor, SMTPError, run
-from smtp_connection.reactor import current_reactor
-from smtp_connection.token_request import TokenRequest, _system_error
+from smtp_connection.reactor.loop import current_reactor
 from smtp_connection.xoauth2 import (
     Token,
     XOAuth2Generator,
     create_xoauth2_generator,
     createXOAuth2Generator,
 )
+from smtp_connection.xoauth2.token_request import TokenRequest, _system_error
 
 from .oauth2_server import TokenEndpoint, waiting_for
 from .scripted_server import Peer, ScriptedServer
@@ -153,7 +153,7 @@ def error_of(outcome_of: Callable[..., tuple[Any, ...]]) -> Callable[..., SMTPEr
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the generators' clock: ``at(ms)``."""
-    return lambda ms: monkeypatch.setattr("smtp_connection.xoauth2._now", lambda: ms)
+    return lambda ms: monkeypatch.setattr("smtp_connection.xoauth2.generator._now", lambda: ms)
 
 
 # --- a token that is there ------------------------------------------------------------------------
@@ -513,7 +513,7 @@ def test_the_reactor_that_is_running_is_the_one_to_use(reactor):
 
 
 def test_without_a_running_reactor_it_is_the_default_one(reactor, monkeypatch):
-    monkeypatch.setattr("smtp_connection.reactor._default", reactor)
+    monkeypatch.setattr("smtp_connection.reactor.loop._default", reactor)
     generator = create_xoauth2_generator(user=USER, accessToken=OLD)
     used: list[Any] = []
     generator.getToken(lambda: used.append(current_reactor()))
@@ -1115,7 +1115,7 @@ def test_a_provision_callback_that_raises(error_of, reactor):
 @pytest.fixture
 def no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "requests", None)
-    monkeypatch.delitem(sys.modules, "smtp_connection.token_request")
+    monkeypatch.delitem(sys.modules, "smtp_connection.xoauth2.token_request")
 
 
 @pytest.mark.usefixtures("no_requests")

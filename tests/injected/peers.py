@@ -21,10 +21,10 @@ from urllib.parse import parse_qsl
 import urllib3.util.connection
 
 from smtp_connection import Reactor, SMTPConnection
-from smtp_connection.proxy import _shake_hands
-from smtp_connection.proxy_url import ProxyURL
-from smtp_connection.token_request import TokenRequest
-from smtp_connection.xoauth2_options import XOAuth2Options
+from smtp_connection.net.proxy import _shake_hands
+from smtp_connection.options.proxy import ProxyURL
+from smtp_connection.xoauth2.options import XOAuth2Options
+from smtp_connection.xoauth2.token_request import TokenRequest
 
 from ..helpers import wire_of
 from .values import CONTROL

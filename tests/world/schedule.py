@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from smtp_connection import connector, message, reactor, resolver, sources, transport
+from smtp_connection.message import message, sources
+from smtp_connection.net import connector, resolver, transport
+from smtp_connection.reactor import loop as reactor
 
 from . import plan as plans
 from .chance import Chance

@@ -1,0 +1,1 @@
+"""Logging in (RFC 4954)."""

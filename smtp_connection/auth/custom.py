@@ -1,0 +1,189 @@
+"""Authentication mechanisms that the caller brings along: the option ``customAuth``."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..callbacks import Arguments, arguments_taken
+from ..errors import SMTPError
+from ..protocol.replies import Reply
+from ..protocol.secrets import SECRET
+from ..protocol.session import Session
+from ..protocol.steps import Ask, Command, Dialogue
+from ..records import Record
+from ..text import control_in
+
+__all__ = ["AuthContext", "AuthReply", "custom_login"]
+
+_STATUS = r"[0-9]{3}[ -]?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z))?"
+
+
+class AuthReply(Record):
+    """The server's reply to a command of a handler.
+
+    - ``command`` (str): the command
+    - ``response`` (str): the reply, with its code
+    - ``status`` (int): its code, 0 if it has none
+    - ``code`` (str or None): its enhanced status code (RFC 2034), ``'2.7.0'`` say
+    - ``text`` (str): what follows these
+    """
+
+    __slots__ = ("command", "response", "status", "code", "text")  # noqa: RUF023 - as in Node
+
+    def __init__(self, command: str, reply: Reply) -> None:
+        found = re.match(_STATUS, reply.text, re.ASCII)
+        self.command = command
+        self.response = reply.text
+        self.status = reply.code
+        self.code = found.group(1) if found else None
+        self.text = reply.text[found.end() :] if found else reply.text
+
+    def __repr__(self) -> str:
+        return f"AuthReply({self.response!r})"  # the command may carry a secret
+
+
+class AuthContext:
+    """What a handler is called with.
+
+    - ``auth``: the dict that ``login`` was called with
+    - ``method`` (str): the mechanism, upper case
+    - ``extensions`` (list of str): what the server announced
+    - ``authMethods`` (list of str): the mechanisms among that
+    - ``maxAllowedSize`` (int or None): the server's SIZE limit, bytes
+
+    The handler calls ``sendCommand`` as often as it wants, then ``resolve()`` or ``reject(err)``;
+    all of these from any thread.  It may as well return a ``concurrent.futures.Future``.
+    """
+
+    def __init__(self, auth: Any, method: str, session: Session) -> None:
+        self.auth = auth
+        self.method = method
+        self.extensions = list(session.capabilities)
+        self.authMethods = list(session.capabilities.auth)
+        self.maxAllowedSize = session.capabilities.size
+        self._requests: deque[_Request] = deque()
+        self._wake: Callable[..., None] | None = None
+
+    def sendCommand(self, cmd: str, callback: Callable[..., object] | None = None) -> None:
+        """Send one command; ``callback(err, reply)`` with an :class:`AuthReply`.
+
+        Nothing of ``cmd`` but ``AUTH`` and the mechanism reaches the log.  Raises ``TypeError`` or
+        ``ValueError`` if it is no string, or has a control character in it.
+        """
+        takes = None if callback is None else arguments_taken(callback)
+        if not isinstance(cmd, str):
+            raise TypeError(f"a command is a string; got {type(cmd).__name__}")
+        if control_in(cmd):
+            raise ValueError("a command has no line break or other control character in it")
+        self._request(_Request(cmd, callback, takes))
+
+    send_command = sendCommand
+
+    def resolve(self, *_: object) -> None:
+        """Report that the login has succeeded."""
+        self._request(_Request())
+
+    def reject(self, err: object = None) -> None:
+        """Report that the login has failed; ``err`` is an exception or a text."""
+        self._request(_Request(error=err or "rejected by the handler"))
+
+    def _request(self, request: _Request) -> None:
+        # Appended first: whoever waits looks at the list after it has left its wake-up call.
+        self._requests.append(request)
+        if self._wake is not None:
+            self._wake()
+
+    def _wait(self, wake: Callable[..., None]) -> None:
+        self._wake = wake
+        if self._requests:
+            wake()
+
+    def _start(self, handler: Callable[[AuthContext], Any], wake: Callable[..., None]) -> None:
+        future = handler(self)
+        if callable(getattr(future, "add_done_callback", None)):
+            future.add_done_callback(self._future_done)
+        self._wait(wake)
+
+    def _go_on(
+        self,
+        request: _Request,
+        reply: AuthReply,
+        wake: Callable[..., None],
+    ) -> None:
+        if request.callback is not None and request.takes is not None:
+            request.callback(*request.takes.fit(None, reply))
+        self._wait(wake)
+
+    def _future_done(self, future: Any) -> None:
+        error = "cancelled" if future.cancelled() else future.exception()
+        if error is None:
+            self.resolve()
+        else:
+            self.reject(error)
+
+
+class _Request:
+    """What a handler wants next: a command, or (without one) the end, good or bad."""
+
+    __slots__ = ("callback", "command", "error", "takes")
+
+    def __init__(
+        self,
+        command: str | None = None,
+        callback: Callable[..., object] | None = None,
+        takes: Arguments | None = None,
+        error: object = None,
+    ) -> None:
+        self.command = command
+        self.callback = callback
+        self.takes = takes
+        self.error = error
+
+
+def custom_login(
+    handler: Callable[[AuthContext], Any], auth: Any, method: str, session: Session
+) -> Dialogue[None]:
+    """Let ``handler`` log in.
+
+    Raises :class:`SMTPError` (``EAUTH``) if it rejects, or if it or one of its callbacks raises.
+    """
+    context = AuthContext(auth, method, session)
+    command = f"AUTH {method}"
+    last: Reply | None = None
+    try:
+        yield Ask(partial(context._start, handler))
+        while True:
+            request = context._requests.popleft()
+            if request.error is not None:
+                break
+            if request.command is None:
+                return
+            shown = _shown(request.command)
+            # What there is to hide may be an answer to a challenge, or the password itself.
+            reveals = method if shown != request.command else None
+            last = yield Command(request.command, shown, reveals)
+            reply = AuthReply(request.command, last)
+            yield Ask(partial(context._go_on, request, reply))
+    except SMTPError:
+        raise
+    except Exception as exc:
+        request = _Request(error=exc)
+    cause = request.error
+    error = SMTPError(
+        f"Login with {method} failed: {cause}",
+        code="EAUTH",
+        command=command,
+        response=last.text if last is not None else None,
+    )
+    raise error from (cause if isinstance(cause, Exception) else None)
+
+
+def _shown(command: str) -> str:
+    found = re.match(r"AUTH\s+\S+", command, re.IGNORECASE)
+    if found is None:
+        return SECRET
+    return command if found.end() == len(command) else f"{found.group()} {SECRET}"

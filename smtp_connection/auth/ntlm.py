@@ -1,0 +1,63 @@
+"""NTLM (MS-SMTP section 3.2), through the extra ``ntlm``."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from ..errors import SMTPError
+from ..protocol.replies import Reply
+from ..protocol.secrets import SECRET
+from ..protocol.steps import Command, Dialogue
+
+__all__ = ["ntlm_login"]
+
+_SHOWN = f"AUTH NTLM {SECRET}"
+
+
+def _error(message: str, reply: Reply | None = None) -> SMTPError:
+    return SMTPError(
+        message,
+        code="EAUTH",
+        command="AUTH NTLM",
+        response=reply.text if reply is not None else None,
+    )
+
+
+def _client(user: str, password: str, domain: str | None) -> Any:
+    try:
+        import spnego
+    except ImportError as exc:
+        raise _error("NTLM needs an extra: pip install 'smtp_connection[ntlm]'") from exc
+    name = f"{domain}\\{user}" if domain else user
+    # Its own implementation, not that of the system: what it does is then the same everywhere.
+    return spnego.client(name, password, protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm)
+
+
+def ntlm_login(user: str, password: str, domain: str | None) -> Dialogue[Reply]:
+    """Authenticate as ``user`` of ``domain``; the value is the final reply.
+
+    Raises :class:`SMTPError` (``EAUTH``) if the server does not play its part, or if the extra is
+    not installed.
+    """
+    client = _client(user, password, domain)
+    reply = yield Command(f"AUTH NTLM {_encode(client.step())}", _SHOWN)
+    if reply.code != 334:
+        raise _error("Invalid login", reply)
+    answer = _answer(client, reply.text[4:].strip())
+    if answer is None:
+        yield Command("*")  # RFC 4954 section 4: the client cancels
+        raise _error("Invalid challenge, it is not NTLM", reply)
+    final: Reply = yield Command(answer, SECRET)
+    return final
+
+
+def _answer(client: Any, challenge: str) -> str | None:
+    try:
+        return _encode(client.step(base64.b64decode(challenge.encode("ascii"), validate=True)))
+    except Exception:  # of a bad challenge, the library lets struct.error and KeyError through
+        return None  # the exception is not kept: what failed may hold the password
+
+
+def _encode(token: bytes | None) -> str:
+    return base64.b64encode(token or b"").decode("ascii")

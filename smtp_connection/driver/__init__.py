@@ -1,0 +1,1 @@
+"""What drives a connection, from ``connect()`` to ``'end'``."""

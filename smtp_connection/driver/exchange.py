@@ -1,0 +1,442 @@
+"""Drives one dialogue at a time over a transport: carries out its steps, feeds it the replies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..errors import SMTPError
+from ..message.message import Message
+from ..net.transport import Transport
+from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
+from ..protocol.secrets import masked, secrets_in
+from ..protocol.steps import (
+    Abandon,
+    Ask,
+    AwaitGreeting,
+    Begin,
+    Command,
+    Dialogue,
+    Pipeline,
+    StartTLS,
+    Step,
+    TooEarly,
+    Transmit,
+    Unanswered,
+)
+from ..reactor.loop import Reactor
+from .trace import Trace
+
+__all__ = ["Exchange", "ExchangeOwner"]
+
+
+_VERBS = {"AUTH", "DATA", "EHLO", "HELO", "LHLO", "MAIL", "QUIT", "RCPT", "RSET", "STARTTLS", "."}
+
+
+class ExchangeOwner(Protocol):
+    """Who decides what happens between dialogues, and when the connection is over."""
+
+    def greeted(self) -> None:
+        """The server's first reply is there."""
+
+    def upgrade(self, done: Callable[[], None]) -> None:
+        """Start TLS on the transport, then call ``done``."""
+
+    def credentials_revealed(self, mechanism: str) -> None:
+        """Credentials are about to be sent, by a mechanism that does not hide them."""
+
+    def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
+        """The dialogue has come to its end, and the connection is as good as before."""
+
+    def next_dialogue(self) -> None:
+        """Nothing is going on: the next dialogue may be started."""
+
+    def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
+        """The connection cannot be used any more; ``own``: ``error`` is that of the dialogue."""
+
+    def hung_up(self, response: str | None, error: SMTPError | None) -> None:
+        """The server ends the session, and perhaps says why; or the stream failed (``error``)."""
+
+
+class Exchange:
+    """One session's traffic.  ``transport`` is set by the owner before the first dialogue."""
+
+    __slots__ = (
+        "_collected",
+        "_dialogue",
+        "_limit",
+        "_message",
+        "_missing",
+        "_owner",
+        "_parser",
+        "_reactor",
+        "_secrets",
+        "_step",
+        "_ticket",
+        "_trace",
+        "calls_out",
+        "closing",
+        "last_response",
+        "last_sign_of_life",
+        "transport",
+    )
+
+    transport: Transport
+
+    def __init__(
+        self, reactor: Reactor, owner: ExchangeOwner, limit: int, trace: Trace | None
+    ) -> None:
+        """``limit`` is the most that a reply may take, bytes; ``trace`` gets the traffic."""
+        self._reactor = reactor
+        self._owner = owner
+        self._trace = trace
+        self._limit = limit
+        self._parser = ReplyParser(limit)
+        self._dialogue: Dialogue[Any] | None = None
+        self._step: Step | None = None
+        self._missing = 0  # replies that are still to come before the dialogue goes on
+        self._collected: list[Reply] = []
+        self._message: Message | None = None  # while it is being sent
+        self._ticket = 0  # of the question that is waiting for its answer
+        self._secrets: list[str] = []  # that this dialogue has sent
+        self.calls_out = False
+        """Whether code of the caller's is being run in the middle of a step."""
+        self.closing = False
+        """Set by the owner when :meth:`stop` is about to be called: no source is read, and nothing
+        is said any more."""
+        self.last_response: str | None = None
+        self.last_sign_of_life = reactor.now
+        """When the last reply was complete or the dialogue began, on the reactor's clock, s."""
+
+    def start(self, dialogue: Dialogue[Any]) -> None:
+        """Start ``dialogue``; its outcome goes to the owner."""
+        self._dialogue = dialogue
+        # An idle connection is silent; that it was must not count against what begins now.
+        self.last_sign_of_life = self._reactor.now
+        if self._secrets:
+            self._secrets = []
+        step = self._advance(None)
+        if step is not None:
+            self._carry_out(step)
+
+    def stop(self, error: SMTPError) -> tuple[Any, SMTPError | None]:
+        """Drop the dialogue, because the connection ends with ``error``; return the value or the
+        error that the dialogue ends with."""
+        in_doubt = self.in_doubt
+        dialogue, self._dialogue = self._dialogue, None
+        collected, self._collected = self._collected, []
+        self._step = self._message = None
+        self._missing = 0
+        self._ticket += 1
+        if dialogue is None:
+            return None, error
+        if not in_doubt:
+            dialogue.close()
+            return None, error
+        try:
+            dialogue.throw(Unanswered(error, collected))
+        except StopIteration as stop:
+            return stop.value, None
+        except SMTPError as verdict:
+            return None, verdict
+        raise RuntimeError("the dialogue goes on, although the connection has ended")
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a message has been sent to its end, and the verdict is still to come."""
+        # Nothing is missing yet where the step has not been carried out: it never will be.
+        return type(self._step) is Transmit and self._message is None and self._missing > 0
+
+    @property
+    def awaits_greeting(self) -> bool:
+        """Whether the server has yet to say its first word."""
+        return isinstance(self._step, AwaitGreeting)
+
+    @property
+    def waiting_for(self) -> str:
+        """What the server, or somebody else, owes us; for the texts of errors."""
+        step = self._step
+        if self.awaits_greeting:
+            return "the greeting"
+        if isinstance(step, Command):
+            return f"the reply to {_verb(step)}"
+        if isinstance(step, Pipeline):
+            return f"the reply to {step.lines[len(self._collected)].partition(':')[0]}"
+        if isinstance(step, Transmit):
+            return "the end of the message" if self._message else "the reply to the message"
+        if isinstance(step, StartTLS):
+            return "the TLS handshake"
+        return "the message source" if isinstance(step, Begin) else "an access token"
+
+    # -- the dialogue -------------------------------------------------------------------------
+
+    def _advance(self, result: Any, throw: bool = False) -> Step | None:
+        """Let the dialogue go on with ``result``; return its next step, ``None`` at its end."""
+        dialogue = self._dialogue
+        assert dialogue is not None
+        try:
+            step = dialogue.throw(result) if throw else dialogue.send(result)
+        except StopIteration as stop:
+            self._dialogue = self._step = None
+            self._owner.dialogue_ended(stop.value, None)
+            return None
+        except SMTPError as error:
+            self._dialogue = self._step = None
+            self._owner.dialogue_ended(None, error)
+            return None
+        except Abandon as abandon:
+            self._dialogue = self._step = None
+            self._owner.connection_failed(abandon.error, own=True)
+            return None
+        self._step = step
+        return step
+
+    def _go_on(self, result: Any, throw: bool = False) -> None:
+        if self._dialogue is None:
+            return  # stopped, by the source of a message, while it was asked for the next piece
+        step = self._advance(result, throw)
+        if step is not None:
+            self._carry_out(step)
+        else:
+            # Not at once: a thousand messages whose sources all fail must not be a thousand
+            # frames on the stack.
+            self._reactor.call_soon(self._owner.next_dialogue)
+
+    def _carry_out(self, step: Step) -> None:
+        if self.closing:
+            return
+        if isinstance(step, Command):
+            self._missing = 1
+            if step.shown_as is not None:
+                self._secrets += secrets_in(step.line, step.shown_as)
+            if step.reveals is not None:
+                self._call_out(self._owner.credentials_revealed, step.reveals)
+            if self._trace is not None:
+                self._trace.client(step.line if step.shown_as is None else step.shown_as)
+            self.transport.write(f"{step.line}\r\n".encode())
+        elif isinstance(step, Pipeline):
+            self._missing = len(step.lines)
+            if self._trace is not None:
+                for line in step.lines:
+                    self._trace.client(line)
+            self.transport.write(("\r\n".join(step.lines) + "\r\n").encode())
+        elif isinstance(step, Transmit):
+            self._missing = step.replies
+            self._message = step.message
+            self._send_piece()
+        elif isinstance(step, AwaitGreeting):
+            self._missing = 1
+        elif isinstance(step, StartTLS):
+            self._owner.upgrade(self._upgraded)
+        elif isinstance(step, Begin):
+            self._begin(step)
+        else:
+            self._ask(step)
+
+    def _upgraded(self) -> None:
+        self._parser = ReplyParser(self._limit)
+        self._go_on(None)
+
+    def _ask(self, step: Ask) -> None:
+        self._ticket += 1
+        ticket = self._ticket
+
+        def answer(error: object = None, value: Any = None, *_: object) -> None:
+            self._reactor.call_soon_threadsafe(self._answered, ticket, error, value)
+
+        try:
+            self._call_out(step.question, answer)
+        except Exception as exc:
+            answer(exc)
+
+    def _call_out(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.calls_out = True
+        try:
+            return function(*args)
+        finally:
+            self.calls_out = False
+
+    def _answered(self, ticket: int, error: object, value: Any) -> None:
+        if ticket != self._ticket or self._dialogue is None:
+            return  # answered already, or nobody wants to know any more
+        self._ticket += 1
+        if error is None:
+            self._go_on(value)
+        else:
+            self._go_on(error if isinstance(error, Exception) else RuntimeError(str(error)), True)
+
+    # -- the message --------------------------------------------------------------------------
+
+    def _begin(self, step: Begin) -> None:
+        try:
+            self._call_out(step.message.start, self._reactor, self._source_ready)
+        except SMTPError as error:
+            self._go_on(error, True)
+        else:
+            self._reactor.call_soon(self._source_ready)
+
+    def _source_ready(self) -> None:
+        step = self._step
+        if self.closing:
+            return
+        if self._message is not None:
+            if self.transport.is_drained:
+                self._send_piece()
+        elif isinstance(step, Begin):
+            try:
+                begun = self._call_out(step.message.has_begun)
+            except SMTPError as error:
+                self._go_on(error, True)
+            else:
+                if begun:
+                    self._go_on(None)
+
+    def _send_piece(self) -> None:
+        """Send the next piece; the one after it waits its turn, so that no connection starves."""
+        message = self._message
+        if message is not None and not self.closing and self.transport.is_drained:
+            self._send_next_of(message)
+
+    def _send_next_of(self, message: Message) -> None:
+        try:
+            wire = message.next_wire() if message.whole else self._call_out(message.next_wire)
+        except SMTPError as error:
+            self._message = None
+            self._go_on(error, True)
+            return
+        if self.closing:
+            return  # since the source was asked
+        if wire and self._message is not None:
+            if self._trace is not None:
+                self._trace.stream(wire)
+            self.transport.write(wire)
+        if message.finished:
+            if self.transport.is_drained:
+                self._message = None
+        elif wire and self.transport.is_drained:
+            self._reactor.call_soon(self._send_piece)
+
+    # -- the transport ------------------------------------------------------------------------
+
+    def drained(self) -> None:
+        """(TransportOwner)"""
+        if self._message is not None:
+            if self._message.finished:
+                self._message = None
+            else:
+                self._send_piece()
+
+    def data_received(self, data: bytes) -> None:
+        """(TransportOwner)"""
+        try:
+            replies = self._parser.feed(data)
+        except ReplyTooLong as exc:
+            if exc.replies:
+                self._take(self._without_secrets(exc.replies), go_on=False)
+            self._owner.connection_failed(
+                SMTPError(
+                    f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
+                    code="EPROTOCOL",
+                    command="CONN",
+                )
+            )
+        else:
+            if self._secrets:
+                # Nothing else is kept, not even in the frame of a traceback.
+                replies = self._without_secrets(replies)
+            if replies:
+                self._take(replies)
+
+    def _without_secrets(self, replies: list[Reply]) -> list[Reply]:
+        return [Reply(each.code, masked(each.text, self._secrets)) for each in replies]
+
+    def _take(self, replies: list[Reply], go_on: bool = True) -> None:
+        """Take ``replies``; carry out what follows from them only with ``go_on``."""
+        self.last_sign_of_life = self._reactor.now
+        self.last_response = replies[-1].text
+        if self._trace is not None:
+            for reply in replies:
+                self._trace.server(reply.text)
+        surplus: list[Reply] | None = None
+        if len(replies) > self._missing:
+            surplus = replies[self._missing :]
+            del replies[self._missing :]
+        step: Step | None = None
+        if replies:
+            if not self._accept(replies):
+                return
+            collected, self._collected = self._collected, []
+            several = type(self._step) is Pipeline or type(self._step) is Transmit
+            step = self._advance(collected if several else collected[0])
+        if surplus or (type(step) is StartTLS and not self._nothing_behind_the_reply()):
+            self._surplus(step, surplus or [])
+        elif step is not None and go_on:
+            self._carry_out(step)
+        elif go_on:
+            self._owner.next_dialogue()
+
+    def _nothing_behind_the_reply(self) -> bool:
+        return not self._parser.incomplete and not self._parser.ends_blank
+
+    def _accept(self, replies: list[Reply]) -> bool:
+        """Take replies that were asked for; return whether the dialogue can go on."""
+        greeting = type(self._step) is AwaitGreeting
+        for reply in replies:
+            if reply.code == 421 and not greeting:
+                self._collected += replies[: replies.index(reply)]
+                self._owner.hung_up(reply.text, None)
+                return False
+        if self._message is not None:
+            self._message = None
+            self._missing = 0
+            self._go_on(TooEarly(replies[0]), True)
+            return False
+        if greeting:
+            self._owner.greeted()
+        self._missing -= len(replies)
+        self._collected += replies
+        return not self._missing
+
+    def _surplus(self, step: Step | None, surplus: list[Reply]) -> None:
+        """Deal with what arrived although nobody has asked for it, or not yet."""
+        if isinstance(step, StartTLS):
+            # Whoever sits in the middle can put clear text behind the 220, to be taken for part
+            # of the encrypted session (CVE-2011-0411, CVE-2021-38371).
+            error = SMTPError(
+                "The server, or somebody in between, sent clear text after its reply to STARTTLS",
+                code="ETLS",
+                command="STARTTLS",
+            )
+        elif surplus[0].code == 421:
+            self._owner.hung_up(surplus[0].text, None)
+            return
+        else:
+            error = SMTPError(
+                "Unexpected reply, to no command",
+                code="EPROTOCOL",
+                command="CONN",
+                response=surplus[0].text,
+            )
+        self._owner.connection_failed(error)
+
+    def connection_lost(self, error: SMTPError | None) -> None:
+        """(TransportOwner)"""
+        remainder = masked(self._parser.remainder.strip(), self._secrets)
+        response = None
+        if remainder:
+            self.last_response = remainder
+            if self._trace is not None:
+                self._trace.server(remainder)
+            if re.match(r"[45][0-9]{2}(?:[ -]|\Z)", remainder):
+                response = remainder
+        self._owner.hung_up(response, error)
+
+
+def _verb(command: Command) -> str:
+    words = command.line.split(" ", 2)
+    if words[0] not in _VERBS:
+        return "AUTH"  # the lines in between have no verb, and may be secret
+    return (
+        " ".join(words[:2]).partition(":")[0] if words[0] in ("AUTH", "MAIL", "RCPT") else words[0]
+    )

@@ -1,0 +1,109 @@
+"""Who may follow the conversation: the listeners of ``'log'``, and the logger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..reactor.loop import Reactor
+from ..records import LogEntry
+
+__all__ = ["Trace"]
+
+# The marks of what is said, as the logger gets it.
+_MARKS = {"server": "S: %s", "client": "C: %s", "stream": "D: %s"}
+
+
+# As in the module logging, which only those pay for who want it.
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def _standard_logger() -> Any:
+    import logging
+
+    return logging.getLogger("smtp_connection")
+
+
+class Trace:
+    """Hands every entry on, from the reactor, in the order in which things happened.
+
+    Nothing is built while nobody listens and the level of the logger is off.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        emit: Callable[[str, LogEntry], object],
+        has_listeners: Callable[[], bool],
+        *,
+        traffic: bool,
+        content: bool,
+        logger: Any,
+        sid: str,
+    ) -> None:
+        """``traffic``: commands and replies are wanted; ``content``: message content as well;
+        ``logger``: ``True``, an object with the methods of ``logging.Logger``, or ``None``."""
+        self._reactor = reactor
+        self._emit = emit
+        self._has_listeners = has_listeners
+        self.traffic = traffic
+        self._content = content
+        self._logger = _standard_logger() if logger is True else logger
+        self._extra = {"sid": sid}
+
+    def client(self, shown: str) -> None:
+        """Tell of a command, in the form that may be shown."""
+        self._tell("client", shown)
+
+    def server(self, text: str) -> None:
+        """Tell of a reply."""
+        self._tell("server", text)
+
+    def stream(self, wire: bytes) -> None:
+        """Tell of a piece of message content."""
+        if not self._content or not self._wanted():
+            return
+        try:
+            text = wire.decode()
+        except UnicodeDecodeError:
+            text = wire.decode("latin-1")
+        self._tell("stream", text.removesuffix("\r\n"))
+
+    def socket(self, describe: Callable[[], str]) -> None:
+        """Tell of something that happened to the connection; ``describe`` is asked for the words,
+        if anybody wants them."""
+        heard = self.traffic and self._has_listeners()
+        if not heard and not self._enabled("info"):
+            return
+        happening = describe()
+        if heard:
+            self._reactor.call_soon(self._emit, "log", LogEntry("socket", happening))
+        self._log("info", happening)
+
+    def failure(self, error: Exception) -> None:
+        """Tell the logger, and only the logger, of what ended the connection."""
+        self._log("error", str(error))
+
+    def _wanted(self) -> bool:
+        return self._has_listeners() or self._enabled("debug")
+
+    def _enabled(self, level: str) -> bool:
+        logger = self._logger
+        if logger is None:
+            return False
+        enabled = getattr(logger, "isEnabledFor", None)
+        return enabled is None or bool(enabled(_LEVELS[level]))
+
+    def _tell(self, type: str, message: str) -> None:
+        if self._has_listeners():
+            self._reactor.call_soon(self._emit, "log", LogEntry(type, message))
+        self._log("debug", _MARKS[type], message)
+
+    def _log(self, level: str, text: str, *args: object) -> None:
+        if self._enabled(level):
+            self._reactor.call_soon(self._write, level, text, args)
+
+    def _write(self, level: str, text: str, args: tuple[object, ...]) -> None:
+        if not args:
+            text, args = "%s", (text,)
+        getattr(self._logger, level)(text, *args, extra=self._extra)

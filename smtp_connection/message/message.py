@@ -1,0 +1,201 @@
+"""The message argument of ``send``: what it may be, and how it is handed to the connection."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import SMTPError
+from ..reactor.loop import Reactor
+from .encoder import WireEncoder, encode_whole
+from .sources import (
+    PIECE,
+    EmitterSource,
+    IterableSource,
+    PipeSource,
+    Source,
+    WholeSource,
+    as_bytes,
+    file_source,
+)
+
+__all__ = ["Message", "own_envelope"]
+
+_TAKES = (
+    "a message is a str, bytes, a file or other object with read(), an iterable of bytes or str,"
+    " an emitter of 'data' and 'end', an EmailMessage or a dict"
+)
+
+
+def _is_email(message: object) -> bool:
+    # What has not been imported cannot have instances; importing it would cost every program
+    # the 30 ms that the email package takes.
+    module = sys.modules.get("email.message")
+    return module is not None and isinstance(message, module.Message)
+
+
+def _error(message: str, code: str = "EMESSAGE") -> SMTPError:
+    return SMTPError(message, code=code, command="API")
+
+
+def _source_failed(exc: Exception) -> SMTPError:
+    reason = str(exc) or type(exc).__name__
+    return _error(f"The message source failed: {reason}", code="ESTREAM")
+
+
+def own_envelope(message: object) -> dict[str, Any]:
+    """Return the envelope that the message's own headers ask for (dict or ``EmailMessage``).
+
+    Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read.
+    """
+    if isinstance(message, Mapping) or _is_email(message):
+        from ..mime.addresses import envelope_of
+
+        return envelope_of(message)  # type: ignore[arg-type]
+    raise _error(
+        "No envelope: only a dict or an EmailMessage can be sent without one;"
+        f" got {type(message).__name__}",
+        code="EENVELOPE",
+    )
+
+
+def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
+    if message is None:
+        raise _error("Empty message")
+    if isinstance(message, (str, bytes, bytearray, memoryview)):
+        try:
+            data = as_bytes(message)
+        except UnicodeEncodeError as exc:
+            raise _error(f"the message cannot be sent as UTF-8: {exc}") from exc
+        return _not_empty(data)
+    if isinstance(message, Mapping) or _is_email(message):
+        from ..mime.compose import compose
+        from ..mime.email_message import serialize
+
+        return _not_empty(serialize(compose(message) if isinstance(message, Mapping) else message))
+    if getattr(message, "closed", False) is True:
+        raise _error(f"the message is a closed file: {message!r}", code="ESTREAM")
+    if callable(getattr(message, "on", None)):
+        return EmitterSource(message, reactor)
+    if callable(getattr(message, "read", None)):
+        return file_source(message)
+    if isinstance(message, socket.socket):
+        return PipeSource(message, message.recv)
+    try:
+        data = as_bytes(message)  # array.array, numpy and others with the buffer protocol
+    except TypeError:
+        if isinstance(message, Iterable):
+            return IterableSource(message)
+        raise _error(f"{_TAKES}; got {message!r}") from None
+    return _not_empty(data)
+
+
+def _not_empty(data: bytes) -> bytes:
+    if not data:
+        raise _error("Empty message")
+    return data
+
+
+class Message:
+    """A message on its way: pulls from its source, encodes for the wire.
+
+    Nothing but its text is kept, so a message can be sent once.
+
+    - ``whole`` (bool): all of it is there, so that nothing has to be waited for
+    - ``finished`` (bool): :meth:`next_wire` has returned the final dot
+    - ``size`` (int): bytes on the wire so far, the final dot included
+    """
+
+    __slots__ = ("_encoder", "_first", "_small", "_source", "finished", "size", "whole")
+
+    def __init__(self, message: Any, reactor: Reactor) -> None:
+        """Accept ``message``; raises :class:`SMTPError` if it is empty or none (``EMESSAGE``), or
+        a file that is closed or fails (``ESTREAM``)."""
+        try:
+            content = _content_of(message, reactor)
+        except SMTPError:
+            raise
+        except Exception as exc:
+            raise _source_failed(exc) from exc
+        self.whole = isinstance(content, bytes)
+        self.finished = False
+        self.size = 0
+        # Nearly all messages are small; these need neither a source nor an encoder, which saves a
+        # twentieth of what they cost.
+        self._small: bytes | None = None
+        self._source: Source | None = None
+        if not isinstance(content, bytes):
+            self._source = content
+        elif len(content) <= PIECE:
+            self._small = content
+            return
+        else:
+            self._source = WholeSource(content)
+        self._encoder = WireEncoder()
+        self._first: bytes | None = b""
+
+    def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
+        """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
+
+        Raises :class:`SMTPError` (``ESTREAM``) if the source cannot be read.
+        """
+        if self._source is not None:
+            try:
+                self._source.start(reactor, wake)
+            except Exception as exc:
+                raise _source_failed(exc) from exc
+
+    def has_begun(self) -> bool:
+        """Read the first piece, and return whether it is there.
+
+        Raises :class:`SMTPError`: ``EMESSAGE`` if the source ends before there is one, ``ESTREAM``
+        if it fails.  This is asked before anything is said to the server.
+        """
+        if self._small is not None:
+            return True
+        if not self._first:
+            self._first = self._pull()
+            if self._first is None:
+                raise _error("Empty message")
+        return bool(self._first)
+
+    def next_wire(self) -> bytes | None:
+        """Return the next bytes for the wire, ``b''`` if there are none yet, ``None`` after the
+        final dot.  Raises :class:`SMTPError` (``ESTREAM``) if the source fails."""
+        if self._small is not None:
+            wire = encode_whole(self._small)
+            self.size = len(wire)
+            self.finished = True
+            self._small = None
+            return wire
+        if self.finished:
+            return None
+        wire = b""
+        while not wire:
+            piece = self._first or self._pull()
+            self._first = b""
+            if piece is None:
+                wire = self._encoder.finish()
+                self.close()
+            elif not piece:
+                break
+            else:
+                wire = self._encoder.encode(piece)
+        self.size = self._encoder.size
+        return wire
+
+    def _pull(self) -> bytes | None:
+        assert self._source is not None
+        try:
+            return self._source.next_piece()
+        except Exception as exc:
+            raise _source_failed(exc) from exc
+
+    def close(self) -> None:
+        """Let go of the source; the message cannot be sent any more."""
+        self.finished = True
+        self._small = None
+        if self._source is not None:
+            self._source.close()

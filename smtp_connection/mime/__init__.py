@@ -1,0 +1,1 @@
+"""Mails composed from a dict, and ``email`` messages written for the wire."""

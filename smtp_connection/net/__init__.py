@@ -1,0 +1,1 @@
+"""Sockets, TLS, names and proxies, on the reactor; nothing of SMTP."""

@@ -1,0 +1,162 @@
+"""From a host name to a connected socket: the addresses race one another (RFC 8305)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from ..errors import SMTPError
+from ..reactor.loop import Reactor, Timer
+from .resolver import Address, Lookup, look_up
+from .transport import socket_error
+
+__all__ = ["Connector", "prepare"]
+
+# RFC 8305 section 5: the recommended delay before the next address is tried as well, seconds.
+_ATTEMPT_DELAY = 0.25
+
+_IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
+
+
+def prepare(sock: socket.socket) -> None:
+    """Make ``sock`` what the reactor needs: non-blocking, and without Nagle's algorithm, which
+    holds a message back until the server has acknowledged the command before it."""
+    sock.setblocking(False)
+    try:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except OSError:
+        pass  # a socket that has just failed says so again when it is used
+
+
+class Connector:
+    """Resolves and connects once; ``done(sock, error)`` is called once, unless it is cancelled.
+
+    The next address is tried 250 ms after the last, or as soon as that has failed; the first to
+    connect wins, and the other sockets are closed.  If all fail, the last error is reported.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        done: Callable[[socket.socket | None, SMTPError | None], None],
+        *,
+        local_address: str | None = None,
+        sock: socket.socket | None = None,
+    ) -> None:
+        """``sock`` is the caller's own socket, to be used instead of new ones."""
+        self.waiting_for = ""
+        """For the text of a time-out: what, besides the connection."""
+        self._reactor = reactor
+        self._done = done
+        self._local_address = local_address
+        self._own = sock
+        self._host = ""
+        self._lookup: Lookup | None = None
+        self._addresses: deque[Address] = deque()
+        self._attempts: dict[socket.socket, Address] = {}
+        self._timer: Timer | None = None
+        self._error: SMTPError | None = None
+
+    def start(self, host: str, port: int, dns_timeout: float) -> None:
+        """Begin; ``dns_timeout`` in seconds."""
+        self._host = host
+        self._lookup = look_up(self._reactor, host, port, dns_timeout, self._resolved)
+
+    def cancel(self) -> None:
+        """Stop; no socket is left behind, the caller's own neither."""
+        self._stop()
+        if self._own is not None:
+            self._own.close()
+
+    def _stop(self) -> None:
+        if self._lookup is not None:
+            self._lookup.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        for sock in list(self._attempts):
+            self._forget(sock)
+            sock.close()
+
+    def _resolved(self, addresses: list[Address], error: SMTPError | None) -> None:
+        if error is not None:
+            self._finish(None, error)
+            return
+        family = self._family()
+        fitting = [address for address in addresses if family in (None, address.family)]
+        if not fitting:
+            which = "localAddress" if self._own is None else "the socket"
+            text = f"No address of {self._host} is of the address family of {which}"
+            self._finish(None, SMTPError(text, code="EADDRNOTAVAIL", command="CONN"))
+            return
+        self._addresses.extend(fitting)
+        self._try_next()
+
+    def _family(self) -> int | None:
+        if self._own is not None:
+            return self._own.family
+        if self._local_address is None:
+            return None
+        return socket.AF_INET6 if ":" in self._local_address else socket.AF_INET
+
+    def _try_next(self) -> None:
+        """Try the addresses that are left, up to the first that does not fail at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._addresses:
+            if self._attempt(self._addresses.popleft()):
+                # One socket cannot be in two places: the caller's own tries one after the other.
+                if self._addresses and self._own is None:
+                    self._timer = self._reactor.call_later(_ATTEMPT_DELAY, self._try_next)
+                return
+        if not self._attempts:
+            self._finish(None, self._error)
+
+    def _attempt(self, address: Address) -> bool:
+        """Begin to connect to ``address``; return whether it is still undecided."""
+        sock = None
+        try:
+            sock = self._own or socket.socket(address.family, socket.SOCK_STREAM)
+            prepare(sock)
+            if self._local_address is not None:
+                sock.bind((self._local_address, 0))
+            problem = sock.connect_ex(address.sockaddr)
+            if problem == errno.ECONNABORTED:
+                # That is Linux's last word on the attempt before, of the caller's own socket.
+                problem = sock.connect_ex(address.sockaddr)
+            if problem and problem not in _IN_PROGRESS:
+                raise OSError(problem, os.strerror(problem))
+        except OSError as exc:
+            self._failed(sock, address, exc)
+            return False
+        self._attempts[sock] = address
+        self._reactor.add_writer(sock, lambda: self._decided(sock))
+        return True
+
+    def _decided(self, sock: socket.socket) -> None:
+        address = self._forget(sock)
+        problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if problem:
+            self._failed(sock, address, OSError(problem, os.strerror(problem)))
+            self._try_next()
+        else:
+            self._finish(sock, None)
+
+    def _forget(self, sock: socket.socket) -> Address:
+        self._reactor.remove_writer(sock)
+        return self._attempts.pop(sock)
+
+    def _failed(self, sock: socket.socket | None, address: Address, exc: OSError) -> None:
+        self._error = socket_error(exc, f"Cannot connect to {address}")
+        if sock is not None and sock is not self._own:
+            sock.close()
+
+    def _finish(self, sock: socket.socket | None, error: SMTPError | None) -> None:
+        self._stop()
+        if sock is None and self._own is not None:
+            self._own.close()
+        self._done(sock, error)

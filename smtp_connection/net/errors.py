@@ -1,0 +1,148 @@
+"""TLS failures put into words: what the ``ssl`` module raised, and what there is to do about it."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from typing import Any
+
+from ..errors import SMTPError
+
+__all__ = ["reason_of", "tls_error"]
+
+_CLOSED = "the server closed the connection"
+_REASONS = {
+    reason: text
+    for text, reasons in {
+        _CLOSED: "UNEXPECTED_EOF_WHILE_READING",
+        "the server does not speak TLS here": "WRONG_VERSION_NUMBER UNKNOWN_PROTOCOL HTTP_REQUEST "
+        "HTTPS_PROXY_REQUEST PACKET_LENGTH_TOO_LONG RECORD_LAYER_FAILURE",
+        "no TLS version suits both the server and this side (see 'minVersion', 'maxVersion')": (
+            "TLSV1_ALERT_PROTOCOL_VERSION UNSUPPORTED_PROTOCOL WRONG_SSL_VERSION "
+            "NO_PROTOCOLS_AVAILABLE"
+        ),
+        "no cipher suits both the server and this side (see 'ciphers')": (
+            "TLSV1_ALERT_INSUFFICIENT_SECURITY NO_CIPHERS_AVAILABLE WRONG_CIPHER_RETURNED"
+        ),
+        "no cipher suits both the server and this side, or the server wants a client certificate "
+        "(see 'ciphers', 'cert' and 'key')": "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "the server wants a client certificate (see 'cert' and 'key')": (
+            "TLSV13_ALERT_CERTIFICATE_REQUIRED SSLV3_ALERT_NO_CERTIFICATE"
+        ),
+        "the server refused this side's certificate (see 'cert' and 'key')": (
+            "SSLV3_ALERT_BAD_CERTIFICATE SSLV3_ALERT_UNSUPPORTED_CERTIFICATE "
+            "SSLV3_ALERT_CERTIFICATE_REVOKED SSLV3_ALERT_CERTIFICATE_EXPIRED "
+            "SSLV3_ALERT_CERTIFICATE_UNKNOWN TLSV1_ALERT_UNKNOWN_CA TLSV1_ALERT_ACCESS_DENIED"
+        ),
+        "the server does not go by this name (see 'servername')": "TLSV1_UNRECOGNIZED_NAME",
+    }.items()
+    for reason in reasons.split()
+}
+
+
+def tls_error(
+    exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None, servername: str
+) -> SMTPError:
+    """Return the error (``ETLS``) that says in words why TLS with ``servername`` failed.
+
+    ``exc`` is what the handshake, or a read or write after it, raised: an ``ssl.SSLError`` of any
+    kind, or the ``OSError`` or ``EOFError`` of a connection that broke; it becomes the
+    ``__cause__``.  ``sock`` is the wrapped socket, not yet closed, or ``None`` if there is none:
+    it knows the server's certificate.  The text ends with the TLS library's own reason in
+    parentheses.
+    """
+    text = f"TLS with {servername} failed" if servername else "TLS failed"
+    explained = _explained(exc, sock)
+    if explained:
+        text += f": {explained}"
+    text += f" ({reason_of(exc)})"
+    # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    error = SMTPError(text, code="ETLS", command="CONN")
+    error.__cause__ = exc
+    return error
+
+
+def reason_of(exc: Exception) -> str:
+    """Return the reason that the system or the TLS library gives, without its own labels."""
+    text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+    if isinstance(exc, ssl.SSLError) and len(exc.args) == 1:  # str() makes a tuple of it
+        text = str(exc.args[0])
+    return re.sub(r"^\[[^]]*\] | ?\(_ssl\.c:\d+\)$", "", text)
+
+
+def _explained(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return _distrusted(getattr(exc, "verify_code", 0), _sent_chain(sock))
+    if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, EOFError)):
+        text = _CLOSED
+    else:
+        text = _REASONS.get(getattr(exc, "reason", None) or "", "")
+    if text == _CLOSED and not (sock and sock.cipher()):  # once there is a cipher it may be over
+        text += " during the handshake"
+    return text
+
+
+def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
+    """Say what is wrong with the server's certificate; ``code`` is one of OpenSSL's X509_V_ERR."""
+    if code == 9:
+        whose, date = _culprit(chain, "notBefore", passed=False)
+        since = f", only from{date} on" if date else ""
+        return f"{whose} is not yet valid{since}; is this machine's clock right?"
+    if code == 10:
+        whose, date = _culprit(chain, "notAfter", passed=True)
+        return f"{whose} expired{' on' + date if date else ''}"
+    if code == 18:
+        return "the server's certificate is self-signed; if it is yours, use tls: {'ca': ...}"
+    if code in (2, 19, 20, 21):  # the four ways of not finding an issuer
+        issuer = _common_name(chain[0].get("issuer", ())) if chain else ""
+        return (
+            f"the server's certificate is issued by an unknown authority{issuer and ', ' + issuer}"
+            "; for a private CA, use tls: {'ca': ...}"
+        )
+    if code == 23:
+        return "the server's certificate is revoked"
+    if code in (62, 64):  # of host name, of IP address
+        names = f": {_names(chain[0])}" if chain else ""
+        return f"the server's certificate is for another name{names}"
+    return "the server's certificate did not pass verification"
+
+
+def _sent_chain(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[dict[str, Any]]:
+    """Return what the server's certificates say, its own first, or nothing."""
+    try:  # getpeercert() refuses after a failed handshake; this is private, hence any exception
+        sent = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]
+        return [each.get_info() for each in sent]
+    except Exception:
+        return []
+
+
+def _culprit(chain: list[dict[str, Any]], limit: str, passed: bool) -> tuple[str, str]:
+    """Say whose certificate has ``limit`` on the wrong side of now, and what the limit is."""
+    for position, info in enumerate(chain):
+        try:
+            seconds = ssl.cert_time_to_seconds(info[limit])
+        except (KeyError, ValueError):  # the server wrote that date
+            continue
+        if (seconds < time.time()) is passed:
+            whose = (
+                "an issuer's certificate, sent by the server,"
+                if position
+                else "the server's certificate"
+            )
+            return whose, f" {info[limit]}"
+    return "a certificate in the server's chain", ""
+
+
+def _names(info: dict[str, Any]) -> str:
+    alternatives = info.get("subjectAltName", ())
+    names = [value for kind, value in alternatives if kind in ("DNS", "IP Address")]
+    names = names or [_common_name(info.get("subject", ())) or "none"]
+    more = ", ..." if len(names) > 10 else ""
+    return ", ".join(name[:253] for name in names[:10]) + more
+
+
+def _common_name(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
+    parts = dict(part for parts in name for part in parts)
+    return (parts.get("commonName") or parts.get("organizationName") or "")[:253]

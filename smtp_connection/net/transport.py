@@ -1,0 +1,400 @@
+"""One non-blocking byte stream, in clear text or over TLS, on the reactor.
+
+No exception of the operating system or of the TLS library leaves this module: the owner is told of
+an :class:`SMTPError` instead, once, through ``connection_lost``.  The owner's methods are only ever
+called from the reactor, never from inside a method that the owner has called.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import SMTPError
+from ..reactor.loop import Reactor, Timer
+from .errors import tls_error
+
+__all__ = ["Transport", "TransportOwner", "close_orphan", "socket_error"]
+
+# More than a reply ever needs; a larger buffer costs more to allocate than a second read does.
+_READ_SIZE = 16 * 1024
+
+
+class TransportOwner(Protocol):
+    """Who is told what happens on a transport."""
+
+    def data_received(self, data: bytes) -> None:
+        """``data`` has arrived; never empty."""
+
+    def drained(self) -> None:
+        """What was written has been taken, all of it, after it had to wait."""
+
+    def connection_lost(self, error: SMTPError | None) -> None:
+        """The peer has closed its side (``None``) or the stream has failed.  Called once."""
+
+
+# What OpenSSL calls it if the peer answers with something other than TLS.
+_NOT_TLS = {
+    "WRONG_VERSION_NUMBER",
+    "UNKNOWN_PROTOCOL",
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+}
+
+
+def _no_hint(first_bytes: bytes) -> str:
+    return ""
+
+
+def close_orphan(exc: Exception) -> None:
+    """Close the socket that ``wrap_socket()`` has made, and not returned, because of ``exc``.
+
+    If the peer is gone, or the name is none, it raises after it has taken the descriptor over, and
+    only its stack frame still knows who has it.
+    """
+    traceback = exc.__traceback__
+    while traceback is not None:
+        orphan = traceback.tb_frame.f_locals.get("self")
+        if isinstance(orphan, ssl.SSLSocket):
+            orphan.close()
+        traceback = traceback.tb_next
+
+
+def socket_error(exc: OSError, doing: str) -> SMTPError:
+    """Return the :class:`SMTPError` for ``exc``: its code is the name of the system's error."""
+    code = errno.errorcode.get(exc.errno or 0, "ESOCKET")
+    error = SMTPError(f"{doing}: {exc.strerror or exc} ({code})", code=code, command="CONN")
+    error.__cause__ = exc
+    return error
+
+
+class Transport:
+    """Owns a connected, non-blocking socket."""
+
+    __slots__ = (
+        "_closed",
+        "_explain",
+        "_first_bytes",
+        "_handshake_done",
+        "_linger_timer",
+        "_owner",
+        "_reactor",
+        "_servername",
+        "_sock",
+        "_tls",
+        "_unsent",
+        "_write_error",
+        "last_sent",
+    )
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, owner: TransportOwner) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._owner = owner
+        self._tls: ssl.SSLSocket | None = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._unsent: list[memoryview] = []
+        self._write_error: SMTPError | None = None
+        self._closed = False
+        self._handshake_done: Callable[[], None] | None = None
+        self._servername = ""
+        self._first_bytes = b""
+        self._explain: Callable[[bytes], str] = _no_hint
+        self._linger_timer: Timer | None = None
+        self.last_sent = reactor.now
+        """When the system last took something, on the reactor's clock, seconds."""
+        if self._tls is None:
+            reactor.add_reader(sock, self._readable)
+        else:
+            reactor.add_reader(sock, self._tls_readable)
+            # Whoever hands the socket over may have read a part of a record.
+            reactor.call_soon(self._tls_readable)
+
+    # -- facts --------------------------------------------------------------------------------
+
+    @property
+    def secure(self) -> bool:
+        """Whether a TLS handshake has succeeded on the socket in use."""
+        return self._tls is not None and self._handshake_done is None and not self._closed
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the system has taken everything that was written."""
+        return not self._unsent and self._write_error is None
+
+    @property
+    def peer_address(self) -> str | None:
+        """The peer's IP address; ``None`` if it has none, as on a Unix socket, or is gone."""
+        if self._sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        try:
+            return str(self._sock.getpeername()[0])
+        except OSError:
+            return None
+
+    def describe(self) -> str:
+        """Return the peer's address, and what TLS came to, for the log."""
+        try:
+            peer = self._sock.getpeername()
+        except OSError:
+            peer = None
+        text = str(peer or "the peer")
+        if isinstance(peer, tuple):
+            text = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        if self._tls is not None and self.secure:
+            cipher = self._tls.cipher()
+            text += f" with {self._tls.version()}" + (f", {cipher[0]}" if cipher else "")
+        return text
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(_READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._lose(self._write_error or socket_error(exc, "Connection failed"))
+            return
+        if data:
+            self._owner.data_received(data)
+        else:
+            self._lose(self._write_error)
+
+    def _tls_readable(self) -> None:
+        tls = self._tls
+        assert tls is not None
+        # A selector cannot see what the TLS layer has decrypted already, so it is asked.
+        while True:
+            try:
+                data = tls.recv(_READ_SIZE)
+            except ssl.SSLWantReadError:
+                return
+            except ssl.SSLWantWriteError:
+                self._reactor.add_writer(tls, self._writable)
+                return
+            except ssl.SSLError as exc:
+                self._lose(self._write_error or tls_error(exc, tls, self._servername))
+                return
+            except OSError as exc:
+                self._lose(self._write_error or socket_error(exc, "Connection failed"))
+                return
+            if not data:
+                self._lose(self._write_error)
+                return
+            self._owner.data_received(data)
+            if self._tls is not tls or self._closed or not tls.pending():
+                return
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, at once if the system takes it; ``drained`` is called if it did not."""
+        if self._closed or self._write_error is not None:
+            return
+        if self._unsent:
+            self._unsent.append(memoryview(data))
+            return
+        sent = self._send(data)
+        if sent < len(data) and self._write_error is None:
+            self._unsent.append(memoryview(data)[sent:])
+            if self._tls is not None:
+                self._flush()
+            if self._unsent:
+                self._reactor.add_writer(self._sock, self._writable)
+
+    def _send(self, data: bytes | memoryview) -> int:
+        """Return how many bytes the system has taken."""
+        try:
+            sent = self._sock.send(data)
+            self.last_sent = self._reactor.now
+            return sent
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+        except ssl.SSLError as exc:
+            self._write_failed(tls_error(exc, self._tls, self._servername))
+        except OSError as exc:
+            self._write_failed(socket_error(exc, "Connection failed"))
+        return 0
+
+    def _flush(self) -> None:
+        # TLS takes one record at a time, so this goes on for as long as something is taken.
+        unsent = self._unsent
+        while unsent:
+            sent = self._send(unsent[0])
+            if self._write_error is not None or not sent:
+                return
+            if sent < len(unsent[0]):
+                unsent[0] = unsent[0][sent:]
+            else:
+                del unsent[0]
+
+    def _writable(self) -> None:
+        waiting = bool(self._unsent)
+        self._flush()
+        if self._unsent or self._closed:
+            return
+        self._reactor.remove_writer(self._sock)
+        if waiting and self._write_error is None:
+            self._owner.drained()
+        if self._tls is not None and not self._closed:
+            self._tls_readable()
+
+    def _write_failed(self, error: SMTPError) -> None:
+        # The peer may have said why before it hung up: what is left to read is read first.
+        self._write_error = error
+        self._unsent.clear()
+        self._reactor.remove_writer(self._sock)
+        self._reactor.call_soon(self._read_last_words)
+
+    def _read_last_words(self) -> None:
+        while not self._closed:
+            try:
+                data = self._sock.recv(_READ_SIZE)
+            except OSError:
+                data = b""
+            if data:
+                self._owner.data_received(data)
+            else:
+                self._lose(self._write_error)
+
+    # -- TLS ----------------------------------------------------------------------------------
+
+    def start_tls(
+        self,
+        context: ssl.SSLContext,
+        servername: str,
+        done: Callable[[], None],
+        explain: Callable[[bytes], str] = _no_hint,
+    ) -> None:
+        """Begin the handshake; ``done`` is called when it has succeeded.
+
+        A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
+        If the peer does not speak TLS, what ``explain`` makes of its first bytes, as far as they
+        are known, becomes part of the text.
+        """
+        self._servername = servername
+        self._handshake_done = done
+        self._explain = explain
+        self._reactor.remove_reader(self._sock)
+        try:
+            self._tls = self._sock = context.wrap_socket(
+                self._sock, server_hostname=servername or None, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as exc:
+            close_orphan(exc)
+            error = tls_error(exc, None, servername)
+            self._reactor.call_soon(self._lose, error)
+            return
+        self._reactor.add_reader(self._sock, self._handshake)
+        self._handshake()
+
+    def _handshake(self) -> None:
+        tls, done = self._tls, self._handshake_done
+        if tls is None or done is None or self._closed:
+            return
+        try:
+            if not self._first_bytes:
+                self._first_bytes = self._peek()
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._reactor.remove_writer(tls)
+            self._reactor.add_reader(tls, self._handshake)
+        except ssl.SSLWantWriteError:
+            # What there is to read is not read now: it would wake the reactor up again and again.
+            self._reactor.remove_reader(tls)
+            self._reactor.add_writer(tls, self._handshake)
+        except (OSError, ValueError) as exc:
+            error = tls_error(exc, tls, self._servername)
+            if getattr(exc, "reason", None) in _NOT_TLS:
+                error.add_hint(self._explain(self._first_bytes))
+            self._reactor.remove_reader(tls)
+            self._reactor.remove_writer(tls)
+            self._reactor.call_soon(self._lose, error)
+        else:
+            self._handshake_done = None
+            self._reactor.remove_reader(tls)
+            self._reactor.remove_writer(tls)
+            self._reactor.call_soon(self._secured, tls, done)
+
+    def _peek(self) -> bytes:
+        """Return what the peer says first, for the text of an error; TLS would swallow it.
+
+        What arrives between this look and the reading that OpenSSL does is missed.
+        """
+        try:
+            return socket.socket.recv(self._sock, 256, socket.MSG_PEEK)
+        except OSError:
+            return b""
+
+    def _secured(self, tls: ssl.SSLSocket, done: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        # Not before the owner knows: what the server says first must not overtake that.
+        self._reactor.add_reader(tls, self._tls_readable)
+        done()
+        if not self._closed:
+            self._tls_readable()
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _lose(self, error: SMTPError | None) -> None:
+        if not self._closed:
+            self._drop()
+            self._owner.connection_lost(error)
+
+    def close(self, linger: float = 0) -> None:
+        """Close our side; the owner hears no more.  Idempotent.
+
+        The peer has ``linger`` seconds to close its own; what it still says is thrown away.
+        Without that time, or before TLS is up, the socket is dropped at once.
+        """
+        if self._closed:
+            return
+        # To the parent of a forked child the connection is still of use: the child lets go of its
+        # descriptor, and says nothing.
+        pointless = self._handshake_done is not None or self._write_error is not None
+        if linger <= 0 or pointless or self._reactor.is_parents:
+            self._drop()
+            return
+        self._closed = True
+        self._unsent.clear()
+        self._reactor.remove_writer(self._sock)
+        try:
+            if self._tls is not None:
+                self._tls.unwrap()
+        except (OSError, ValueError):
+            pass  # the notice is on its way; the peer's own is not waited for
+        try:
+            # Not the method of SSLSocket, which would forget that it is one.
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        except OSError:
+            self._drop()
+            return
+        self._linger_timer = self._reactor.call_later(linger, self._drop)
+        self._reactor.add_reader(self._sock, self._discard)
+
+    def _discard(self) -> None:
+        try:
+            # Below the TLS layer: none of it is of interest any more.
+            if socket.socket.recv(self._sock, _READ_SIZE):
+                return
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            pass
+        self._drop()
+
+    def _drop(self) -> None:
+        self._closed = True
+        self._unsent.clear()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        if self._sock.fileno() >= 0:
+            self._reactor.remove_reader(self._sock)
+            self._reactor.remove_writer(self._sock)
+            self._sock.close()

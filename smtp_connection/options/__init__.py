@@ -1,0 +1,1 @@
+"""Options of every kind, checked once, when they are given."""

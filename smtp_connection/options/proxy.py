@@ -1,0 +1,163 @@
+"""The option ``proxy``: a URL, checked once, whose user and password are never shown again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import unquote
+
+from ..text import control_in
+
+__all__ = ["ProxyURL", "parse_proxy"]
+
+# Each with the port that is meant where none is given.
+_SCHEMES = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
+_TAKES = (
+    "a URL such as 'http://user:password@host:port'"
+    " (or socks5://, socks5h://, socks4://, socks4a://)"
+)
+
+# Up to the last @ it is user and password: there is no path in which another @ could stand, so
+# that a password with /, ? or # in it cannot be taken for one.
+_URL = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?:(?P<user>[^:]*)(?::(?P<password>.*))?@)?"
+    r"(?P<host>\[[^\[\]]*\]|[^\s:/?#@%\\\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE | re.DOTALL,
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_PLACE = re.compile(r"(?:\[[^\]]*\]|[^:/?#]*)(?::[0-9]{1,5}/?$)?")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
+
+# RFC 1929 has one byte for the length of each.
+_SOCKS_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyURL:
+    """Where the proxy is and what to say to it; ``user`` and ``password`` are decoded."""
+
+    scheme: str
+    host: str
+    port: int
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def place(self) -> str:
+        """Return ``host:port``, for texts."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def resolves_here(self) -> bool:
+        """Whether it is ours to look the server's name up; else it is the proxy's."""
+        return self.scheme in ("socks4", "socks5")
+
+    def spelling(self, host: str) -> str:
+        """Return ``host``, a name or an IP address, as a handshake says it.
+
+        Raises ``ValueError`` for what cannot be asked for, above all for line breaks and blanks,
+        with which something else would be asked for.
+        """
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return _host_name(host)
+        if "%" in host:
+            # Python takes anything for a zone, line breaks too; the proxy's zones are not ours.
+            raise ValueError("it is an address with a zone")
+        if address.version == 6 and self.scheme.startswith("socks4"):
+            raise ValueError("SOCKS4 has no IPv6")
+        return host
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{'***@' if self.user else ''}{self.place}"
+
+    def __repr__(self) -> str:
+        return f"ProxyURL({str(self)!r})"
+
+
+def parse_proxy(value: object) -> ProxyURL:
+    """Read the value of the option ``proxy``.
+
+    Raises ``TypeError`` or ``ValueError``, whose text shows neither user nor password.
+    """
+    if isinstance(value, ProxyURL):
+        return value
+    if not isinstance(value, str):
+        # The type alone: bytes or a parsed URL may hold a password as well.
+        raise TypeError(f"option 'proxy' takes {_TAKES}; got {type(value).__name__}")
+    found = _URL.fullmatch(value.strip())
+    if found is None:
+        objection = "that is not such a URL"
+    else:
+        scheme = found["scheme"].lower()
+        url = ProxyURL(
+            scheme,
+            found["host"].strip("[]"),
+            int(found["port"] or _SCHEMES.get(scheme, 1)),
+            # A character that is not UTF-8 becomes one that is objected to.
+            unquote(found["user"] or "", errors="surrogateescape"),
+            unquote(found["password"] or "", errors="surrogateescape"),
+        )
+        objection = _objection(url, in_brackets=found["host"].startswith("["))
+        if not objection:
+            return url
+    raise ValueError(f"option 'proxy' takes {_TAKES}; got {_masked(value)!r}: {objection}")
+
+
+def _objection(url: ProxyURL, in_brackets: bool) -> str:
+    """Return what is wrong with ``url``, or an empty string."""
+    if url.scheme == "https":
+        return "TLS to the proxy itself is not supported; use the proxy's http:// port"
+    if url.scheme not in _SCHEMES:
+        return f"the scheme {url.scheme!r} is unknown"
+    if in_brackets and not _is_ipv6(url.host):
+        return "in brackets stands an IPv6 address"
+    if not 1 <= url.port <= 65535:
+        return "a port is a number from 1 to 65535"
+    if control_in(url.host + url.user + url.password):
+        return "a control character, or what is not UTF-8, is in it"
+    if url.password and not url.user:
+        return "the password has no user"
+    if url.scheme == "http":
+        # RFC 7617 section 2: the first colon is where the password begins.
+        return "the user has a colon in it" if ":" in url.user else ""
+    if not (url.user + url.password).isascii():
+        return "user and password of a SOCKS proxy are ASCII"
+    if max(len(url.user), len(url.password)) > _SOCKS_LIMIT:
+        return f"user and password of a SOCKS proxy have at most {_SOCKS_LIMIT} characters each"
+    if url.scheme in ("socks4", "socks4a"):
+        return "SOCKS4 knows a user, but no password" if url.password else ""
+    return "a SOCKS5 user needs a password" if url.user and not url.password else ""
+
+
+def _host_name(host: str) -> str:
+    try:
+        name = host.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    if not _NAME.fullmatch(name):
+        raise ValueError("it is neither a host name nor an IP address")
+    return name
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _masked(value: str) -> str:
+    """Return ``value`` without anything that may be a user or a password, however it is broken."""
+    value = value.strip()
+    scheme = _SCHEME.match(value)
+    _, at, place = value[scheme.end() if scheme else 0 :].rpartition("@")
+    shown = _PLACE.match(place)
+    assert shown is not None
+    hidden = "***" if shown.end() < len(place) else ""
+    return f"{scheme.group() if scheme else ''}{'***@' if at else ''}{shown.group()}{hidden}"

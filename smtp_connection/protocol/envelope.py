@@ -1,0 +1,147 @@
+"""Who a message is from and whom it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import SMTPError
+from ..options.names import NameTable
+from ..text import control_in
+from .dsn import DSN
+
+__all__ = ["Envelope"]
+
+_KEYS = NameTable(
+    "envelope key", ["from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"]
+)
+
+
+def _error(message: str) -> SMTPError:
+    return SMTPError(message, code="EENVELOPE", command="API")
+
+
+class Envelope:
+    """A checked envelope: it holds nothing that could change the meaning of a command.
+
+    - ``sender`` (str): the reverse path, ``''`` for the null sender
+    - ``recipients`` (list of str), as they were given
+    - ``size`` (int or None): what the caller says that the message takes, bytes
+    - ``use_8bit_mime`` (bool): whether the message may hold bytes over 127
+    - ``dsn`` (DSN or None): the notifications that are asked for
+    - ``require_tls`` (bool): whether REQUIRETLS is asked for (RFC 8689)
+    - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
+    """
+
+    __slots__ = (
+        "dsn",
+        "international",
+        "recipients",
+        "require_tls",
+        "sender",
+        "size",
+        "use_8bit_mime",
+    )
+
+    def __init__(
+        self,
+        sender: str,
+        recipients: list[str],
+        *,
+        size: int | None = None,
+        use_8bit_mime: bool = False,
+        dsn: DSN | None = None,
+        require_tls: bool = False,
+    ) -> None:
+        self.sender = sender
+        self.recipients = recipients
+        self.size = size
+        self.use_8bit_mime = use_8bit_mime
+        self.dsn = dsn
+        self.require_tls = require_tls
+        self.international = not (sender + "".join(recipients)).isascii()
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Envelope:
+        """Read the ``envelope`` argument of ``send`` (the README of the Node module).
+
+        Raises :class:`SMTPError` with the code ``EENVELOPE`` that names what was wrong.
+        """
+        if type(given) is not dict and not isinstance(given, Mapping):
+            raise _error(
+                f"the envelope is a dict with 'from' and 'to', or None; got {type(given).__name__}"
+            )
+        try:
+            keys = _KEYS.canonical(given)
+        except TypeError as exc:
+            raise _error(str(exc)) from None
+        to = keys.get("to")
+        if to is None or to == "":
+            to = []
+        elif isinstance(to, str) or isinstance(to, Mapping):  # noqa: SIM101 - str is far faster
+            to = [to]
+        elif not isinstance(to, Iterable) or isinstance(to, (bytes, bytearray)):
+            raise _error(f"envelope 'to' is an address or a list of them; got {to!r}")
+        recipients = [_address(one, "recipient") for one in to]
+        if not recipients:
+            raise _error("No recipients defined")
+        if "" in recipients:
+            raise _error("Invalid recipient '': it is empty")
+        given_sender = keys.get("from")
+        sender = "" if given_sender is None else _address(given_sender, "sender")
+        # All addresses are looked at in one go; which of them is bad is asked only if one is.
+        if _forbidden_in(sender + "".join(recipients)):
+            _check(sender, "sender")
+            for recipient in recipients:
+                _check(recipient, "recipient")
+        if len(keys) == 2 and "from" in keys:  # nearly always: from and to
+            return cls(sender, recipients)
+        return cls(
+            sender,
+            recipients,
+            size=_size(keys.get("size")),
+            use_8bit_mime=_flag(keys, "use8BitMime"),
+            dsn=DSN(keys["dsn"]) if keys.get("dsn") else None,
+            require_tls=_flag(keys, "requireTLSExtensionEnabled"),
+        )
+
+
+def _address(given: Any, role: str) -> str:
+    address = given
+    if not isinstance(given, str):
+        address = given.get("address") if isinstance(given, Mapping) else None
+    if not isinstance(address, str):
+        raise _error(
+            f"Invalid {role} {given!r}: an address is a string or {{'address': ..., 'name': ...}}"
+        )
+    return address.strip(" \t")
+
+
+def _check(address: str, role: str) -> None:
+    found = _forbidden_in(address)
+    if found:
+        raise _error(f"Invalid {role} {address!r}: it contains {found!r}")
+
+
+def _forbidden_in(address: str) -> str | None:
+    """Return the first character that could end the address, the command or the line."""
+    if "<" in address or ">" in address:
+        return next(one for one in address if one in "<>" or control_in(one))
+    return control_in(address)
+
+
+def _flag(keys: Mapping[str, Any], name: str) -> bool:
+    given = keys.get(name)
+    if given is None or isinstance(given, bool):
+        return bool(given)
+    raise _error(f"envelope {name!r} takes True or False; got {given!r}")
+
+
+def _size(given: Any) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 20:
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 10**20:
+        raise _error(f"envelope 'size' is a number of bytes, at most 20 digits; got {given!r}")
+    return given or None
