@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection, SMTPError
-
-from .helpers import open_files
-from .scripted_server import HandFedPeer, Peer, Script, ScriptedServer
-from .sessions import Point
+from tests.support.helpers import open_files
+from tests.support.scripted_server import HandFedPeer, Peer, Script, ScriptedServer
+from tests.support.sessions import Point
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ from email.policy import SMTPUTF8, default
 from typing import Any
 from urllib.parse import quote
 
-from ..helpers import wire_of
-from ..mails import text_of
+from tests.support.helpers import wire_of
+from tests.support.mails import text_of
+
 from .peers import received, shape, undoubled
 from .values import Essence, Put, Value, nothing, unchanged
 from .world import World

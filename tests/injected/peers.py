@@ -25,8 +25,8 @@ from smtp_connection.net.proxy import _shake_hands
 from smtp_connection.options.proxy import ProxyURL
 from smtp_connection.xoauth2.options import XOAuth2Options
 from smtp_connection.xoauth2.token_request import TokenRequest
+from tests.support.helpers import wire_of
 
-from ..helpers import wire_of
 from .values import CONTROL
 
 # -- SMTP -----------------------------------------------------------------------------------------

@@ -1,1 +1,0 @@
-"""Benchmarks of the package and its peers: ``python -m benchmarks``; see README.rst."""

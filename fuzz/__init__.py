@@ -1,4 +1,0 @@
-"""Fuzzing: ``python -m fuzz`` (see README.rst)."""
-
-TARGETS = ("replies", "ehlo", "encoder", "envelope", "options", "client")
-"""Each is a module with a function ``check(data)``, and a folder of seeds in ``corpus``."""

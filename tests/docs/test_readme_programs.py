@@ -1,0 +1,484 @@
+"""The programs of README.rst run as they stand, but for host and port; its tables are complete."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import email
+import email.policy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiosmtpd.smtp import AuthResult
+
+from smtp_connection import SendInfo, SMTPError
+from smtp_connection.net.tls import TLSOptions
+from smtp_connection.options.smtp import Options
+from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.xoauth2.options import XOAuth2Options
+from tests.support.mail_server import Recorder, Running, context_of, mail_server
+from tests.support.oauth2_server import TokenEndpoint
+from tests.support.proxy_servers import Tunnels
+from tests.support.readme import PROGRAMS, README, ROOT, named_in, section
+from tests.support.scripted_server import ScriptedServer
+
+# -- programs --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_program(authority, run_text, tmp_path) -> Any:
+    """Run a program of the README against a server: ``done = run_program(name, server)``.
+
+    Each further argument is a pair of what is to be replaced and what takes its place.
+    """
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    def run(
+        name: str, server: Running | ScriptedServer, *replacements: tuple[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        program = PROGRAMS[name].replace("'smtp.example.com'", f"'{server.host}'")
+        for old, new in replacements:
+            assert program.count(old) == 1
+            program = program.replace(old, new)
+        program, count = re.subn(r"'port': \d+", f"'port': {server.port}", program)
+        assert count == 1
+        return run_text(program)
+
+    return run
+
+
+@pytest.fixture
+def run_text(tmp_path) -> Any:
+    """Run the text of a program, in a folder that also has its imports: ``done = run_text(text)``.
+
+    The file ca.pem in there takes the place of the system's CAs, so that certificates are verified.
+    """
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+        }
+        command = [sys.executable, "-W", "error", "-c", program]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=tmp_path
+        )
+
+    return run
+
+
+class NodeUser(Recorder):
+    """A server that knows the user of the examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.login = {"user": "username", "pass": "password"}
+
+
+@pytest.fixture
+def submission(authority) -> Iterator[Running]:
+    """A server with STARTTLS and AUTH, as the examples expect it."""
+    context = context_of(authority.issue_cert("127.0.0.1"))
+    with mail_server(
+        mailbox=NodeUser(), tls_context=context, require_starttls=True, auth_required=True
+    ) as server:
+        yield server
+
+
+def test_every_program_is_run_by_a_test():
+    assert README.count(".. code-block:: python\n") == len(PROGRAMS)
+    tested = Path(__file__).read_text(encoding="utf-8")
+    for name in PROGRAMS:
+        assert f'run_program("{name}", ' in tested or f'PROGRAMS["{name}"]' in tested, name
+
+
+def test_first_program(run_program):
+    with mail_server() as server:
+        done = run_program("first-program", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("None SendInfo(accepted=['b@x.org'], rejected=[]")
+    (envelope,) = server.mailbox.envelopes
+    assert envelope.content == b"Subject: hi\r\n\r\nhello\r\n"
+
+
+def test_login_and_tls(run_program, submission):
+    done = run_program("login-and-tls", submission)
+
+    recipients = ["recipient@example.com", "second@example.com"]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"Sent to {recipients} and refused for []\n"
+    (envelope,) = submission.mailbox.envelopes
+    assert envelope.mail_from == "sender@example.com"
+    assert envelope.rcpt_tos == recipients
+    message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+    assert message["Subject"] == "Gr\u00fc\u00dfe"
+    assert "<b>test</b>" in message.get_body(("html",)).get_content()
+    assert [part.get_filename() for part in message.iter_attachments()] == ["numbers.csv"]
+
+
+def test_login_and_tls_without_tls(run_program):
+    with mail_server(mailbox=NodeUser(), auth_require_tls=False) as server:
+        done = run_program("login-and-tls", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("Not sent (ETLS): STARTTLS is required")
+    assert server.mailbox.logins == []
+
+
+def test_log_listener(run_program, submission):
+    done = run_program("log-listener", submission)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"socket Connected to 127.0.0.1:{submission.port}"
+    assert lines[1].startswith("server 220 mail.test Python SMTP ")
+    assert lines[-2:] == ["client QUIT", "server 221 Bye"]
+
+
+def test_logger(run_program, submission):
+    done = run_program("logger", submission)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    lines = done.stderr.splitlines()
+    ids = {re.search(r"\[(\w+)\] ", line)[1] for line in lines if "[" in line}
+    assert len(ids) == 1
+    bare = [re.sub(r" \[\w+\]", "", line) for line in lines]
+    assert bare[0] == f"INFO Connected to 127.0.0.1:{submission.port}"
+    assert bare[1].startswith("DEBUG S: 220 mail.test Python SMTP ")
+    assert bare[2].startswith("DEBUG C: EHLO ")
+    assert bare[-2:] == ["DEBUG C: QUIT", "DEBUG S: 221 Bye"]
+
+
+def test_proxy(run_program, serve, submission):
+    tunnels = Tunnels(user="user", password="password")
+    proxy = serve(tunnels.socks5)
+    place = f"{proxy.host}:{proxy.port}"
+    done = run_program("proxy", submission, ("proxy.example.com:1080", place))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Connected\n", "")
+    assert tunnels.asked == [(submission.host, submission.port)]
+
+
+# In the place of ssh: both connect their standard input and output with a server.
+RELAY = """
+import socket, sys, threading
+
+def pump(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+
+server = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+client = socket.socket(fileno=0)
+threading.Thread(target=pump, args=(client, server)).start()
+pump(server, client)
+"""
+
+
+def test_tunnel(run_program, submission):
+    relay = repr([sys.executable, "-c", RELAY, submission.host, str(submission.port)])
+    ssh = "['ssh', '-W', 'mail.internal:587', 'gateway.example.com']"
+    done = run_program("tunnel", submission, (ssh, relay))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Connected\n", "")
+
+
+def test_notifications(run_program, serve):
+    def script(peer):
+        peer.greet("DSN")
+        said = []
+        for command in ("MAIL", "RCPT", "DATA"):
+            said += peer.expect(command)
+            peer.send("354 go\r\n" if command == "DATA" else "250 ok\r\n")
+        assert said[:2] == [
+            "MAIL FROM:<sender@example.com> RET=HDRS ENVID=order+204711",
+            "RCPT TO:<recipient@example.com> NOTIFY=SUCCESS,FAILURE",
+        ]
+        assert peer.read_message() == b"Subject: Your order\r\n\r\nIt is on its way.\r\n"
+        peer.send("250 2.0.0 queued\r\n")
+        peer.take_quit()
+
+    done = run_program("notifications", serve(script))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 queued\n", "")
+
+
+class BearerServer(Recorder):
+    """Announces OAUTHBEARER, and takes one token."""
+
+    token = "access token"
+
+    async def auth_OAUTHBEARER(self, server, args):
+        response = base64.b64decode(args[1], validate=True).decode("ascii")
+        if response == f"n,a=someone@example.com,\1auth=Bearer {self.token}\1\1":
+            return AuthResult(success=True)
+        assert await server.challenge_auth('{"status":"invalid_token"}') == b"\1"
+        return AuthResult(success=False, handled=False)
+
+
+@pytest.mark.parametrize("token", ["access token", "another"])
+def test_custom_auth(run_program, token):
+    mailbox = BearerServer()
+    mailbox.token = token
+    with mail_server(mailbox=mailbox, auth_require_tls=False) as server:
+        done = run_program("custom-auth", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    if token == "access token":
+        assert done.stdout == "Authenticated\n"
+    else:
+        assert done.stdout.startswith("Login with OAUTHBEARER failed: the token was refused: 5")
+
+
+def test_inside_asyncio(run_program):
+    # With a name, so that a thread that looks it up has to wake the reactor up.
+    assert "'host': 'localhost'" in PROGRAMS["inside-asyncio"]
+    with mail_server() as server:
+        done = run_program("inside-asyncio", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "['b@x.org']\n"
+    assert len(server.mailbox.envelopes) == 1
+
+
+def test_the_log_of_the_node_readme(run_program, submission):
+    done = run_program("ported-log", submission)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1].startswith("server 220 mail.test Python SMTP ")
+    assert lines[-2:] == ["client QUIT", "server 221 Bye"]
+
+
+def test_the_programs_of_the_node_readme(run_program, submission):
+    done = run_program("ported-program", submission)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["Connected to SMTP server", "Authenticated successfully"]
+    assert lines[2].startswith("Email sent: SendInfo(accepted=['recipient@example.com']")
+    (envelope,) = submission.mailbox.envelopes
+    message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+    assert [message[name] for name in ("From", "To", "Subject")] == [
+        "sender@example.com",
+        "recipient@example.com",
+        "Test Email",
+    ]
+    assert message.get_content() == "Hello, this is a test email.\r\n"
+
+
+def test_the_programs_of_the_node_readme_when_nobody_listens(run_program, submission):
+    with mail_server() as gone:
+        pass
+    done = run_program("ported-program", gone)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    reports = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert reports == ["Connection error", "Authentication error", "Send error"]
+    assert done.stderr.count("ECONNREFUSED") == 3
+
+
+def test_the_programs_of_the_node_readme_with_a_wrong_password(run_program, submission):
+    submission.mailbox.login = {"user": "username", "pass": "another"}
+    done = run_program("ported-program", submission)
+
+    assert (done.returncode, done.stdout) == (0, "Connected to SMTP server\n")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Authentication error: Invalid login: 535 5.7.8")
+    assert second.startswith("Send error: Sender refused: 530 5.7.0")
+    assert submission.mailbox.envelopes == []
+
+
+class TokenServer(Recorder):
+    """Announces XOAUTH2, and refuses the first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.responses: list[bytes] = []
+        self.answers: list[Any] = []
+
+    async def auth_XOAUTH2(self, server, args):
+        self.responses.append(base64.b64decode(args[1], validate=True))
+        if len(self.responses) == 2:
+            return AuthResult(success=True)
+        self.answers.append(await server.challenge_auth('{"status":"401"}'))
+        return AuthResult(success=False, handled=False)
+
+
+@pytest.fixture
+def token_server(authority) -> Iterator[Running]:
+    context = context_of(authority.issue_cert("127.0.0.1"))
+    with mail_server(mailbox=TokenServer(), tls_context=context) as server:
+        yield server
+
+
+def test_the_xoauth2_example(run_program, authority, token_server):
+    tokens = ({"access_token": token, "expires_in": 3600} for token in ("first", "second"))
+    endpoint = TokenEndpoint(tuple(tokens), context_of(authority.issue_cert("localhost")))
+    try:
+        # Of Google nobody would get a token here.
+        own = f"'accessUrl': {endpoint.url!r}, 'tls': {{'ca': {authority_pem(authority)!r}}}, "
+        done = run_program("ported-xoauth2", token_server, ("'clientId'", own + "'clientId'"))
+    finally:
+        endpoint.close()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "New token for {username}: first",
+        "New token for {username}: second",
+        "Authenticated",
+    ]
+    assert endpoint.requests[0].form == {
+        "client_id": "{Client ID}",
+        "client_secret": "{Client Secret}",
+        "refresh_token": "{refresh-token}",
+        "grant_type": "refresh_token",
+    }
+    assert token_server.mailbox.responses == [
+        f"user={{username}}\1auth=Bearer {token}\1\1".encode() for token in ("first", "second")
+    ]
+    assert token_server.mailbox.answers == [b""]
+
+
+def authority_pem(authority: trustme.CA) -> str:
+    return authority.cert_pem.bytes().decode("ascii")
+
+
+def test_the_xoauth2_example_with_a_generator_of_ones_own(
+    token_server, authority, connect_to, reactor, diary
+):
+    class Generator:
+        def getToken(self, callback):
+            callback(None, base64.b64encode(b"the first").decode())
+
+        def generateToken(self, callback):
+            callback(None, base64.b64encode(b"the second").decode())
+
+    connection = connect_to(token_server, tls={"ca": authority_pem(authority)})
+    connection.connect()
+    connection.login({"xoauth2": Generator()}, diary.callback("login"))
+    connection.quit()
+    reactor.run()
+
+    assert diary.of("login") == [(None, True)]
+    assert token_server.mailbox.responses == [b"the first", b"the second"]
+
+
+def test_the_options_for_microsoft_365(run_text):
+    done = run_text(PROGRAMS["microsoft-365"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_options_for_a_service_account(run_text, tmp_path):
+    account = {
+        "client_email": "robot@project.iam.gserviceaccount.com",
+        "private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    }
+    (tmp_path / "service-account.json").write_text(json.dumps(account), encoding="utf-8")
+    done = run_text(PROGRAMS["gmail-service-account"] + "print(generator.options.service)\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{account['client_email']}\n"
+
+
+# What the example uses of msal 1.39, with its signatures.
+MSAL = """
+class ConfidentialClientApplication:
+    def __init__(self, client_id, client_credential=None, authority=None):
+        self.answers = [
+            {"access_token": "first", "expires_in": 3600},
+            ANSWER,
+        ]
+
+    def remove_tokens_for_client(self):
+        del self.answers[0]
+
+    def acquire_token_for_client(self, scopes):
+        assert scopes == ["https://outlook.office365.com/.default"]
+        return self.answers[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"access_token": "second", "expires_in": 3600}, "Authenticated"),
+        ({"error": "invalid_client", "error_description": "no such client"}, "no such client"),
+        ({"error": "invalid_client"}, "invalid_client"),
+    ],
+)
+def test_tokens_from_msal(run_program, token_server, tmp_path, answer, shown):
+    (tmp_path / "msal.py").write_text(MSAL.replace("ANSWER", repr(answer)), encoding="utf-8")
+    done = run_program("microsoft-365-msal", token_server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"{shown}\n")
+    assert token_server.mailbox.responses[0] == b"user=someone@example.com\1auth=Bearer first\1\1"
+
+
+def test_the_log_that_is_shown_is_that_of_the_demo():
+    def dated(line: str) -> str:
+        # Times, ports, our own name and the server's version are others each time.
+        line = re.sub(r"^ +\d+  (\w)", r"0  \1", line.rstrip())
+        return re.sub(r"EHLO .*|:\d+\b|SMTP [\d.]+$", "", line)
+
+    (shown,) = re.findall(r"^       ms  who     what\n(?:    .*\n)+", README, re.MULTILINE)
+    command = [sys.executable, "-m", "smtp_connection", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    printed = done.stdout.splitlines()
+    start = printed.index("   ms  who     what")
+    expected = [dated(line[4:]) for line in shown.splitlines()]
+    assert [dated(line) for line in printed[start : start + len(expected)]] == expected
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def test_the_commands_are_there():
+    install = "    python3 -m venv .venv && .venv/bin/pip install"
+    module = ".venv/bin/python -m"
+    assert f"\n{install} '.[demo]' && {module} smtp_connection demo\n" in README
+    assert f"\n{install} '.[test]' && {module} pytest\n" in README
+
+
+def test_every_option_is_in_the_tables():
+    assert set(Options.defaults) <= named_in(section("Options"))
+    assert set(TLSOptions.defaults) <= named_in(section("Options"))
+    assert {option.name for option in fields(XOAuth2Options)} <= named_in(section("Access tokens"))
+
+
+def test_every_error_code_is_in_the_table():
+    codes: set[str] = set()
+    for source in (ROOT / "smtp_connection").rglob("*.py"):
+        codes.update(re.findall(r'"(E[A-Z_]{3,})"', source.read_text(encoding="utf-8")))
+    assert {"EAUTH", "ETLS", "ENOTFOUND"} < codes
+    # Neither a verb nor the C library's names for what Node calls ENOTFOUND is a code.
+    codes -= {"EHLO", "EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY"}
+    assert codes <= named_in(section("Errors"))
+
+
+def test_every_value_of_the_info_is_in_the_table():
+    assert set(SendInfo.__slots__) <= named_in(section("The info"))
+
+
+def test_the_keys_of_an_envelope_are_those_of_the_table():
+    keys = re.findall("^``(\\w+)``  ", section("The envelope"), re.MULTILINE)
+    with pytest.raises(SMTPError) as caught:
+        Envelope.parse({"unknown": 1})
+    known = caught.value.message.rpartition("known are ")[2].split(", ")
+    assert sorted(keys) == sorted(known)
+
+
+def test_every_extra_is_in_the_table():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert set(setup["options.extras_require"]) <= named_in(section("Installation"))

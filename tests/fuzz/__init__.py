@@ -1,0 +1,4 @@
+"""Fuzzing: ``python -m tests.fuzz`` (see README.rst)."""
+
+TARGETS = ("replies", "ehlo", "encoder", "envelope", "options", "client")
+"""Each is a module with a function ``check(data)``, and a folder of seeds in ``corpus``."""

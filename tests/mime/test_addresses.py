@@ -1,0 +1,233 @@
+"""Address lists, and the envelopes read from them."""
+
+from __future__ import annotations
+
+import email
+import re
+from email.header import Header
+from email.headerregistry import Address, Group
+from email.message import EmailMessage, Message
+from email.policy import default
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smtp_connection.errors import SMTPError
+from smtp_connection.mime.addresses import envelope_of
+from smtp_connection.mime.compose import compose
+from smtp_connection.mime.email_message import serialize
+from tests.support.mails import raw_message, refused, written
+
+
+def test_an_envelope_takes_the_sender_and_all_recipients_once() -> None:
+    mail = {
+        "from": "Author <a@x.org>, other@x.org",
+        "to": ["B@Y.org", {"name": "C", "address": "c@y.org"}],
+        "cc": "Team: d@y.org, c@y.org;",
+        "bcc": [["e@y.org", "b@y.org"]],
+        "text": "x",
+    }
+    to = ["B@Y.org", "c@y.org", "d@y.org", "e@y.org", "b@y.org"]
+    assert envelope_of(mail) == {"from": "a@x.org", "to": to}
+    assert envelope_of({**mail, "sender": "s@x.org"})["from"] == "s@x.org"
+    assert envelope_of({"text": "x"}) == {"from": "", "to": []}
+
+
+READABLE = [
+    ("a@x.org", ["a@x.org"]),
+    ("A.B+c@X.Org, b@y.org,", ["A.B+c@X.Org", "b@y.org"]),
+    ('"Doe, John" <j@x.org>', ["j@x.org"]),
+    ('"alice@good.example" <bob@x.org>', ["bob@x.org"]),
+    ("Jürgen <j@x.org>", ["j@x.org"]),
+    ("John Q. Public <j@x.org>", ["j@x.org"]),
+    ('"a b"@x.org', ['"a b"@x.org']),
+    ("Team: a@x.org, B <b@x.org>;", ["a@x.org", "b@x.org"]),
+    ("undisclosed-recipients:;", []),
+    ("jürgen@köln.example", ["jürgen@köln.example"]),
+    ("a@[192.0.2.1]", ["a@[192.0.2.1]"]),
+    ("a@[IPv6:2001:db8::1], <b@[IPv6:::1]>", ["a@[IPv6:2001:db8::1]", "b@[IPv6:::1]"]),
+    ("a@x.org (Alice)", ["a@x.org"]),
+]
+
+AMBIGUOUS = [
+    "alice@good.example <bob@evil.example>",
+    "alice@good.example bob@evil.example",
+    "alice@good.example, <bob@evil.example> x",
+    "alice@good.example(<bob@evil.example>",
+    "<alice@good.example> <bob@evil.example>",
+    "alice@good.example@evil.example",
+    "Doe, John <j@x.org>",
+    "a@x.org; b@x.org",
+    "team: a@x.org",
+    "a@b: c@x.org;",
+    "<a@x.org>: b@x.org;",
+    "mailto:a@x.org",
+    "a@x.org>",
+    "<a@x.org",
+    '"a@x.org',
+    "a@[x@evil.example]",
+    "@x.org",
+    "<>",
+    "a b@x.org",
+    "a\\@x.org",
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), READABLE)
+def test_addresses_are_read_alike_everywhere(text: str, expected: list[str]) -> None:
+    assert envelope_of({"to": text})["to"] == expected
+    assert envelope_of(raw_message(("To", text)))["to"] == expected
+    old = Message()
+    old["To"] = text
+    assert envelope_of(old)["to"] == expected
+    old = Message()
+    old["To"] = Header(text, "utf-8")
+    assert envelope_of(old)["to"] == expected
+    new = EmailMessage()
+    new["To"] = text
+    assert envelope_of(new)["to"] == expected
+
+
+# EmailMessage does not take the first two at all, and has one reading of the others.
+AMBIGUOUS_TEXT = ["one: two: a@x.org;", "a@", "(comment)", "alice(,bob@evil.example)@good.example"]
+
+
+@pytest.mark.parametrize("text", AMBIGUOUS + AMBIGUOUS_TEXT)
+def test_what_has_more_than_one_reading_is_sent_to_nobody(text: str) -> None:
+    for field in ("from", "to", "bcc"):
+        assert repr(field) in str(refused(envelope_of, {field: text}, "EENVELOPE"))
+    old = Message()
+    old["To"] = text
+    refused(envelope_of, old, "EENVELOPE")
+    if text not in AMBIGUOUS_TEXT:
+        new = EmailMessage()
+        new["To"] = text
+        refused(envelope_of, new, "EENVELOPE")
+
+
+def test_an_error_quotes_the_address() -> None:
+    text = str(refused(envelope_of, {"to": ["a@x.org", "b@x.org <c@x.org>"]}, "EENVELOPE"))
+    assert "'b@x.org <c@x.org>'" in text
+    assert "'to'" in text
+    assert "'b c'" in str(refused(envelope_of, {"to": "a@x.org, b c"}, "EENVELOPE"))
+
+
+@pytest.mark.parametrize(
+    "item", [5, b"a@x.org", {"address": 5}, {"adress": "x"}, {"address": "a@x\n"}, "a\r@x"]
+)
+def test_what_is_no_address_is_no_recipient(item: Any) -> None:
+    refused(envelope_of, {"to": ["a@x.org", item]}, "EENVELOPE")
+
+
+def test_an_unknown_field_is_an_error_here_too() -> None:
+    assert "'to'" in str(refused(envelope_of, {"too": "a@x.org"}))
+
+
+def test_a_list_that_contains_itself() -> None:
+    within: list[Any] = ["a@x.org"]
+    within.append((within,))
+    for call, code in ((envelope_of, "EENVELOPE"), (compose, "EMESSAGE")):
+        assert "'cc': a list contains itself" in str(refused(call, {"cc": within}, code))
+    deep: Any = "a@x.org"
+    for _ in range(100):
+        deep = [deep]
+    assert envelope_of({"to": deep})["to"] == ["a@x.org"]
+    assert "nested over 100 deep" in str(refused(envelope_of, {"to": [deep]}, "EENVELOPE"))
+
+
+def test_headers_are_read_in_all_their_forms() -> None:
+    message = Message()
+    message["From"] = "=?utf-8?q?Doe=2C_J?=\n <a@x.org>"
+    name_and_address = Header("evil@x.org, Doe", "utf-8")
+    name_and_address.append("<b@y.org>", "ascii")
+    message["To"] = name_and_address
+    message["To"] = "c@y.org,\r\n\td@y.org"
+    message["Cc"] = Header("Jürgen <e@y.org>", "utf-8")
+    message["Bcc"] = "b@y.org"
+    to = ["b@y.org", "c@y.org", "d@y.org", "e@y.org"]
+    assert envelope_of(message) == {"from": "a@x.org", "to": to}
+
+
+def test_address_objects_are_taken_at_their_word() -> None:
+    message = EmailMessage()
+    message["Sender"] = Address("Doe, Jane", "Jane.Doe", "X.org")
+    message["From"] = [Address("", "a", "x.org"), Address("", "b", "x.org")]
+    message["To"] = [Address("ü", "c d", "x.org"), Group("g", [Address("", "e", "x.org")])]
+    assert envelope_of(message) == {"from": "Jane.Doe@X.org", "to": ['"c d"@x.org', "e@x.org"]}
+    message.replace_header("To", Address("", "a", "good.example>, <b@evil.example"))
+    refused(envelope_of, message, "EENVELOPE")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("From", "a@x.org"), ("From", "b@x.org")],
+        [("Sender", "a@x.org, b@x.org")],
+        [("Sender", "a@x.org"), ("sender", "b@x.org")],
+        [("Resent-To", "a@x.org"), ("Resent-To", "b@x.org")],
+        [("To", ["a@x.org"])],
+        [("To", "=?utf-8?q?a=40x.org?=")],
+        [("To", "a\udcfc@x.org")],
+        [("To", Header("a@x.org\nBcc: b@x.org", "utf-8"))],
+    ],
+)
+def test_headers_that_cannot_be_relied_on(headers: list[tuple[str, Any]]) -> None:
+    for policy in (default, None):
+        refused(envelope_of, raw_message(*headers, policy=policy), "EENVELOPE")
+
+
+def test_a_header_that_the_email_package_cannot_encode() -> None:
+    broken = Header("a@x.org")
+    broken.append("b@x.org\nBcc: c@x.org", "utf-8")
+    refused(envelope_of, raw_message(("To", broken), policy=None), "EENVELOPE")
+
+
+def test_a_resent_message_goes_where_it_is_resent_to() -> None:
+    message = raw_message(
+        ("Resent-From", "r@x.org"),
+        ("Resent-To", "s@x.org"),
+        ("Resent-Bcc", "t@x.org"),
+        ("From", "a@x.org"),
+        ("To", "b@x.org"),
+    )
+    assert envelope_of(message) == {"from": "r@x.org", "to": ["s@x.org", "t@x.org"]}
+
+
+@given(st.text('ab@<>()[]"\\,:; .x\n'))
+@settings(max_examples=400, deadline=None)
+def test_every_recipient_is_one_that_was_written(text: str) -> None:
+    try:
+        envelope = envelope_of(raw_message(("To", text)))
+    except SMTPError as error:
+        assert error.code == "EENVELOPE"  # noqa: PT017
+        return
+    for address in envelope["to"]:
+        assert address in text
+        assert re.search(r"[<>\n]", address) is None
+    mail = {"to": text.replace("\n", " "), "text": "x"}
+    if "\n" not in text and envelope["to"]:
+        again = email.message_from_bytes(written(mail), policy=default)
+        assert envelope_of(again)["to"] == envelope["to"]
+
+
+@given(st.lists(st.tuples(st.text(), st.sampled_from(["a@x.org", '"q, r"@x.org', "root"]))))
+@settings(max_examples=150, deadline=None)
+def test_any_names_leave_the_addresses_alone(pairs: list[tuple[str, str]]) -> None:
+    mail = {"to": [{"name": name, "address": address} for name, address in pairs], "text": "x"}
+    try:
+        message = compose(mail)
+    except SMTPError as error:
+        assert (error.code, error.command) == ("EMESSAGE", "API")  # noqa: PT017
+        return
+    expected = list(dict.fromkeys(address for _, address in pairs))
+    again = email.message_from_bytes(serialize(message), policy=default)
+    assert envelope_of(mail)["to"] == envelope_of(message)["to"] == expected
+    assert envelope_of(again)["to"] == expected
+
+
+def test_reading_addresses_takes_linear_time() -> None:
+    assert len(envelope_of({"to": ", ".join(f"r{n}@x.org" for n in range(20000))})["to"]) == 20000
+    for opening in ('"', "(", "<", "a", "a@", "\\", '"a" ', "(a) ", "a, "):
+        refused(envelope_of, {"to": opening * 50001}, "EENVELOPE")

@@ -1,0 +1,277 @@
+"""Header fields as they are written, and what cannot enter one."""
+
+from __future__ import annotations
+
+import email
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.policy import default
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smtp_connection.errors import SMTPError
+from smtp_connection.mime.addresses import envelope_of
+from smtp_connection.mime.compose import compose
+from smtp_connection.mime.email_message import serialize
+from tests.support.mails import FILE, SMALL, header_names, mailboxes, refused, sent, written
+
+# --- addresses ------------------------------------------------------------------------------------
+
+ADDRESSES: list[tuple[Any, list[tuple[str, str]]]] = [
+    ("a@x.org", [("", "a@x.org")]),
+    (" a@x.org ,, b@x.org, ", [("", "a@x.org"), ("", "b@x.org")]),
+    ("<a@x.org>", [("", "a@x.org")]),
+    ("John Q. Public <a@x.org>", [("John Q. Public", "a@x.org")]),
+    ('"Doe, \\"J\\" \\\\" <a@x.org>', [('Doe, "J" \\', "a@x.org")]),
+    ("a@x.org (Alice)", [("Alice", "a@x.org")]),
+    ("Alice (Sales) <a@x.org> (home)", [("Alice (Sales)", "a@x.org")]),
+    ("[List] Admin <a@x.org>", [("[List] Admin", "a@x.org")]),
+    ("a@x.org <a@x.org>", [("a@x.org", "a@x.org")]),
+    ("Jürgen <a@x.org>", [("Jürgen", "a@x.org")]),
+    ("=?utf-8?q?J=C3=BCrgen?= <a@x.org>", [("Jürgen", "a@x.org")]),
+    ('"a b"@x.org', [("", '"a b"@x.org')]),
+    ("Team: a@x.org, B <b@x.org>;, c@x.org", [("", "a@x.org"), ("B", "b@x.org"), ("", "c@x.org")]),
+    ({"address": " a@x.org ", "name": None}, [("", "a@x.org")]),
+    (
+        {"Address": "a@x.org", "name": 'Ü, "x" <evil@x.org>'},
+        [('Ü, "x" <evil@x.org>', "a@x.org")],
+    ),
+    (
+        [["a@x.org", [{"address": "b@x.org"}]], (), "c@x.org, d@x.org"],
+        [("", f"{local}@x.org") for local in "abcd"],
+    ),
+    ([{"name": "n" * 3000, "address": "a@x.org"}] * 3, [("n" * 3000, "a@x.org")] * 3),
+    (
+        [f"Recipient {n} <r{n}@x.org>" for n in range(300)],
+        [(f"Recipient {n}", f"r{n}@x.org") for n in range(300)],
+    ),
+    ("", []),
+    ([None, []], []),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), ADDRESSES, ids=range(len(ADDRESSES)))
+def test_addresses(given: Any, expected: list[tuple[str, str]]) -> None:
+    wire = written({**SMALL, "to": given})
+    assert mailboxes(wire, "To") == expected
+    assert ("To" in header_names(wire)) == bool(expected)
+
+
+def test_a_name_with_specials_names_nobody_else() -> None:
+    name = 'Boss, <boss@x.org>; "x" \\' + " padding" * 20
+    wire = written({**SMALL, "from": {"name": name, "address": "a@x.org"}})
+    assert mailboxes(wire, "From") == [(name, "a@x.org")]
+
+
+def test_groups_stay_groups() -> None:
+    message = sent({**SMALL, "to": "Köln Büro: a@x.org, b@x.org;, Nobody:;"})
+    groups = [(group.display_name, len(group.addresses)) for group in message["To"].groups]
+    assert groups == [("Köln Büro", 2), ("Nobody", 0)]
+
+
+def test_address_literals_need_no_brackets() -> None:
+    wire = written({"to": "a@[IPv6:2001:db8::1]", "cc": "Bob <b@[192.0.2.1]>", "text": "x"})
+    assert b"To: a@[IPv6:2001:db8::1]\r\nCc: Bob <b@[192.0.2.1]>\r\n" in wire
+
+
+def test_a_local_user_is_given_in_brackets_or_as_an_address() -> None:
+    mail = {"from": "Cron <root>", "to": {"address": "postmaster"}, "text": "x"}
+    assert b"From: Cron <root>\r\nTo: <postmaster>\r\n" in written(mail)
+    assert envelope_of(mail) == {"from": "root", "to": ["postmaster"]}
+
+
+def test_non_ascii_addresses_are_written_in_utf8() -> None:
+    mail = {**SMALL, "to": "Jürgen <jürgen@köln.example>", "subject": "ü"}
+    wire = written(mail)
+    assert "To: =?utf-8?q?J=C3=BCrgen?= <jürgen@köln.example>\r\n".encode() in wire
+    assert b"Subject: =?utf-8?b?w7w=?=\r\n" in wire
+    assert envelope_of(compose(mail))["to"] == ["jürgen@köln.example"]
+
+
+# --- text and parameters --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Hello world",
+        "two  blanks\tand a tab",
+        " outer blanks ",
+        "Grüße aus Köln",
+        "日本語の件名" * 40,
+        "word " * 300 + "end",
+        "x" * 5000,
+        " " * 1500 + "x",
+        "😀" * 100,
+        "From: me",
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_subjects_arrive_as_they_were_given(subject: str) -> None:
+    assert sent({**SMALL, "subject": subject})["Subject"] == subject
+
+
+def test_a_subject_that_is_already_encoded_stays_so() -> None:
+    assert b"\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n" in written(
+        {**SMALL, "subject": "=?utf-8?q?Gr=C3=BC=C3=9Fe?="}
+    )
+
+
+def test_a_long_url_is_not_taken_apart() -> None:
+    url = f"<https://x.org/{'u' * 300}>"
+    wire = written({**SMALL, "headers": {"List-Unsubscribe": url}})
+    assert f"\r\nList-Unsubscribe: {url}\r\n".encode() in wire
+
+
+def test_long_and_foreign_filenames_take_rfc_2231() -> None:
+    wire = written({"attachments": [{"content": "x", "filename": "Übersicht.txt"}]})
+    assert b"attachment; filename*=utf-8''%C3%9Cbersicht.txt\r\n" in wire
+    wire = written({"attachments": [{"content": "x", "filename": " blanks "}]})
+    assert b"attachment; filename*=utf-8''%20blanks%20\r\n" in wire
+    wire = written({"attachments": [{"content": "x", "filename": "日" * 30}]})
+    assert b"\r\n filename*0*=utf-8''%E6%97%A5" in wire
+    assert b";\r\n filename*1*=%E6%97%A5" in wire
+    assert max(map(len, wire.split(b"\r\n"))) <= 78
+
+
+# --- ids and dates --------------------------------------------------------------------------------
+
+
+def test_long_ids_are_folded_between_never_within() -> None:
+    ids = [f"<{'i' * 70}.{number}@x.org>" for number in range(30)]
+    wire = written({**SMALL, "references": ids, "inReplyTo": ids[0][1:-1]})
+    assert b"\r\nReferences: " + "\r\n ".join(ids).encode() + b"\r\n" in wire
+    assert f"\r\nIn-Reply-To: {ids[0]}\r\n".encode() in wire
+
+
+def test_references_are_taken_as_text_too() -> None:
+    assert sent({**SMALL, "references": "<1@x> 2@x\t<3@x>"})["References"] == "<1@x> <2@x> <3@x>"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2024-05-06T07:08:09.000Z", "Mon, 06 May 2024 07:08:09 +0000"),
+        ("2024-05-06T07:08:09+02:00", "Mon, 06 May 2024 07:08:09 +0200"),
+        ("6 May 2024 07:08:09 -0500", "Mon, 06 May 2024 07:08:09 -0500"),
+        (
+            datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=5.5))),
+            "Mon, 06 May 2024 07:08:09 +0530",
+        ),
+        (datetime(2024, 5, 6, 7, 8, 9), "Mon, 06 May 2024 07:08:09 -0000"),
+    ],
+)
+def test_dates(given: Any, expected: str) -> None:
+    assert f"\r\nDate: {expected}\r\n".encode() in written({**SMALL, "date": given})
+
+
+def test_dates_read_back() -> None:
+    moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    for date in (moment, moment.isoformat(), "Wed, 02 Jan 2030 03:04:05 GMT"):
+        assert parsedate_to_datetime(compose({"date": date})["Date"]) == moment
+
+
+def test_date_and_message_id_are_made_where_there_is_none() -> None:
+    messages = [sent(SMALL), sent({**SMALL, "date": "", "messageId": ""})]
+    ids = {message["Message-ID"] for message in messages}
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"<[0-9a-f-]{36}@x\.org>", one) for one in ids)
+    date = messages[0]["Date"].datetime
+    assert abs(datetime.now(timezone.utc) - date) < timedelta(minutes=1)
+    assert date.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "domain"),
+    [
+        ({"sender": "s@sender.org"}, "sender.org"),
+        ({"from": "Team: t@team.org;"}, "team.org"),
+        ({"from": "<root>"}, "localhost"),
+        ({"from": "a@köln.example"}, "localhost"),
+        ({"from": None}, "localhost"),
+    ],
+)
+def test_the_domain_of_a_message_id_is_the_senders(fields: dict[str, Any], domain: str) -> None:
+    message = compose({**SMALL, **fields})
+    assert message["Message-ID"].endswith(f"@{domain}>")
+
+
+# --- what enters no header ------------------------------------------------------------------------
+
+FORBIDDEN = [
+    *(chr(code) for code in range(0x20) if chr(code) != "\t"),
+    *(chr(code) for code in range(0x7F, 0xA0)),
+    *"\u2028\u2029\ud800\udbff\udc00\udcff\udfff",
+    "\r\n",
+    "\r\n ",
+]
+
+PLACES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
+    "from": ("a@x.org", lambda text: {"from": text}),
+    "sender": ("Name <a@x.org>", lambda text: {"sender": text}),
+    "to": ('"Na me" <a@x.org>, b@x.org', lambda text: {"to": text}),
+    "cc": ("a@x.org (comment)", lambda text: {"cc": [[text]]}),
+    "bcc": ("a@x.org", lambda text: {"bcc": text}),
+    "replyTo": ("Group: a@x.org;", lambda text: {"replyTo": text}),
+    "address": ("a@x.org", lambda text: {"to": {"address": text}}),
+    "name": ("Some Name", lambda text: {"to": {"name": text, "address": "a@x.org"}}),
+    "subject": ("Some text", lambda text: {"subject": text}),
+    "messageId": ("<a@x.org>", lambda text: {"messageId": text}),
+    "inReplyTo": ("<a@x.org>", lambda text: {"inReplyTo": text}),
+    "references": ("<a@x.org>", lambda text: {"references": ["<1@x>", text]}),
+    "date": ("6 May 2024 07:08:09 -0500", lambda text: {"date": text}),
+    "header": ("Some text", lambda text: {"headers": {"X-A": ["1", text]}}),
+    "pair": ("Some text", lambda text: {"headers": [{"key": "X-A", "value": text}]}),
+    "header name": ("X-Name", lambda text: {"headers": {text: "1"}}),
+    "to header": ("a@x.org", lambda text: {"headers": {"To": text}}),
+    "filename": ("a.txt", lambda text: {"attachments": [{**FILE, "filename": text}]}),
+    "cid": ("1@x", lambda text: {"attachments": [{**FILE, "cid": text}]}),
+    "type": ('a/b; c="d"', lambda text: {"attachments": [{**FILE, "contentType": text}]}),
+    "disposition": ("inline", lambda text: {"attachments": [{**FILE, "contentDisposition": text}]}),
+    "part header": ("1", lambda text: {"attachments": [{**FILE, "headers": {"X-A": text}}]}),
+    "part name": ("X-A", lambda text: {"attachments": [{**FILE, "headers": {text: "1"}}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_control_character_enters_a_header(place: str) -> None:
+    good, mail = PLACES[place]
+    compose(mail(good))
+    for forbidden in FORBIDDEN:
+        for at in (0, 1, len(good) // 2, len(good)):
+            bad = good[:at] + forbidden + good[at:]
+            refused(compose, mail(bad))
+
+
+@given(st.sampled_from(sorted(PLACES)), st.text(min_size=1), st.integers(0, 30))
+@settings(max_examples=400, deadline=None)
+def test_no_text_makes_a_second_header(place: str, inserted: str, at: int) -> None:
+    good, mail = PLACES[place]
+    text = good[:at] + inserted + good[at:]
+    try:
+        message = compose(mail(text))
+    except SMTPError as error:
+        assert (error.code, error.command) == ("EMESSAGE", "API")  # noqa: PT017
+        return
+    wire = serialize(message)
+    names = header_names(wire)
+    expected = header_names(written(mail(good)))
+    if place == "header name":
+        expected[expected.index("X-Name")] = text
+    elif place in ("from", "sender", "to", "cc", "to header", "replyTo") and len(names) < len(
+        expected
+    ):
+        return  # the text became one that names nobody: no header
+    assert names == expected
+    parsed = email.message_from_bytes(wire, policy=default)
+    assert list(parsed.keys()) == expected
+    if place in ("subject", "header", "pair") and "=?" not in text:
+        field = "Subject" if place == "subject" else "X-A"
+        assert parsed.get_all(field)[-1] == text  # type: ignore[index]
+    if place == "name" and "=?" not in text:
+        assert mailboxes(wire, "To") == [(text.strip(), "a@x.org")]

@@ -1,0 +1,215 @@
+"""Name look-ups: never on the reactor's thread, always with an end, families in turns."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtp_connection import Reactor
+from smtp_connection.net.resolver import Address, interleave, look_up
+from tests.support.helpers import Clock
+
+IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
+
+
+def entry(host, port=25):
+    """Return what getaddrinfo() returns for one address."""
+    family, rest = (IPV6, (0, 0)) if ":" in host else (IPV4, ())
+    return (family, socket.SOCK_STREAM, 6, "", (host, port, *rest))
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """The system's resolver, for names: what it is to do is a function, ``resolver.answer``."""
+
+    class Resolver:
+        answer = staticmethod(pytest.fail)
+        threads = ()
+
+    original = socket.getaddrinfo
+
+    def getaddrinfo(host, port, *, type, flags=0):
+        assert type == socket.SOCK_STREAM
+        if flags & socket.AI_NUMERICHOST:
+            return original(host, port, type=type, flags=flags)
+        Resolver.threads += (threading.get_ident(),)
+        return Resolver.answer(host, port)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return Resolver
+
+
+@pytest.fixture
+def hanging(resolver):
+    """The resolver does not answer until the test is over, or calls this."""
+    gate = threading.Event()
+
+    def hang(host, port):
+        gate.wait()
+        return [entry("192.0.2.1")]
+
+    resolver.answer = hang
+    yield gate.set
+    gate.set()
+
+
+def found_by(reactor, host, port=25):
+    """Look ``host`` up; return the addresses and the error."""
+    calls = []
+    look_up(reactor, host, port, 30, lambda *outcome: calls.append(outcome))
+    assert calls == [], "not from inside the call"
+    reactor.run()
+    (outcome,) = calls
+    return outcome
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1"])
+def test_an_ip_address_needs_no_thread(reactor, resolver, host):
+    ((address,), error) = found_by(reactor, host, 2525)
+    assert error is None
+    assert address.family == (IPV6 if ":" in host else IPV4)
+    assert address.sockaddr[:2] == (host, 2525)
+    assert resolver.threads == ()
+
+
+def test_a_name_is_looked_up_on_a_thread_and_the_families_take_turns(reactor, resolver):
+    hosts = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    resolver.answer = lambda host, port: [entry(each, port) for each in hosts]
+    addresses, error = found_by(reactor, "mx.example.com", 587)
+    assert error is None
+    assert [str(address) for address in addresses] == [
+        "[2001:db8::1]:587",
+        "192.0.2.1:587",
+        "[2001:db8::2]:587",
+        "192.0.2.2:587",
+        "192.0.2.3:587",
+    ]
+    (thread,) = resolver.threads
+    assert thread != threading.get_ident()
+
+
+addresses = st.lists(
+    st.builds(
+        lambda family, number: Address(family, (f"host{number}", 25)),
+        st.sampled_from([IPV4, IPV6]),
+        st.integers(0, 5),
+    )
+)
+
+
+@given(addresses)
+def test_families_take_turns_for_as_long_as_there_are_several(given):
+    result = interleave(given)
+    distinct = list(dict.fromkeys(given))
+    assert Counter(result) == Counter(distinct)
+    for family in (IPV4, IPV6):
+        assert [each for each in result if each.family == family] == [
+            each for each in distinct if each.family == family
+        ]
+    counts = Counter(each.family for each in result)
+    in_turns = result[: 2 * min(counts[IPV4], counts[IPV6])]
+    assert all(a.family != b.family for a, b in pairwise(in_turns))
+    assert result[:1] == given[:1]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (socket.EAI_NONAME, "ENOTFOUND"),
+        (socket.EAI_NODATA, "ENOTFOUND"),
+        (socket.EAI_AGAIN, "EAI_AGAIN"),
+        (socket.EAI_FAIL, "EAI_FAIL"),
+        (socket.EAI_MEMORY, "EAI_MEMORY"),
+        (socket.EAI_SERVICE, "ENOTFOUND"),
+    ],
+)
+def test_the_resolver_s_error_has_its_code_as_node_names_it(reactor, resolver, number, code):
+    cause = socket.gaierror(number, "says the resolver")
+
+    def answer(host, port):
+        raise cause
+
+    resolver.answer = answer
+    addresses, error = found_by(reactor, "mx.example.com")
+    assert addresses == []
+    assert (error.code, error.command) == (code, "CONN")
+    assert str(error) == f"Cannot resolve mx.example.com: says the resolver ({code})"
+    assert error.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "EMFILE"),
+        (OSError("odd"), "ENOTFOUND"),
+        (RuntimeError("can't start new thread"), "ENOTFOUND"),
+    ],
+)
+def test_other_errors_of_a_look_up_keep_the_system_s_code(reactor, resolver, cause, code):
+    def answer(host, port):
+        raise cause
+
+    resolver.answer = answer
+    _, error = found_by(reactor, "mx.example.com")
+    assert str(error) == f"Cannot resolve mx.example.com: {cause.args[-1]} ({code})"
+    assert error.code == code
+    assert error.__cause__ is cause
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example.com", "a..example.com"])
+def test_what_cannot_be_a_name_is_not_found(reactor, host):
+    _, error = found_by(reactor, host)
+    assert error.code == "ENOTFOUND"
+    assert isinstance(error.__cause__, UnicodeError)
+
+
+def test_a_look_up_that_hangs_times_out(resolver, hanging):
+    clock, calls = Clock(), []
+    with Reactor(clock=clock) as reactor:
+        look_up(reactor, "mx.example.com", 25, 30, lambda *outcome: calls.append(outcome))
+        clock.now += 29.9
+        assert reactor.run_once()
+        assert calls == []
+        clock.now += 0.1
+        assert not reactor.run_once(), "nothing waits for the thread"
+    ((addresses, error),) = calls
+    assert addresses == []
+    assert (error.code, error.command) == ("ETIMEDOUT", "CONN")
+    assert str(error) == "The look-up of mx.example.com timed out after 30000 ms"
+
+
+@pytest.mark.parametrize("host", ["mx.example.com", "127.0.0.1"])
+def test_a_cancelled_look_up_is_not_waited_for(reactor, hanging, host):
+    lookup = look_up(reactor, host, 25, 30, pytest.fail)
+    lookup.cancel()
+    lookup.cancel()
+    reactor.run()
+
+
+def test_look_ups_that_hang_do_not_use_up_all_threads(reactor, hanging):
+    lookups = [look_up(reactor, "mx.example.com", 25, 30, pytest.fail) for _ in range(20)]
+    assert len([thread for thread in threading.enumerate() if "worker" in thread.name]) == 16
+    for lookup in lookups:
+        lookup.cancel()
+    reactor.run()
+
+
+def test_an_answer_that_comes_too_late_is_not_reported(resolver, hanging):
+    clock, calls = Clock(), []
+    with Reactor(clock=clock) as reactor:
+        look_up(reactor, "mx.example.com", 25, 30, lambda *outcome: calls.append(outcome))
+        clock.now += 30
+        reactor.run_once()
+        hanging()
+        for thread in threading.enumerate():
+            if "worker" in thread.name:
+                thread.join()
+        reactor.run()
+    assert [error.code for _, error in calls] == ["ETIMEDOUT"]

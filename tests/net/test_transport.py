@@ -1,0 +1,788 @@
+"""One byte stream, in clear text and over TLS, with a peer that takes part or does not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+import socket
+import ssl
+import struct
+import threading
+
+import pytest
+
+from smtp_connection import Reactor
+from smtp_connection.net import transport as transport_module
+from smtp_connection.net.transport import Transport, socket_error
+from tests.support.helpers import Clock, turn_until
+
+NAME = "mx.example.com"
+MORE_THAN_FITS = bytes(range(256)) * 8192
+
+
+class Owner:
+    """Notes what it is told; ``then`` is called with each new entry."""
+
+    def __init__(self):
+        self.entries = []
+        self.then = lambda entry: None
+
+    def _note(self, *entry):
+        self.entries.append(entry)
+        self.then(entry)
+
+    def data_received(self, data):
+        assert data
+        self._note("data", data)
+
+    def drained(self):
+        self._note("drained")
+
+    def connection_lost(self, error):
+        self._note("lost", error)
+
+    def done(self):
+        """To be handed to ``start_tls``."""
+        self._note("secured")
+
+    @property
+    def names(self):
+        return [entry[0] for entry in self.entries]
+
+    @property
+    def data(self):
+        return b"".join(entry[1] for entry in self.entries if entry[0] == "data")
+
+    @property
+    def error(self):
+        """The error of the one ``connection_lost``."""
+        assert self.names.count("lost") == 1
+        assert self.names[-1] == "lost"
+        return self.entries[-1][1]
+
+
+class End:
+    """One end of a stream, with a transport on it, and the other end as a blocking socket."""
+
+    def __init__(self, reactor, sock, peer=None):
+        sock.setblocking(False)
+        self.reactor = reactor
+        self.sock = sock
+        self.peer = peer
+        self.owner = Owner()
+        self.transport = Transport(reactor, sock, self.owner)
+
+    def until(self, name):
+        """Turn the reactor until the owner is told ``name``."""
+        turn_until(self.reactor, lambda: name in self.owner.names)
+
+    def settle(self):
+        """Turn the reactor a few times, so that whatever wants to happen does."""
+        for _ in range(4):
+            self.reactor.run_once()
+
+    def is_idle(self):
+        """Whether the reactor comes to wait for the peer, and does not turn round and round."""
+        for _ in range(100):  # the peer may have sent something: a session ticket of TLS 1.3, say
+            self.reactor.run_once()
+            if not select.select([self.reactor], [], [], 0)[0]:
+                return True
+        return False
+
+    def peer_reads(self, size):
+        """Turn the reactor while the peer reads ``size`` bytes; return them."""
+        self.peer.setblocking(False)
+        received = bytearray()
+        while len(received) < size:
+            try:
+                received += self.peer.recv(65536)
+            except BlockingIOError:
+                self.reactor.run_once(5)
+        return bytes(received)
+
+
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        left = socket.create_connection(listener.getsockname())
+        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        return left, listener.accept()[0]
+
+
+def reset(sock):
+    """Hang up rudely."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.fixture(params=[socket.socketpair, tcp_pair], ids=["socketpair", "tcp"])
+def end(request, reactor):
+    """A transport in clear text."""
+    end = End(reactor, *request.param())
+    yield end
+    end.peer.close()
+    end.transport.close()
+
+
+@pytest.fixture
+def server_context(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(NAME).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def client_context(authority):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def connected(reactor, serve):
+    """Make a transport that is connected to a script: ``connected(script)``."""
+    ends = []
+
+    def make(script):
+        server = serve(script)
+        ends.append(End(reactor, socket.create_connection((server.host, server.port))))
+        return ends[-1]
+
+    yield make
+    for end in ends:
+        end.transport.close()
+
+
+@pytest.fixture
+def over_tls(connected, server_context, client_context):
+    """Make a transport that is connected to a script, and over TLS: ``over_tls(script)``."""
+
+    def make(script, then=lambda end, entry: None):
+        def tls_script(peer):
+            peer.start_tls(server_context)
+            script(peer)
+
+        end = connected(tls_script)
+        end.owner.then = lambda entry: then(end, entry)
+        end.transport.start_tls(client_context, NAME, end.owner.done)
+        end.until("secured")
+        return end
+
+    return make
+
+
+def quiet(peer):
+    """Say nothing until the client hangs up."""
+    peer.expect_end()
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def test_what_arrives_is_handed_on(end):
+    for data in (b"220 ready\r\n", b"250 ok\r\n"):
+        end.peer.sendall(data)
+        turn_until(end.reactor, lambda data=data: end.owner.data.endswith(data))
+    assert end.owner.data == b"220 ready\r\n250 ok\r\n"
+
+
+def test_the_peer_s_end_is_told_once(end):
+    end.peer.sendall(b"221 bye\r\n")
+    end.peer.close()
+    end.until("lost")
+    assert end.owner.data == b"221 bye\r\n"
+    assert end.owner.error is None
+    assert end.sock.fileno() == -1
+    assert not end.reactor.run_once()
+    assert end.owner.names.count("lost") == 1
+
+
+def test_a_reset_is_an_error_with_the_system_s_code(reactor):
+    end = End(reactor, *tcp_pair())
+    reset(end.peer)
+    end.until("lost")
+    error = end.owner.error
+    assert (error.code, error.command) == ("ECONNRESET", "CONN")
+    assert str(error) == "Connection failed: Connection reset by peer (ECONNRESET)"
+    assert isinstance(error.__cause__, ConnectionResetError)
+
+
+def test_nothing_comes_after_the_owner_has_closed(end):
+    end.owner.then = lambda entry: end.transport.close()
+    end.peer.sendall(b"220 ready\r\n")
+    end.until("data")
+    end.settle()
+    assert end.owner.names == ["data"]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_being_woken_for_nothing_is_no_error(reactor, client_context, tls):
+    sock, peer = socket.socketpair()
+    if tls:
+        sock = client_context.wrap_socket(sock, server_hostname=NAME, do_handshake_on_connect=False)
+    end = End(reactor, sock, peer)
+    (end.transport._tls_readable if tls else end.transport._readable)()
+    assert end.owner.entries == []
+    end.transport.close()
+    peer.close()
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def test_what_fits_is_sent_at_once(end):
+    end.transport.write(b"EHLO me\r\n")
+    assert end.transport.is_drained
+    assert end.peer.recv(100) == b"EHLO me\r\n"
+    end.settle()
+    assert end.owner.entries == []
+
+
+def test_what_does_not_fit_is_sent_as_fast_as_the_peer_reads(end):
+    end.transport.write(MORE_THAN_FITS)
+    assert not end.transport.is_drained
+    end.transport.write(b"in between")
+    end.transport.write(b"the end")
+    expected = MORE_THAN_FITS + b"in betweenthe end"
+    assert end.peer_reads(len(expected)) == expected
+    end.until("drained")
+    assert end.transport.is_drained
+    assert end.is_idle()
+    assert end.owner.names == ["drained"]
+
+
+def test_more_can_be_written_when_it_is_drained(end):
+    rest = [MORE_THAN_FITS, b"the end"]
+    end.owner.then = lambda entry: rest and end.transport.write(rest.pop(0))
+    end.transport.write(MORE_THAN_FITS)
+    expected = MORE_THAN_FITS * 2 + b"the end"
+    assert end.peer_reads(len(expected)) == expected
+    assert end.owner.names == ["drained", "drained"]
+
+
+def test_the_caller_s_buffer_may_change_after_the_call(end):
+    """Bytes are what is documented; what waits is not copied."""
+    end.transport.write(MORE_THAN_FITS)
+    assert all(view.obj is MORE_THAN_FITS for view in end.transport._unsent)
+    end.transport.close()
+
+
+def test_last_sent_is_when_the_system_took_something(reactor, movable_clock):
+    end = End(reactor, *socket.socketpair())
+    moments = [end.transport.last_sent]
+    movable_clock.ahead = 100
+    reactor.call_soon(end.transport.write, MORE_THAN_FITS)
+    reactor.run_once()
+    moments.append(end.transport.last_sent)
+    movable_clock.ahead = 200
+    reactor.call_soon(end.transport.write, b"waits")
+    reactor.run_once()
+    moments.append(end.transport.last_sent)
+    end.peer_reads(len(MORE_THAN_FITS))
+    moments.append(end.transport.last_sent)
+    assert [int(moment - moments[0]) // 100 for moment in moments] == [0, 1, 1, 2]
+    end.transport.close()
+    end.peer.close()
+
+
+def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):
+    """A server that refuses a client says why, and hangs up without listening."""
+    end = End(reactor, *socket.socketpair())
+    end.peer.sendall(b"421 too many ")
+    end.peer.sendall(b"connections\r\n")
+    end.peer.close()
+    end.transport.write(b"EHLO me\r\n")
+    end.transport.write(b"for nothing")
+    assert end.owner.entries == [], "not from inside the call"
+    reactor.run()
+    assert end.owner.data == b"421 too many connections\r\n"
+    assert end.owner.error.code == "EPIPE"
+    assert isinstance(end.owner.error.__cause__, BrokenPipeError)
+
+
+def test_the_last_words_may_make_the_owner_close(reactor):
+    end = End(reactor, *socket.socketpair())
+    end.peer.sendall(b"421 too many connections\r\n")
+    end.peer.close()
+    end.owner.then = lambda entry: end.transport.close()
+    end.transport.write(b"EHLO me\r\n")
+    reactor.run()
+    assert end.owner.names == ["data"]
+
+
+def test_a_write_that_fails_later_is_told_as_well(end):
+    end.transport.write(MORE_THAN_FITS)
+    end.peer.close()
+    end.reactor.run()
+    assert end.owner.error.code in ("EPIPE", "ECONNRESET")
+    assert end.owner.names == ["lost"]
+
+
+def test_a_write_that_fails_later_is_not_drained(reactor):
+    end = End(reactor, *socket.socketpair())
+    end.transport.write(MORE_THAN_FITS)
+    end.sock.shutdown(socket.SHUT_WR)
+    while end.peer.recv(65536):
+        pass
+    reactor.run()
+    assert end.owner.names == ["lost"]
+    assert end.owner.error.code == "EPIPE"
+    end.peer.close()
+
+
+def test_a_failed_write_that_the_owner_closes_over_is_not_told(reactor):
+    end = End(reactor, *socket.socketpair())
+    end.peer.close()
+    end.transport.write(b"EHLO me\r\n")
+    end.transport.close(linger=5)
+    reactor.run()
+    assert end.owner.entries == []
+    assert end.sock.fileno() == -1
+
+
+# -- TLS ------------------------------------------------------------------------------------------
+
+
+def test_a_stream_becomes_secure(connected, server_context, client_context):
+    def script(peer):
+        peer.expect("STARTTLS")
+        peer.send("220 go ahead\r\n")
+        peer.start_tls(server_context)
+        peer.expect("EHLO")
+        peer.send("250 ok\r\n")
+        peer.expect_end()
+
+    end = connected(script)
+    end.transport.write(b"STARTTLS\r\n")
+    end.until("data")
+    assert not end.transport.secure
+    end.transport.start_tls(client_context, NAME, end.owner.done)
+    end.until("secured")
+    assert end.transport.secure
+    end.transport.write(b"EHLO me\r\n")
+    turn_until(end.reactor, lambda: end.owner.data.endswith(b"250 ok\r\n"))
+    assert end.owner.names == ["data", "secured", "data"]
+    end.transport.close()
+    assert not end.transport.secure
+
+
+def test_the_owner_knows_before_it_gets_the_first_word(over_tls):
+    """The greeting may be there as soon as the handshake is over."""
+
+    def script(peer):
+        peer.send("220 ready\r\n")
+        peer.expect_end()
+
+    end = over_tls(script)
+    end.until("data")
+    assert end.owner.entries == [("secured",), ("data", b"220 ready\r\n")]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_what_is_decrypted_already_does_not_wait_for_the_selector(over_tls, monkeypatch, size):
+    monkeypatch.setattr(transport_module, "_READ_SIZE", size)
+    greeting = b"220 " + b"x" * 93 + b"\r\n"
+
+    def script(peer):
+        peer.send(greeting)
+        peer.expect_end()
+
+    end = over_tls(script)
+    turn_until(end.reactor, lambda: end.owner.data == greeting)
+
+
+def test_what_is_decrypted_already_is_kept_back_from_an_owner_that_has_closed(
+    over_tls, monkeypatch
+):
+    monkeypatch.setattr(transport_module, "_READ_SIZE", 10)
+
+    def script(peer):
+        peer.send(b"x" * 100)
+        peer.expect_end()
+
+    end = over_tls(script, lambda end, entry: entry[0] == "data" and end.transport.close(3600))
+    end.reactor.run()
+    assert end.owner.data == b"x" * 10
+
+
+def test_a_large_message_goes_over_tls_in_order(over_tls):
+    received = []
+
+    def script(peer):
+        while sum(map(len, received)) < len(MORE_THAN_FITS) + 7:
+            received.append(peer.sock.recv(65536))
+        peer.send("250 ok\r\n")
+        peer.expect_end()
+
+    end = over_tls(script)
+    end.transport.write(MORE_THAN_FITS)
+    end.transport.write(b"the end")
+    end.until("data")
+    assert b"".join(received) == MORE_THAN_FITS + b"the end"
+    assert end.transport.is_drained
+
+
+def test_what_fits_is_sent_at_once_over_tls(over_tls):
+    """Also if it is more than one record."""
+    end = over_tls(quiet)
+    end.transport.write(b"x" * 100_000)
+    assert end.transport.is_drained
+    assert end.is_idle()
+    assert end.owner.names == ["secured"]
+
+
+def test_reading_may_have_to_wait_until_it_can_write(over_tls, client_context):
+    """TLS may owe the peer an answer that the caller knows nothing of."""
+
+    class Busy(ssl.SSLSocket):
+        waits = 2
+
+        def recv(self, *args):
+            if self.waits:
+                self.waits -= 1
+                raise ssl.SSLWantWriteError
+            return super().recv(*args)
+
+    client_context.sslsocket_class = Busy
+
+    def script(peer):
+        peer.send("220 ready\r\n")
+        peer.expect_end()
+
+    end = over_tls(script)
+    end.until("data")
+    assert end.is_idle()
+    assert end.owner.entries == [("secured",), ("data", b"220 ready\r\n")]
+
+
+def test_the_peer_s_end_is_told_over_tls(over_tls):
+    end = over_tls(lambda peer: peer.send("221 bye\r\n"))
+    end.until("lost")
+    assert end.owner.data == b"221 bye\r\n"
+    assert end.owner.error is None
+
+
+def test_a_reset_over_tls_ends_the_stream(over_tls):
+    end = over_tls(lambda peer: peer.reset())
+    end.until("lost")
+    # Python before 3.13 takes a reset for a mere end (gh-115627).
+    assert end.owner.error is None or end.owner.error.code == "ECONNRESET"
+
+
+def test_garbage_in_the_encrypted_stream_is_an_error(over_tls):
+    end = over_tls(lambda peer: socket.socket.send(peer.sock, b"220 clear text\r\n"))
+    end.until("lost")
+    assert end.owner.error.code == "ETLS"
+    assert isinstance(end.owner.error.__cause__, ssl.SSLError)
+
+
+def test_last_words_are_read_over_tls(over_tls):
+    said = threading.Event()
+
+    def script(peer):
+        peer.send("421 shutting ")
+        peer.send("down\r\n")
+        said.set()
+        peer.expect_end()
+
+    end = over_tls(script)
+    said.wait()
+    socket.socket.shutdown(end.transport._sock, socket.SHUT_WR)
+    end.transport.write(b"EHLO me\r\n")
+    end.reactor.run()
+    assert end.owner.data == b"421 shutting down\r\n"
+    assert end.owner.error.code in ("EPIPE", "ETLS")
+
+
+def test_a_certificate_that_is_not_trusted_is_an_error(connected, server_context):
+    def script(peer):
+        with pytest.raises(ssl.SSLError):
+            peer.start_tls(server_context)
+
+    end = connected(script)
+    end.transport.start_tls(ssl.create_default_context(), NAME, pytest.fail)
+    end.until("lost")
+    assert end.owner.error.code == "ETLS"
+    assert isinstance(end.owner.error.__cause__, ssl.SSLCertVerificationError)
+    assert not end.transport.secure
+
+
+def test_a_certificate_for_another_name_is_an_error(connected, server_context, client_context):
+    def script(peer):
+        with pytest.raises(ssl.SSLError):
+            peer.start_tls(server_context)
+
+    end = connected(script)
+    end.transport.start_tls(client_context, "other.example.com", pytest.fail)
+    end.until("lost")
+    assert end.owner.error.code == "ETLS"
+    assert NAME in str(end.owner.error)
+
+
+@pytest.mark.parametrize("piecewise", [False, True], ids=["whole", "byte by byte"])
+def test_clear_text_where_tls_is_expected_is_explained(connected, client_context, piecewise):
+    def script(peer):
+        with contextlib.suppress(ConnectionError):  # it need not hear all of it
+            (peer.send_split if piecewise else peer.send)("220 clear text\r\n")
+        peer.expect_end()
+
+    end = connected(script)
+    seen = []
+
+    def explain(first_bytes):
+        seen.append(first_bytes)
+        return "the reason"
+
+    # What arrives while the TLS layer is reading already is not seen.
+    select.select([end.sock], [], [], 20)
+    end.transport.start_tls(client_context, NAME, pytest.fail, explain)
+    end.until("lost")
+    (first_bytes,) = seen
+    assert b"220 clear text\r\n".startswith(first_bytes)
+    assert first_bytes
+    assert end.owner.error.code == "ETLS"
+    assert str(end.owner.error).endswith("(the reason)")
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_handshake_that_has_to_wait_is_not_woken_up_by_what_arrives(
+    reactor, client_context, early
+):
+    """The system takes nothing, and so what the peer says cannot be of use yet."""
+    sock, peer = socket.socketpair()
+    with contextlib.closing(peer):
+        sock.setblocking(False)
+        filled = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filled += sock.send(MORE_THAN_FITS)
+        end = End(reactor, sock, peer)
+        if early:
+            peer.sendall(b"220 ready\r\n")
+        end.transport.start_tls(client_context, NAME, end.owner.done)
+        assert end.is_idle()
+        assert not end.owner.names
+
+        assert end.peer_reads(filled + 1)[filled:].startswith(b"\x16")
+        if not early:
+            assert end.is_idle()
+            peer.sendall(b"220 ready\r\n")
+        end.until("lost")
+        assert end.owner.error.code == "ETLS"
+
+
+def test_a_peer_that_hangs_up_during_the_handshake_is_an_error(connected, client_context):
+    end = connected(lambda peer: peer.close())
+    end.transport.start_tls(client_context, NAME, pytest.fail)
+    assert end.owner.entries == [], "not from inside the call"
+    end.until("lost")
+    assert end.owner.error.code == "ETLS"
+
+
+def test_a_name_that_is_none_is_an_error(reactor, client_context):
+    end = End(reactor, *tcp_pair())
+    end.transport.start_tls(client_context, ".example.com", pytest.fail)
+    assert end.owner.entries == [], "not from inside the call"
+    reactor.run()
+    assert end.owner.error.code == "ETLS"
+    assert end.peer.recv(1) == b"", "the socket is still open"
+    end.peer.close()
+
+
+def test_without_a_name_none_is_sent(connected, server_context, client_context):
+    def script(peer):
+        server_context.sni_callback = lambda sock, name, context: names.append(name)
+        peer.start_tls(server_context)
+        peer.expect_end()
+
+    names = []
+    client_context.check_hostname = False
+    end = connected(script)
+    end.transport.start_tls(client_context, "", end.owner.done)
+    end.until("secured")
+    assert names == [None]
+
+
+def test_an_error_that_the_owner_has_closed_over_is_not_told(reactor, client_context):
+    end = End(reactor, *tcp_pair())
+    end.transport.start_tls(client_context, ".example.com", pytest.fail)
+    end.transport.close()
+    reactor.run()
+    assert end.owner.entries == []
+    end.peer.close()
+
+
+def test_a_handshake_with_a_peer_that_is_gone_is_an_error(reactor, client_context):
+    end = End(reactor, *tcp_pair())
+    reset(end.peer)
+    end.transport.start_tls(client_context, NAME, pytest.fail)
+    assert end.owner.entries == [], "not from inside the call"
+    reactor.run()
+    assert end.owner.error.code == "ETLS"
+
+
+def test_a_transport_that_is_closed_during_the_handshake_says_nothing(connected, client_context):
+    end = connected(quiet)
+    end.transport.start_tls(client_context, NAME, pytest.fail)
+    end.settle()
+    assert not end.transport.secure
+    end.transport.close(linger=5)
+    assert end.transport._sock.fileno() == -1
+    assert not end.reactor.run_once()
+    assert end.owner.entries == []
+
+
+def test_a_transport_that_is_closed_when_the_handshake_is_over_says_nothing(
+    connected, server_context, client_context
+):
+    def script(peer):
+        peer.start_tls(server_context)
+        peer.expect_end()
+
+    def close_if_secure():
+        if end.transport.secure:
+            end.transport.close()
+        else:
+            end.reactor.call_soon(close_if_secure)
+
+    end = connected(script)
+    end.reactor.call_soon(close_if_secure)
+    end.transport.start_tls(client_context, NAME, pytest.fail)
+    end.reactor.run()
+    assert end.owner.entries == []
+
+
+def test_a_tls_socket_of_the_caller_s_is_secure_and_what_it_holds_is_read(
+    reactor, serve, server_context, client_context
+):
+    """The caller has read a proxy's answer, and with it, unknowingly, the greeting."""
+
+    def script(peer):
+        peer.start_tls(server_context)
+        peer.send("HTTP/1.1 200 OK\r\n\r\n220 ready\r\n")
+        peer.expect_end()
+
+    server = serve(script)
+    sock = socket.create_connection((server.host, server.port))
+    sock = client_context.wrap_socket(sock, server_hostname=NAME)
+    assert sock.recv(19) == b"HTTP/1.1 200 OK\r\n\r\n"
+    end = End(reactor, sock)
+    assert end.transport.secure
+    assert end.owner.entries == [], "not from inside the call"
+    end.until("data")
+    assert end.owner.data == b"220 ready\r\n"
+    end.transport.close()
+
+
+# -- the end --------------------------------------------------------------------------------------
+
+
+def test_closing_at_once(end):
+    end.transport.write(MORE_THAN_FITS)
+    end.transport.close()
+    end.transport.close()
+    end.transport.write(b"more")
+    assert end.sock.fileno() == -1
+    assert not end.reactor.run_once()
+    assert end.owner.entries == []
+
+
+def test_closing_waits_for_the_peer_to_close_its_side(end):
+    for _ in range(2):
+        end.transport.close(linger=3600)
+    assert end.peer.recv(1) == b""
+    end.peer.sendall(b"too late")
+    end.settle()
+    assert end.sock.fileno() >= 0
+    end.transport.write(b"too late as well")
+    end.peer.close()
+    end.reactor.run()
+    assert end.sock.fileno() == -1
+    assert end.owner.entries == []
+
+
+def test_a_peer_that_never_closes_is_dropped():
+    clock = Clock()
+    with Reactor(clock=clock) as reactor:
+        end = End(reactor, *socket.socketpair())
+        end.transport.close(linger=5)
+        clock.now += 4.9
+        end.peer.sendall(b"still here")
+        assert reactor.run_once()
+        assert end.sock.fileno() >= 0
+        clock.now += 0.1
+        assert not reactor.run_once()
+        assert end.sock.fileno() == -1
+        end.peer.close()
+
+
+def test_a_peer_that_resets_is_not_waited_for(reactor):
+    end = End(reactor, *tcp_pair())
+    end.transport.close(linger=3600)
+    reset(end.peer)
+    reactor.run()
+    assert end.sock.fileno() == -1
+
+
+def test_a_connection_that_is_gone_already_is_not_waited_for(reactor):
+    end = End(reactor, *tcp_pair())
+    reset(end.peer)
+    end.transport.close(linger=3600)
+    reactor.run()
+    assert end.sock.fileno() == -1
+    assert end.owner.entries == []
+
+
+def test_closing_over_tls_says_so_to_the_peer(over_tls):
+    ends = []
+
+    def script(peer):
+        # Without the notice this would raise, and with a bare FIN it would not return b"".
+        peer.sock.suppress_ragged_eofs = False
+        ends.append(peer.sock.recv(1))
+        socket.socket.send(peer.sock, b"not even TLS")
+
+    end = over_tls(script)
+    end.transport.close(linger=3600)
+    end.reactor.run()
+    assert end.transport._sock.fileno() == -1
+    assert ends == [b""]
+    assert end.owner.names == ["secured"]
+
+
+# -- facts ----------------------------------------------------------------------------------------
+
+
+def test_the_peer_is_described(reactor, over_tls):
+    end = End(reactor, *tcp_pair())
+    host, port = end.sock.getpeername()
+    assert end.transport.describe() == f"{host}:{port}"
+    end.transport.close()
+    assert end.transport.describe() == "the peer"
+    end.peer.close()
+
+    pair = End(reactor, *socket.socketpair())
+    assert pair.transport.describe() == "the peer"
+    pair.transport.close()
+    pair.peer.close()
+
+    tls = over_tls(quiet)
+    text = tls.transport.describe()
+    assert text.startswith("127.0.0.1:")
+    assert " with TLSv1.3, TLS_" in text
+
+
+@pytest.mark.parametrize(
+    ("cause", "text", "code"),
+    [
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "No route to host", "EHOSTUNREACH"),
+        (OSError("odd"), "odd", "ESOCKET"),
+        (OSError(99999, "unheard of"), "unheard of", "ESOCKET"),
+    ],
+)
+def test_errors_of_the_system_keep_their_name(cause, text, code):
+    error = socket_error(cause, "Cannot do it")
+    assert str(error) == f"Cannot do it: {text} ({code})"
+    assert (error.code, error.command) == (code, "CONN")
+    assert error.__cause__ is cause

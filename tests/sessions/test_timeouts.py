@@ -1,0 +1,420 @@
+"""Time-outs: at every point of a session.
+
+The reactor's clock is moved on by the server's script, so that nobody waits, and a slow machine
+changes nothing; a few tests at the end are about real time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from pyee import EventEmitter
+
+from smtp_connection import SMTPConnection
+from tests.support.sessions import ENVELOPE, PASSWORD, POINTS, at_every_point
+
+CONNECTION, GREETING, SILENCE = 120, 30, 600  # the defaults, seconds
+
+
+def limit_of(point):
+    return GREETING if point is POINTS["greeting"] else SILENCE
+
+
+@pytest.fixture
+def silence(let_pass):
+    """Make the end of a script: say nothing for some seconds."""
+
+    def make(seconds):
+        def ending(peer):
+            let_pass(seconds)
+            peer.expect_end()
+
+        return ending
+
+    return make
+
+
+# -- silence ---------------------------------------------------------------------------------------
+
+
+@at_every_point
+def test_silence(fail_at, point, silence):
+    err = fail_at(point, silence(limit_of(point) + 1))
+    assert (err.code, err.command) == ("ETIMEDOUT", "CONN")
+    assert f"{limit_of(point) * 1000} ms" in err.message
+
+
+@at_every_point
+def test_a_server_that_trickles_and_never_ends_a_reply(fail_at, point, let_pass):
+    """Bytes alone are no sign of life, nor are lines of a reply without end."""
+
+    def ending(peer):
+        start = b"250-one\r\n250-t"
+        for byte in start:
+            peer.send(bytes([byte]))
+            let_pass(limit_of(point) / len(start) + 0.01)
+        peer.expect_end()
+
+    assert fail_at(point, ending).code == "ETIMEDOUT"
+
+
+def test_empty_lines_are_no_sign_of_life(fail_at, let_pass):
+    def ending(peer):
+        for _ in range(10):
+            peer.send("\r\n")
+            let_pass(SILENCE / 10 + 0.01)
+        peer.expect_end()
+
+    assert fail_at(POINTS["MAIL"], ending).code == "ETIMEDOUT"
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("EHLO", "EHLO"),
+        ("HELO", "HELO"),
+        ("LHLO", "LHLO"),
+        ("STARTTLS", "STARTTLS"),
+        ("AUTH PLAIN", "AUTH PLAIN"),
+        ("AUTH LOGIN, the end", "AUTH"),
+        ("MAIL", "MAIL FROM"),
+        ("RCPT", "RCPT TO"),
+        ("DATA", "DATA"),
+        ("the end of the message", "the message"),
+        ("a pipelined envelope", "MAIL FROM"),
+        ("a pipelined envelope, half of it", "RCPT TO"),
+        ("RSET", "RSET"),
+    ],
+)
+def test_the_error_says_what_was_waited_for(fail_at, silence, name, missing):
+    err = fail_at(POINTS[name], silence(SILENCE + 1))
+    text = err.message.partition(" (the message had been sent")[0]
+    assert text.endswith(f"waiting for the reply to {missing}")
+
+
+def test_silence_at_quit(serve, connect_to, reactor, diary, silence):
+    def script(peer):
+        peer.greet()
+        peer.expect("QUIT")
+        silence(SILENCE + 1)(peer)
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.quit()
+    reactor.run()
+
+    assert diary.names() == ["connect", "error", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+
+
+def test_silence_on_an_idle_connection(serve, connect_to, reactor, diary, silence):
+    idle = threading.Event()
+
+    def script(peer):
+        peer.greet()
+        assert idle.wait(10)
+        silence(SILENCE + 1)(peer)
+
+    connection = connect_to(serve(script))
+    connection.connect(idle.set)
+    reactor.run()
+
+    assert diary.names() == ["connect", "error", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+
+
+def test_a_server_that_stops_reading_in_the_middle_of_a_message(by_hand, diary, movable_clock):
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, b"x" * 10_000_000, diary.callback("sent"))
+    for reply in ("220 ready", "250 scripted", "250 ok", "250 ok", "354 go"):
+        peer.feed(f"{reply}\r\n")
+    assert diary.names() == ["connect"]
+    movable_clock.ahead += SILENCE + 1
+    peer.settle()
+
+    assert diary.names() == ["connect", "error", "sent", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+    assert diary.error().message.endswith("waiting for the end of the message")
+
+
+def test_that_nothing_was_said_for_a_while_does_not_count_against_what_begins(
+    by_hand, diary, movable_clock
+):
+    connection, peer = by_hand()
+    connection.connect()
+    peer.feed("220 ready\r\n")
+    peer.feed("250 scripted\r\n")
+    movable_clock.ahead += SILENCE - 1
+    peer.settle()
+
+    stream = EventEmitter()
+    connection.send(ENVELOPE, stream, diary.callback("sent"))
+    peer.settle()
+    movable_clock.ahead += 2
+    peer.settle()
+    assert diary.names() == ["connect"]
+
+    stream.emit("data", b"hi")
+    stream.emit("end")
+    peer.settle()
+    for reply in ("250 ok", "250 ok", "354 go", "250 queued"):
+        peer.feed(f"{reply}\r\n")
+    ((err, _),) = diary.of("sent")
+    assert err is None
+    connection.close()
+    peer.settle()
+
+
+class Never:
+    """A generator of access tokens that never answers."""
+
+    def getToken(self, callback):
+        pass
+
+
+class Silent:
+    """A stream that never has anything to say."""
+
+    def on(self, event, listener):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [
+        (
+            lambda connection, callback: connection.login({"xoauth2": Never()}, callback),
+            "an access token",
+        ),
+        (
+            lambda connection, callback: connection.send(ENVELOPE, Silent(), callback),
+            "the message source",
+        ),
+    ],
+    ids=["token", "message"],
+)
+def test_silence_of_others_than_the_server(
+    serve, connect_to, reactor, diary, silence, call, missing
+):
+    def script(peer):
+        peer.greet("AUTH XOAUTH2")
+        silence(SILENCE + 1)(peer)
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    call(connection, diary.callback("operation"))
+    reactor.run()
+
+    assert diary.names() == ["connect", "error", "operation", "end"]
+    assert diary.error("operation").code == "ETIMEDOUT"
+    assert diary.error().message.endswith(f"waiting for {missing}")
+
+
+# -- slow, but not silent --------------------------------------------------------------------------
+
+
+def test_a_slow_server_is_not_a_silent_one(serve, connect_to, reactor, diary, let_pass):
+    """Each reply takes nearly as long as it may; all of them together take far longer."""
+
+    def script(peer):
+        let_pass(GREETING - 1)
+        peer.send("220 ready\r\n")
+        for command, reply in [
+            ("EHLO", "250-scripted\r\n250 AUTH PLAIN"),
+            ("AUTH PLAIN", "235 welcome"),
+            ("MAIL", "250 ok"),
+            ("RCPT", "250 ok"),
+            ("DATA", "354 go"),
+            ("hi", None),
+            (".", "250 queued"),
+            ("RSET", "250 ok"),
+            ("QUIT", "221 bye"),
+        ]:
+            peer.expect(command)
+            if reply is not None:
+                let_pass(SILENCE - 1)
+                peer.send(f"{reply}\r\n")
+
+    connection = connect_to(serve(script))
+    connection.connect(diary.callback("connected"))
+    connection.login(PASSWORD, diary.callback("login"))
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    connection.reset(diary.callback("reset"))
+    connection.quit()
+    reactor.run()
+
+    assert diary.names() == ["connect", "connected", "login", "sent", "reset", "end"]
+
+
+def test_each_reply_to_a_pipelined_envelope_is_a_sign_of_life(
+    serve, connect_to, reactor, diary, let_pass
+):
+    """What we receive counts, although there is nothing for us to say to it yet."""
+
+    def script(peer):
+        peer.greet("PIPELINING")
+        peer.expect("MAIL", "RCPT", "DATA")
+        for reply in ("250 ok", "250 ok", "354 go"):
+            let_pass(SILENCE - 1)
+            peer.send(f"{reply}\r\n")
+        peer.play("C: hi\nC: .\nS: 250 queued")
+        peer.take_quit()
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    connection.quit()
+    reactor.run()
+
+    assert diary.names() == ["connect", "sent", "end"]
+    assert diary.of("sent")[0][0] is None
+
+
+def test_a_message_that_takes_its_time_is_not_silence(
+    serve, connect_to, reactor, diary, movable_clock
+):
+    """What we send counts as much as what we receive."""
+    pieces = 20
+
+    def message() -> Iterator[bytes]:
+        for _ in range(pieces):
+            movable_clock.ahead += SILENCE / 2
+            yield b"x" * 40_000 + b"\n"
+
+    def script(peer):
+        peer.greet()
+        assert len(peer.take_message()) == pieces * 40_002
+        peer.take_quit()
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.send(ENVELOPE, message(), diary.callback("sent"))
+    connection.quit()
+    reactor.run()
+
+    assert diary.names() == ["connect", "sent", "end"]
+    assert diary.of("sent")[0][0] is None
+
+
+def test_the_greeting_time_ends_with_the_greeting(serve, connect_to, reactor, diary, let_pass):
+    def script(peer):
+        let_pass(GREETING - 1)
+        peer.send("220 ready\r\n")
+        peer.expect("EHLO")
+        let_pass(GREETING + 1)
+        peer.answer_ehlo()
+        peer.take_quit()
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.quit()
+    reactor.run()
+
+    assert diary.names() == ["connect", "end"]
+
+
+# -- TLS -------------------------------------------------------------------------------------------
+
+
+def test_a_handshake_that_never_begins_after_starttls(serve, connect_to, reactor, diary, silence):
+    def script(peer):
+        peer.greet("STARTTLS")
+        peer.play("C: STARTTLS\nS: 220 go")
+        peer.sock.recv(65536)  # the client's first flight
+        silence(GREETING + 1)(peer)
+
+    connection = connect_to(serve(script))
+    connection.connect(diary.callback("connected"))
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "sent", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+    assert "TLS handshake" in diary.error().message
+
+
+def test_a_handshake_that_never_begins_from_the_first_byte(
+    serve, connect_to, reactor, diary, silence
+):
+    connection = connect_to(serve(silence(CONNECTION + 1)), secure=True)
+    connection.connect(diary.callback("connected"))
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "sent", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+    assert "Connection timeout" in diary.error().message
+
+
+# -- the options, in real time ---------------------------------------------------------------------
+
+
+def test_connection_timeout_of_a_handshake(serve, connect_to, reactor, diary):
+    connection = connect_to(
+        serve(lambda peer: peer.expect_end()), secure=True, connectionTimeout=50
+    )
+    connection.connect(diary.callback("connected"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+    assert f"127.0.0.1:{connection.port} in 50 ms" in diary.error().message
+
+
+def test_connection_timeout_of_the_connection_itself(full_port, reactor, diary):
+    connection = SMTPConnection(
+        {"host": "127.0.0.1", "port": full_port, "connectionTimeout": 50}, reactor=reactor
+    )
+    diary.listen(connection)
+    connection.connect(diary.callback("connected"))
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "sent", "end"]
+    assert diary.error().code == "ETIMEDOUT"
+    assert connection.stage == "init"
+
+
+def test_greeting_timeout(fail_at):
+    err = fail_at(POINTS["greeting"], lambda peer: peer.expect_end(), greetingTimeout=50)
+    assert err.code == "ETIMEDOUT"
+    assert "Greeting never received in 50 ms" in err.message
+
+
+def test_socket_timeout(fail_at):
+    err = fail_at(POINTS["greeting"], lambda peer: peer.expect_end(), socketTimeout=50)
+    assert err.code == "ETIMEDOUT"
+    assert "silence for 50 ms, waiting for the greeting" in err.message
+
+
+def test_a_server_that_trickles_in_real_time(fail_at):
+    def ending(peer):
+        try:
+            while True:
+                peer.send("2")
+        except ConnectionError:
+            pass
+
+    err = fail_at(POINTS["greeting"], ending, socketTimeout=50)
+    assert err.code == "ETIMEDOUT"
+
+
+def test_the_peer_has_only_so_long_to_close_its_own_side(serve, connect_to, reactor, diary):
+    """``run()`` returns although the server keeps its end open."""
+    closed = threading.Event()
+
+    def script(peer):
+        peer.greet()
+        peer.play("C: QUIT\nS: 221 bye")
+        assert closed.wait(10)
+
+    connection = connect_to(serve(script), socketCloseTimeout=50)
+    connection.connect()
+    connection.quit()
+    reactor.run()
+    closed.set()
+
+    assert diary.names() == ["connect", "end"]
