@@ -13,12 +13,13 @@ from pyee import EventEmitter
 
 from ._version import __version__
 from .auth.mechanisms import login
+from .driver.clear_text import warn_of_login
 from .driver.exchange import Exchange
 from .driver.queue import Operation, Quit
 from .driver.timeouts import TimeOuts
 from .driver.trace import Trace
 from .errors import SMTPError
-from .hosts import is_loopback, warn_of_login
+from .hosts import is_loopback
 from .message.message import Message, own_envelope
 from .net.connector import Connector, prepare
 from .net.tls import context_for
