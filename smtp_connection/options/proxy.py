@@ -8,13 +8,14 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import unquote
 
 from ..text import control_in
+from .checks import WrongType, WrongValue
 
 __all__ = ["ProxyURL", "parse_proxy"]
 
 # Each with the port that is meant where none is given.
 _SCHEMES = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
-_TAKES = (
-    "a URL such as 'http://user:password@host:port'"
+_SAYS = (
+    "takes a URL such as 'http://user:password@host:port'"
     " (or socks5://, socks5h://, socks4://, socks4a://)"
 )
 
@@ -80,15 +81,15 @@ class ProxyURL:
 
 
 def parse_proxy(value: object) -> ProxyURL:
-    """Read the value of the option ``proxy``.
+    """Read the value of the option ``proxy``: a check, as in :mod:`.checks`.
 
-    Raises ``TypeError`` or ``ValueError``, whose text shows neither user nor password.
+    What it says of a URL that it refuses shows neither user nor password.
     """
     if isinstance(value, ProxyURL):
         return value
     if not isinstance(value, str):
         # The type alone: bytes or a parsed URL may hold a password as well.
-        raise TypeError(f"option 'proxy' takes {_TAKES}; got {type(value).__name__}")
+        raise WrongType(f"{_SAYS}; got {type(value).__name__}")
     found = _URL.fullmatch(value.strip())
     if found is None:
         objection = "that is not such a URL"
@@ -105,7 +106,7 @@ def parse_proxy(value: object) -> ProxyURL:
         objection = _objection(url, in_brackets=found["host"].startswith("["))
         if not objection:
             return url
-    raise ValueError(f"option 'proxy' takes {_TAKES}; got {_masked(value)!r}: {objection}")
+    raise WrongValue(f"{_SAYS}; got {_masked(value)!r}: {objection}")
 
 
 def _objection(url: ProxyURL, in_brackets: bool) -> str:
