@@ -13,11 +13,10 @@ from pyee import EventEmitter
 
 from ._version import __version__
 from .auth.mechanisms import login
-from .driver.clear_text import warn_of_login
 from .driver.exchange import Exchange
 from .driver.queue import Operation, Quit
 from .driver.timeouts import TimeOuts
-from .driver.trace import Trace
+from .driver.trace import Trace, warn_of_login
 from .errors import SMTPError
 from .hosts import is_loopback
 from .message.message import Message, own_envelope

