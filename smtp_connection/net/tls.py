@@ -123,11 +123,11 @@ def _fingerprint(name: str, path: str | bytes) -> tuple[object, ...]:
 
 @contextmanager
 def _as_file(source: str) -> Iterator[str]:
-    """Lend PEM text a file: load_cert_chain reads nothing else."""
+    """Yield the name of a file that holds ``source``: load_cert_chain() reads only files."""
     if is_path(source):
         yield source
         return
-    import tempfile  # 3 ms, for few
+    import tempfile  # slow to import, and needed by few
 
     descriptor, path = tempfile.mkstemp(suffix=".pem")  # 0600, whatever the umask
     try:

@@ -21,8 +21,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The library that makes the request refuses a blank in front.
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e][\t\x20-\x7e]*)?")
 
-# A parameter of the caller's own is as likely an assertion or an API key as the name of a tenant;
-# these are known to be none, and errors are about them often enough.
+# A parameter that a caller adds may be an assertion or an API key as well as the name of a tenant,
+# so its value is masked. The values of these are never secret, and errors are often about them.
 _OPEN_PARAMETERS = {"grant_type", "scope", "resource", "audience", "client_assertion_type"}
 _LONGEST_TEXT = 500
 
@@ -31,7 +31,7 @@ _number = number("a number, 0 or more", most=1e18)
 
 
 def _token(value: object) -> str:
-    # No more than this: wherever a token comes from, it is judged when it is used.
+    # Its characters are checked when it is used, like those of a token from anywhere else.
     if not isinstance(value, str):
         raise WrongType("takes a string", value)
     return value
@@ -134,18 +134,18 @@ class XOAuth2Options(Settings):
 
     @property
     def host(self) -> str:
-        """The host of ``accessUrl``: the one part that may be shown."""
+        """The host of ``accessUrl``: the only part of the URL that may be shown."""
         return urlsplit(self.accessUrl).hostname or ""
 
     @property
     def can_request(self) -> bool:
-        """Whether there is something to show a token endpoint."""
-        # Whoever names a grant of his own (RFC 6749, 4.4: client_credentials) needs nothing else.
+        """Whether the options allow a request to the token endpoint."""
+        # A caller who names another grant (client_credentials: RFC 6749 section 4.4) needs no more.
         return bool(self.service or self.refreshToken or "grant_type" in self.customParams)
 
     def masked(self, text: str, *secrets: str) -> str:
-        """Return ``text``, somebody else's words, fit to be part of an error's text: without the
-        secrets of the options, ``secrets`` and control characters, and not too long."""
+        """Return ``text``, the words of somebody else, as error texts may quote them: without
+        control characters, the secrets of the options, and ``secrets``, and not too long."""
         shown = without_controls(self.without_secrets(text, *secrets))
         shown = " ".join(shown.split())
         return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}..."

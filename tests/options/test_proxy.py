@@ -28,7 +28,7 @@ SECRET = "geheim"
         ("http://a%:b@proxy", ProxyURL("http", "proxy", 80, "a%", "b")),
     ],
 )
-def test_urls_that_are_taken(url, expected):
+def test_urls_that_are_accepted(url, expected):
     assert parse_proxy(url) == expected
     assert parse_proxy(expected) is expected
 
@@ -45,7 +45,7 @@ def test_urls_that_are_taken(url, expected):
         (f"http://a:{SECRET}@p?{SECRET}", "http://***@p***", "that is not such a URL"),
         (f"http://a:{SECRET}://b@p q", "http://***@p q", "that is not such a URL"),
         (f"http://a:{SECRET}@[::1:80", "http://***@[***", "that is not such a URL"),
-        (f"http://a:{SECRET}@[p]:80", "http://***@[p]:80", "in brackets stands an IPv6 address"),
+        (f"http://a:{SECRET}@[p]:80", "http://***@[p]:80", "only an IPv6 address may stand"),
         (f"http://a:{SECRET}@", "http://***@", "that is not such a URL"),
         ("http://", "http://", "that is not such a URL"),
         ("proxy", "proxy", "that is not such a URL"),
@@ -57,8 +57,8 @@ def test_urls_that_are_taken(url, expected):
         (f"http://a:{SECRET}%00@p", "http://***@p", "a control character"),
         (f"http://a:{SECRET}\r\n@p", "http://***@p", "a control character"),
         (f"http://a:{SECRET}%C2%85@p", "http://***@p", "a control character"),
-        (f"http://a:{SECRET}%FF@p", "http://***@p", "or what is not UTF-8"),
-        (f"http://a:{SECRET}\udc80@p", "http://***@p", "or what is not UTF-8"),
+        (f"http://a:{SECRET}%FF@p", "http://***@p", "or bytes that are not UTF-8"),
+        (f"http://a:{SECRET}\udc80@p", "http://***@p", "or bytes that are not UTF-8"),
         (f"http://:{SECRET}@p", "http://***@p", "the password has no user"),
         (f"http://a%3Ab:{SECRET}@p", "http://***@p", "the user has a colon in it"),
         (f"socks5://a:{SECRET}ä@p", "socks5://***@p", "of a SOCKS proxy are ASCII"),
