@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from ..errors import SMTPError
+from ..text import printable
 
 __all__ = ["reason_of", "tls_error"]
 
@@ -58,8 +59,7 @@ def tls_error(
         text += f": {explained}"
     text += f" ({reason_of(exc)})"
     # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
-    text = "".join(char if char.isprintable() else "?" for char in text)
-    error = SMTPError(text, code="ETLS", command="CONN")
+    error = SMTPError(printable(text), code="ETLS", command="CONN")
     error.__cause__ = exc
     return error
 

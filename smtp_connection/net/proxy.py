@@ -18,6 +18,7 @@ from typing import Any, cast
 from ..errors import SMTPError
 from ..options.proxy import ProxyURL
 from ..reactor.loop import Job, Reactor
+from ..text import printable
 from .connector import Connector
 from .resolver import Address, Lookup, look_up
 from .transport import socket_error
@@ -150,8 +151,7 @@ class ProxyConnector:
             # Without the frames that it passed through: their variables hold the password.
             return socket_error(exc.with_traceback(None), f"Proxy {self._proxy.place}")
         reason = str(exc) or type(exc).__name__
-        shown = "".join(char if char.isprintable() else "?" for char in reason[:200])
-        return self._error(f"no tunnel to {self._host}:{self._port}: {shown}")
+        return self._error(f"no tunnel to {self._host}:{self._port}: {printable(reason[:200])}")
 
     def _error(self, text: str, code: str | None = "ECONNECTION") -> SMTPError:
         return SMTPError(f"Proxy {self._proxy.place}: {text}", code=code, command="CONN")

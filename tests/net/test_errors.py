@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from smtp_connection.net.errors import tls_error
-from smtp_connection.net.tls import TLSOptions, context_for
+from smtp_connection.net.tls import context_for
+from smtp_connection.options.tls import TLSOptions
 from tests.support.tls_pairs import (
     DAY,
     HOST,

@@ -14,8 +14,8 @@ import smtp_connection
 from smtp_connection import SMTPError
 from smtp_connection.auth.mechanisms import Credentials
 from smtp_connection.mime.compose import compose
-from smtp_connection.net.tls import TLSOptions
 from smtp_connection.options.smtp import Options
+from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.injected import VALUES
