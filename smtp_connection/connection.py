@@ -30,7 +30,8 @@ from .protocol.hints import about_banner, about_silence, about_tls
 from .protocol.session import Session
 from .protocol.steps import Dialogue
 from .protocol.transaction import open_session, quit_session, reset, transaction
-from .reactor.loop import Reactor, current_reactor, get_reactor
+from .reactor.default import current_reactor, get_reactor
+from .reactor.loop import Reactor
 
 if TYPE_CHECKING:
     from .net.proxy import ProxyConnector

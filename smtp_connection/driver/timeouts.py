@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer
+from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
 
 __all__ = ["TimeOuts"]
 

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 
 from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer
+from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
 from .resolver import Address, Lookup, look_up
 from .transport import socket_error
 

@@ -17,7 +17,8 @@ from typing import Any, cast
 
 from ..errors import SMTPError
 from ..options.proxy import ProxyURL
-from ..reactor.loop import Job, Reactor
+from ..reactor.loop import Reactor
+from ..reactor.threads import Job
 from .connector import Connector
 from .resolver import Address, Lookup, look_up
 from .transport import socket_error

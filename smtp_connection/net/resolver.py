@@ -9,8 +9,9 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from ..errors import SMTPError
-from ..reactor.loop import Job, Reactor, Timer
-from ..reactor.threads import Workers
+from ..reactor.loop import Reactor
+from ..reactor.threads import Job, Workers
+from ..reactor.timers import Timer
 
 __all__ = ["Address", "Lookup", "interleave", "look_up"]
 

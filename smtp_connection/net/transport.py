@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer
+from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
 from .errors import tls_error
 
 __all__ = ["Transport", "TransportOwner", "close_orphan", "socket_error"]
