@@ -21,8 +21,9 @@ from .errors import SMTPError
 from .hosts import is_loopback, warn_of_login
 from .message.message import Message, own_envelope
 from .net.connector import Connector, prepare
+from .net.errors import socket_error
 from .net.tls import context_for
-from .net.transport import Transport, socket_error
+from .net.transport import Transport
 from .options.smtp import Options
 from .protocol.capabilities import Capabilities
 from .protocol.envelope import Envelope

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from ..errors import SMTPError
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
+from .errors import socket_error
 from .resolver import Address, Lookup, look_up
-from .transport import socket_error
 
 __all__ = ["Connector", "prepare"]
 

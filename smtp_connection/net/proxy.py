@@ -20,8 +20,8 @@ from ..options.proxy import ProxyURL
 from ..reactor.loop import Reactor
 from ..reactor.threads import Job
 from .connector import Connector
+from .errors import socket_error
 from .resolver import Address, Lookup, look_up
-from .transport import socket_error
 
 __all__ = ["ProxyConnector"]
 

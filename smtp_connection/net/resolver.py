@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from itertools import chain, zip_longest
@@ -12,6 +11,7 @@ from ..errors import SMTPError
 from ..reactor.loop import Reactor
 from ..reactor.threads import Job, Workers
 from ..reactor.timers import Timer
+from .errors import lookup_error
 
 __all__ = ["Address", "Lookup", "interleave", "look_up"]
 
@@ -92,7 +92,7 @@ def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found
         return lookup
 
     def answered(addresses: list[Address] | None, exc: BaseException | None) -> None:
-        lookup._finish(addresses or [], None if exc is None else _lookup_error(host, exc))
+        lookup._finish(addresses or [], None if exc is None else lookup_error(exc, host))
 
     def timed_out() -> None:
         text = f"The look-up of {host} timed out after {round(timeout * 1000)} ms"
@@ -121,18 +121,3 @@ def _literal(host: str, port: int) -> list[Address]:
 def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Address]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return interleave([Address(entry[0], entry[4]) for entry in found])
-
-
-_CODES = {getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")}
-
-
-def _lookup_error(host: str, exc: BaseException) -> SMTPError:
-    if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror):
-        code = errno.errorcode.get(exc.errno or 0, "ENOTFOUND")  # what EAI_SYSTEM stands for
-    else:
-        # As Node names it; the names of the C library are EAI_NONAME and EAI_NODATA.
-        code = _CODES.get(getattr(exc, "errno", 0), "ENOTFOUND")
-    reason = getattr(exc, "strerror", None) or exc
-    error = SMTPError(f"Cannot resolve {host}: {reason} ({code})", code=code, command="CONN")
-    error.__cause__ = exc
-    return error

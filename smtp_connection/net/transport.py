@@ -1,13 +1,54 @@
 """One non-blocking byte stream, in clear text or over TLS, on the reactor.
 
-No exception of the operating system or of the TLS library leaves this module: the owner is told of
-an :class:`SMTPError` instead, once, through ``connection_lost``.  The owner's methods are only ever
-called from the reactor, never from inside a method that the owner has called.
+The facts
+---------
+
+**A send takes what fits.**  The rest has to wait until the socket is writable.  An idle socket is
+writable all the time, so it is watched for writing only while something waits.  Over TLS a send
+takes one record, 16 KiB at most, and a send that was refused must be repeated with the same bytes.
+
+**TLS has a will of its own.**  A selector does not see what is decrypted already, so one event may
+stand for several reads.  A read may have to wait until something can be written, and the other way
+round.  Python before 3.13 reports a reset over TLS as an end.
+
+**A broken stream has more to say.**  A server that refuses a client says why and hangs up without
+listening: the write fails, and the reason is still there to be read.  What the next read reports
+after that is an accident: another error, or a mere end.
+
+**close() is rude.**  If the peer's words have not all been read, or more of them come, the system
+answers with a reset, and the peer may lose what we said last.  ``shutdown()`` announces the end of
+our side alone.  It ends it for a forked child and its parent alike, where ``close()`` lets go of
+one descriptor.
+
+**An event is a rumour.**  A socket that is reported as readable may have nothing to read, also
+while all that is left to do is to wait for the peer's end.
+
+The strategy
+------------
+
+- ``write()`` sends at once.  What the system does not take waits, in order and without a copy, and
+  the owner is told when all of it is gone (``drained``).
+- In clear text an event is one read, so that no connection starves the others.  Over TLS it is as
+  many as it takes to empty the decrypted record.
+- The first failure of a write is the one that is told.  Before it is, the peer's last words are
+  read and handed on.  Nothing is written any more.
+- ``close(linger)`` announces our end, throws away what still comes, and waits for the peer's end,
+  for ``linger`` seconds.  It drops the socket at once if there is nobody to be polite to: without
+  that time, before TLS is up, after a failed write, and in a forked child.
+- A socket is taken from the reactor before it is closed.
+
+Who may call what
+-----------------
+
+Everything here is called on the reactor's thread, also from the owner's own methods.  The owner is
+called by the reactor alone, never from inside a method that the owner has called.  It is told of
+the end once (``connection_lost``), and of nothing after it, nor of anything after ``close()``.  No
+exception of the operating system or of the TLS library gets through: the owner is handed an
+:class:`SMTPError`.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,9 +57,10 @@ from typing import Protocol
 from ..errors import SMTPError
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
-from .errors import tls_error
+from .errors import socket_error, tls_error
+from .handshake import Explain, Handshake, no_hint, wrap
 
-__all__ = ["Transport", "TransportOwner", "close_orphan", "socket_error"]
+__all__ = ["Transport", "TransportOwner"]
 
 # More than a reply ever needs; a larger buffer costs more to allocate than a second read does.
 _READ_SIZE = 16 * 1024
@@ -37,51 +79,12 @@ class TransportOwner(Protocol):
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
 
 
-# What OpenSSL calls it if the peer answers with something other than TLS.
-_NOT_TLS = {
-    "WRONG_VERSION_NUMBER",
-    "UNKNOWN_PROTOCOL",
-    "HTTP_REQUEST",
-    "HTTPS_PROXY_REQUEST",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-}
-
-
-def _no_hint(first_bytes: bytes) -> str:
-    return ""
-
-
-def close_orphan(exc: Exception) -> None:
-    """Close the socket that ``wrap_socket()`` has made, and not returned, because of ``exc``.
-
-    If the peer is gone, or the name is none, it raises after it has taken the descriptor over, and
-    only its stack frame still knows who has it.
-    """
-    traceback = exc.__traceback__
-    while traceback is not None:
-        orphan = traceback.tb_frame.f_locals.get("self")
-        if isinstance(orphan, ssl.SSLSocket):
-            orphan.close()
-        traceback = traceback.tb_next
-
-
-def socket_error(exc: OSError, doing: str) -> SMTPError:
-    """Return the :class:`SMTPError` for ``exc``: its code is the name of the system's error."""
-    code = errno.errorcode.get(exc.errno or 0, "ESOCKET")
-    error = SMTPError(f"{doing}: {exc.strerror or exc} ({code})", code=code, command="CONN")
-    error.__cause__ = exc
-    return error
-
-
 class Transport:
     """Owns a connected, non-blocking socket."""
 
     __slots__ = (
         "_closed",
-        "_explain",
-        "_first_bytes",
-        "_handshake_done",
+        "_handshaking",
         "_linger_timer",
         "_owner",
         "_reactor",
@@ -101,10 +104,8 @@ class Transport:
         self._unsent: list[memoryview] = []
         self._write_error: SMTPError | None = None
         self._closed = False
-        self._handshake_done: Callable[[], None] | None = None
+        self._handshaking = False
         self._servername = ""
-        self._first_bytes = b""
-        self._explain: Callable[[bytes], str] = _no_hint
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
@@ -120,7 +121,7 @@ class Transport:
     @property
     def secure(self) -> bool:
         """Whether a TLS handshake has succeeded on the socket in use."""
-        return self._tls is not None and self._handshake_done is None and not self._closed
+        return self._tls is not None and not self._closed
 
     @property
     def is_drained(self) -> bool:
@@ -269,70 +270,35 @@ class Transport:
         self,
         context: ssl.SSLContext,
         servername: str,
-        done: Callable[[], None],
-        explain: Callable[[bytes], str] = _no_hint,
+        done: Callable[[], object],
+        explain: Explain = no_hint,
     ) -> None:
-        """Begin the handshake; ``done`` is called when it has succeeded.
+        """Begin the handshake; ``done()`` is called when it has succeeded.
 
         A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
         If the peer does not speak TLS, what ``explain`` makes of its first bytes, as far as they
         are known, becomes part of the text.
         """
         self._servername = servername
-        self._handshake_done = done
-        self._explain = explain
+        self._handshaking = True
         self._reactor.remove_reader(self._sock)
         try:
-            self._tls = self._sock = context.wrap_socket(
-                self._sock, server_hostname=servername or None, do_handshake_on_connect=False
-            )
-        except (OSError, ValueError) as exc:
-            close_orphan(exc)
-            error = tls_error(exc, None, servername)
+            tls = self._sock = wrap(self._sock, context, servername)
+        except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
             return
-        self._reactor.add_reader(self._sock, self._handshake)
-        self._handshake()
 
-    def _handshake(self) -> None:
-        tls, done = self._tls, self._handshake_done
-        if tls is None or done is None or self._closed:
-            return
-        try:
-            if not self._first_bytes:
-                self._first_bytes = self._peek()
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._reactor.remove_writer(tls)
-            self._reactor.add_reader(tls, self._handshake)
-        except ssl.SSLWantWriteError:
-            # What there is to read is not read now: it would wake the reactor up again and again.
-            self._reactor.remove_reader(tls)
-            self._reactor.add_writer(tls, self._handshake)
-        except (OSError, ValueError) as exc:
-            error = tls_error(exc, tls, self._servername)
-            if getattr(exc, "reason", None) in _NOT_TLS:
-                error.add_hint(self._explain(self._first_bytes))
-            self._reactor.remove_reader(tls)
-            self._reactor.remove_writer(tls)
-            self._reactor.call_soon(self._lose, error)
-        else:
-            self._handshake_done = None
-            self._reactor.remove_reader(tls)
-            self._reactor.remove_writer(tls)
+        def ended(error: SMTPError | None) -> None:
+            if error is not None:
+                self._reactor.call_soon(self._lose, error)
+                return
+            self._tls = tls
+            self._handshaking = False
             self._reactor.call_soon(self._secured, tls, done)
 
-    def _peek(self) -> bytes:
-        """Return what the peer says first, for the text of an error; TLS would swallow it.
+        Handshake(self._reactor, tls, servername, ended, explain).go_on()
 
-        What arrives between this look and the reading that OpenSSL does is missed.
-        """
-        try:
-            return socket.socket.recv(self._sock, 256, socket.MSG_PEEK)
-        except OSError:
-            return b""
-
-    def _secured(self, tls: ssl.SSLSocket, done: Callable[[], None]) -> None:
+    def _secured(self, tls: ssl.SSLSocket, done: Callable[[], object]) -> None:
         if self._closed:
             return
         # Not before the owner knows: what the server says first must not overtake that.
@@ -356,9 +322,9 @@ class Transport:
         """
         if self._closed:
             return
+        pointless = self._handshaking or self._write_error is not None
         # To the parent of a forked child the connection is still of use: the child lets go of its
         # descriptor, and says nothing.
-        pointless = self._handshake_done is not None or self._write_error is not None
         if linger <= 0 or pointless or self._reactor.is_parents:
             self._drop()
             return

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from smtp_connection.message import message, sources
-from smtp_connection.net import connector, resolver, transport
+from smtp_connection.net import connector, handshake, resolver, transport
 from smtp_connection.reactor import wakeup
 
 from . import plan as plans
@@ -28,6 +28,7 @@ _CONTEXTS: dict[str, VirtualContext] = {}
 
 _REPLACED = (
     (connector, "socket", _SOCKET_MODULE),
+    (handshake, "socket", _SOCKET_MODULE),
     (resolver, "socket", _SOCKET_MODULE),
     (transport, "socket", _SOCKET_MODULE),
     (wakeup, "socket", _SOCKET_MODULE),
