@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import threading
@@ -135,6 +136,73 @@ def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):
     assert end.owner.data == b"421 too many connections\r\n"
     assert end.owner.error.code == "EPIPE"
     assert isinstance(end.owner.error.__cause__, BrokenPipeError)
+
+
+class Broken:
+    """A socket, in clear text or over TLS, whose writes fail in one way and whose reads in another.
+
+    That is so when a stream breaks in several steps: each call reports what it meets.
+    """
+
+    found: Exception | bytes | None = None
+
+    def send(self, *args):
+        if self.found is None:
+            return super().send(*args)
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    def recv(self, *args):
+        if self.found is None:
+            return super().recv(*args)
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+class BrokenSocket(Broken, socket.socket):
+    """One of these in clear text."""
+
+
+class BrokenTLSSocket(Broken, ssl.SSLSocket):
+    """One of these over TLS."""
+
+
+RESET = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+
+@pytest.mark.parametrize("found", [RESET, b""], ids=["error", "end"])
+def test_what_the_write_failed_of_is_told_and_not_what_a_read_finds_then(reactor, found):
+    sock, peer = socket.socketpair()
+    end = End(reactor, BrokenSocket(fileno=sock.detach()), peer)
+    peer.sendall(b"wakes it up")
+    end.sock.found = found
+    end.transport.write(b"EHLO me\r\n")
+    reactor.run()
+    assert end.owner.names == ["lost"]
+    assert end.owner.error.code == "EPIPE"
+    peer.close()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [RESET, ssl.SSLError(1, "[SSL: BAD_LENGTH] bad length"), b""],
+    ids=["error", "error of TLS", "end"],
+)
+def test_what_the_write_failed_of_is_told_over_tls_too(over_tls, client_context, found):
+    client_context.sslsocket_class = BrokenTLSSocket
+
+    def script(peer):
+        peer.send("wakes it up")
+        peer.expect_end()
+
+    end = over_tls(script)
+    end.until("data")
+    end.transport._sock.found = found
+    end.transport.write(b"EHLO me\r\n")
+    end.transport._tls_readable()
+    end.reactor.run()
+    assert end.owner.names[-1] == "lost"
+    assert end.owner.error.code == "EPIPE"
 
 
 def test_the_last_words_may_make_the_owner_close(reactor):
@@ -343,6 +411,16 @@ def test_closing_waits_for_the_peer_to_close_its_side(end):
     end.reactor.run()
     assert end.sock.fileno() == -1
     assert end.owner.entries == []
+
+
+def test_being_woken_for_nothing_does_not_end_the_wait_for_the_peer(end):
+    end.transport.close(linger=3600)
+    end.transport._discard()
+    assert end.sock.fileno() >= 0
+    assert end.reactor.run_once()
+    end.peer.close()
+    end.reactor.run()
+    assert end.sock.fileno() == -1
 
 
 def test_a_peer_that_never_closes_is_dropped():
