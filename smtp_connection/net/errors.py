@@ -68,7 +68,7 @@ def lookup_error(exc: BaseException, host: str) -> SMTPError:
     system's, and for anything else ``ENOTFOUND``, as in Node.
     """
     if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror):
-        code = errno.errorcode.get(exc.errno or 0, "ENOTFOUND")  # what EAI_SYSTEM stands for
+        code = errno.errorcode.get(exc.errno or 0, "ENOTFOUND")  # EAI_SYSTEM: see errno
     else:
         code = _LOOKUP_CODES.get(getattr(exc, "errno", 0), "ENOTFOUND")
     return _named(exc, f"Cannot resolve {host}", code)
@@ -87,10 +87,9 @@ def tls_error(
     """Return the error (``ETLS``) that says in words why TLS with ``servername`` failed.
 
     ``exc`` is what the handshake, or a read or write after it, raised: an ``ssl.SSLError`` of any
-    kind, or the ``OSError`` or ``EOFError`` of a connection that broke; it becomes the
-    ``__cause__``.  ``sock`` is the wrapped socket, not yet closed, or ``None`` if there is none:
-    it knows the server's certificate.  The text ends with the TLS library's own reason in
-    parentheses.
+    kind, or the ``OSError`` or ``EOFError`` of a broken connection; it becomes the ``__cause__``.
+    ``sock`` is the wrapped socket, which knows the server's certificate and must not be closed
+    yet; ``None`` if there is none.  The text ends with the TLS library's own reason in parentheses.
     """
     text = f"TLS with {servername} failed" if servername else "TLS failed"
     explained = _explained(exc, sock)

@@ -1,15 +1,15 @@
-"""From a connected socket to one whose TLS handshake is over.
+"""The way of a connected socket into TLS.
 
-Three things about Python's ``ssl`` module rule this file:
+Three facts about Python's ``ssl`` module rule this file:
 
-- ``wrap_socket()`` moves the descriptor to a new object before it looks whether the peer is still
-  there, and whether the name is one.  If it raises then, the old socket is empty, and nobody has
-  the new one.
-- A handshake on a non-blocking socket stops with a word for what it waits for.  It waits for one
-  thing at a time, and only that may be watched: a socket that is ready for the other thing would
-  wake the reactor up again and again.
-- Where the peer does not speak TLS, OpenSSL swallows what it says.  An error that is to tell what
-  that was needs a look at the first bytes before OpenSSL reads them.
+- ``wrap_socket()`` moves the descriptor to a new socket object before it checks that the peer is
+  still there and that the name is valid.  If a check fails, the caller's own object has lost the
+  descriptor, and nobody has the new one.
+- A handshake on a non-blocking socket stops with an exception that says whether it has to read or
+  to write next.  Only that may be watched: a socket that is ready for the other would wake the
+  reactor up again and again.
+- If the peer does not speak TLS, OpenSSL reads what the peer says and discards it.  An error text
+  that is to quote it needs a look at the first bytes before OpenSSL reads them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .errors import speaks_no_tls, tls_error
 
 __all__ = ["Explain", "Handshake", "no_hint", "wrap"]
 
-# As much as it takes to recognize what a server of another protocol says first.
+# Enough to recognize what a server that does not speak TLS says first.
 _LOOK = 256
 
 Explain = Callable[[bytes], str]
@@ -32,16 +32,16 @@ Explain = Callable[[bytes], str]
 
 
 def no_hint(first_bytes: bytes) -> str:
-    """Explain nothing (an :data:`Explain`)."""
+    """Return no hint; an :data:`Explain`."""
     return ""
 
 
 def wrap(sock: socket.socket, context: ssl.SSLContext, servername: str) -> ssl.SSLSocket:
-    """Return what takes the place of ``sock``: the same connection, before its TLS handshake.
+    """Return the socket that replaces ``sock``, its TLS handshake not yet begun.
 
     ``servername`` is the name to ask for and to find in the certificate, ``''`` for none.  Raises
-    :class:`SMTPError` (``ETLS``) if that is no name, or the peer is gone; by then the descriptor is
-    closed, or still that of ``sock``.
+    :class:`SMTPError` (``ETLS``) if the name is invalid or the peer is gone.  Then ``sock`` either
+    still has its descriptor or is closed.
     """
     try:
         return context.wrap_socket(
@@ -66,10 +66,9 @@ def _close_orphan(exc: Exception) -> None:
 
 
 class Handshake:
-    """Drives the handshake of one non-blocking socket.
+    """Drives the handshake of one non-blocking socket on the reactor.
 
-    It ends itself; whoever closes the socket before removes its reader and writer, which is all
-    there is to cancel.
+    To cancel it, remove the reader and the writer of the socket.
     """
 
     __slots__ = ("_ended", "_explain", "_first_bytes", "_reactor", "_servername", "_tls")
@@ -82,7 +81,10 @@ class Handshake:
         ended: Callable[[SMTPError | None], object],
         explain: Explain = no_hint,
     ) -> None:
-        """``ended(error)`` is called once; ``explain`` adds to the error of a peer without TLS."""
+        """``ended(error)`` is called once, perhaps by :meth:`go_on`; ``None`` means success.
+
+        ``explain`` may add a hint to the error if the peer does not speak TLS.
+        """
         self._reactor = reactor
         self._tls = tls
         self._servername = servername
@@ -91,7 +93,7 @@ class Handshake:
         self._first_bytes = b""
 
     def go_on(self) -> None:
-        """Do what can be done without waiting, then wait, or call ``ended``."""
+        """Go on with the handshake until it has to wait, or is over."""
         tls, reactor = self._tls, self._reactor
         try:
             if not self._first_bytes:

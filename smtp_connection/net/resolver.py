@@ -15,7 +15,7 @@ from .errors import lookup_error
 
 __all__ = ["Address", "Lookup", "interleave", "look_up"]
 
-# getaddrinfo() blocks and cannot be stopped: this many may hang before the next one has to wait.
+# getaddrinfo() blocks and cannot be stopped; if this many calls hang, the next one has to wait.
 _workers = Workers(limit=16)
 
 
@@ -65,7 +65,7 @@ class Lookup:
         self._timer: Timer | None = None
 
     def cancel(self) -> None:
-        """Forget it.  The thread, which cannot be stopped, ends when the resolver answers."""
+        """Forget the look-up.  Its thread cannot be stopped, and ends when the resolver answers."""
         self._found = None
         if self._job is not None:
             self._job.cancel()
@@ -104,13 +104,13 @@ def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found
 
 
 def _literal(host: str, port: int) -> list[Address]:
-    """Return the address that ``host`` is, if it is one and not a name."""
+    """Return the address that ``host`` is; nothing if ``host`` is a name."""
     try:
         socket.inet_pton(socket.AF_INET, host)
     except (OSError, UnicodeError):
         pass
     else:
-        # Nearly always; a tenth of what getaddrinfo() takes.
+        # Most addresses end here, in a tenth of the time that getaddrinfo() takes.
         return [Address(socket.AF_INET, (host, port))]
     try:
         return _getaddrinfo(host, port, socket.AI_NUMERICHOST)

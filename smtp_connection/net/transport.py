@@ -3,48 +3,48 @@
 The facts
 ---------
 
-**A send takes what fits.**  The rest has to wait until the socket is writable.  An idle socket is
-writable all the time, so it is watched for writing only while something waits.  Over TLS a send
-takes one record, 16 KiB at most, and a send that was refused must be repeated with the same bytes.
+**A send takes what fits into the system's buffer.**  The rest has to wait until the socket is
+writable.  An idle socket is writable all the time, so it is watched for writing only while
+something waits.  Over TLS a send takes one record, 16 KiB at most, and a send that could not be
+completed must be repeated with the same bytes.
 
-**TLS has a will of its own.**  A selector does not see what is decrypted already, so one event may
-stand for several reads.  A read may have to wait until something can be written, and the other way
-round.  Python before 3.13 reports a reset over TLS as an end.
+**TLS reads and writes on its own account.**  A selector does not see what is decrypted already, so
+one event may stand for several reads.  A read may have to wait until something can be written, and
+a write until something can be read.  Python before 3.13 reports a reset over TLS as an end.
 
-**A broken stream has more to say.**  A server that refuses a client says why and hangs up without
-listening: the write fails, and the reason is still there to be read.  What the next read reports
-after that is an accident: another error, or a mere end.
+**A failed write is not the last thing that the peer says.**  A server that refuses a client says
+why and hangs up without listening: the write fails, and the reason is still there to be read.  What
+a read reports after that is accidental: another error, or only the end of the stream.
 
-**close() is rude.**  If the peer's words have not all been read, or more of them come, the system
-answers with a reset, and the peer may lose what we said last.  ``shutdown()`` announces the end of
-our side alone.  It ends it for a forked child and its parent alike, where ``close()`` lets go of
-one descriptor.
+**close() may destroy what was sent.**  If not all of the peer's words have been read, or more of
+them arrive, the system answers with a reset, and the peer may lose what we said last.
+``shutdown()`` only announces the end of our side, but for all processes that share the connection:
+a forked child that calls it ends the stream of its parent, too.
 
-**An event is a rumour.**  A socket that is reported as readable may have nothing to read, also
-while all that is left to do is to wait for the peer's end.
+**Readiness is only a hint.**  A socket that is reported as readable may have nothing to read.
 
 The strategy
 ------------
 
 - ``write()`` sends at once.  What the system does not take waits, in order and without a copy, and
   the owner is told when all of it is gone (``drained``).
-- In clear text an event is one read, so that no connection starves the others.  Over TLS it is as
-  many as it takes to empty the decrypted record.
-- The first failure of a write is the one that is told.  Before it is, the peer's last words are
-  read and handed on.  Nothing is written any more.
-- ``close(linger)`` announces our end, throws away what still comes, and waits for the peer's end,
-  for ``linger`` seconds.  It drops the socket at once if there is nobody to be polite to: without
-  that time, before TLS is up, after a failed write, and in a forked child.
-- A socket is taken from the reactor before it is closed.
+- In clear text one event is one read, so that no connection starves the others.  Over TLS it is as
+  many reads as it takes to empty what is decrypted.
+- After a failed write nothing more is written.  The peer's last words are read and handed on, and
+  then the error of that write is reported, whatever the reads came to.
+- ``close(linger)`` announces the end of our side, throws away what still arrives, and waits for the
+  end of the peer's side for ``linger`` seconds.  It drops the socket at once if it has no time for
+  that, or if that is of no use: before TLS is up, after a failed write, and in a forked child.
+- Reader and writer of a socket are removed before it is closed.
 
 Who may call what
 -----------------
 
-Everything here is called on the reactor's thread, also from the owner's own methods.  The owner is
-called by the reactor alone, never from inside a method that the owner has called.  It is told of
-the end once (``connection_lost``), and of nothing after it, nor of anything after ``close()``.  No
-exception of the operating system or of the TLS library gets through: the owner is handed an
-:class:`SMTPError`.
+All methods are called on the reactor's thread; the owner may call them from its own methods.  The
+owner's methods are only ever called from the reactor, never from inside a method that the owner has
+called.  ``connection_lost`` is called once and comes last; after ``close()`` nothing is called.  No
+exception of the operating system or of the TLS library leaves this module: the owner is given an
+:class:`SMTPError` instead.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class TransportOwner(Protocol):
         """``data`` has arrived; never empty."""
 
     def drained(self) -> None:
-        """What was written has been taken, all of it, after it had to wait."""
+        """The system has taken everything that was written, after some of it had to wait."""
 
     def connection_lost(self, error: SMTPError | None) -> None:
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
@@ -113,7 +113,7 @@ class Transport:
             reactor.add_reader(sock, self._readable)
         else:
             reactor.add_reader(sock, self._tls_readable)
-            # Whoever hands the socket over may have read a part of a record.
+            # Whoever handed the socket over may have read a part of a record.
             reactor.call_soon(self._tls_readable)
 
     # -- facts --------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Transport:
             return None
 
     def describe(self) -> str:
-        """Return the peer's address, and what TLS came to, for the log."""
+        """Return the peer's address and, over TLS, its version and cipher, for the log."""
         try:
             peer = self._sock.getpeername()
         except OSError:
@@ -170,7 +170,7 @@ class Transport:
     def _tls_readable(self) -> None:
         tls = self._tls
         assert tls is not None
-        # A selector cannot see what the TLS layer has decrypted already, so it is asked.
+        # A selector cannot see what the TLS layer has decrypted already.
         while True:
             try:
                 data = tls.recv(_READ_SIZE)
@@ -276,8 +276,8 @@ class Transport:
         """Begin the handshake; ``done()`` is called when it has succeeded.
 
         A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
-        If the peer does not speak TLS, what ``explain`` makes of its first bytes, as far as they
-        are known, becomes part of the text.
+        If the peer does not speak TLS, ``explain`` is called with its first bytes, as far as they
+        are known, and what it returns becomes part of the text.
         """
         self._servername = servername
         self._handshaking = True
@@ -301,7 +301,7 @@ class Transport:
     def _secured(self, tls: ssl.SSLSocket, done: Callable[[], object]) -> None:
         if self._closed:
             return
-        # Not before the owner knows: what the server says first must not overtake that.
+        # Not earlier: the owner must learn of TLS before it gets what the server says first.
         self._reactor.add_reader(tls, self._tls_readable)
         done()
         if not self._closed:
@@ -323,8 +323,7 @@ class Transport:
         if self._closed:
             return
         pointless = self._handshaking or self._write_error is not None
-        # To the parent of a forked child the connection is still of use: the child lets go of its
-        # descriptor, and says nothing.
+        # The parent of a forked child still uses the connection: the child says nothing on it.
         if linger <= 0 or pointless or self._reactor.is_parents:
             self._drop()
             return
@@ -335,7 +334,7 @@ class Transport:
             if self._tls is not None:
                 self._tls.unwrap()
         except (OSError, ValueError):
-            pass  # the notice is on its way; the peer's own is not waited for
+            pass  # our notice is on its way, and the peer's own is not waited for
         try:
             # Not the method of SSLSocket, which would forget that it is one.
             socket.socket.shutdown(self._sock, socket.SHUT_WR)
@@ -347,7 +346,7 @@ class Transport:
 
     def _discard(self) -> None:
         try:
-            # Below the TLS layer: none of it is of interest any more.
+            # Below the TLS layer: nobody wants to decrypt it any more.
             if socket.socket.recv(self._sock, _READ_SIZE):
                 return
         except (BlockingIOError, InterruptedError):

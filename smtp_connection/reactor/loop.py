@@ -5,54 +5,53 @@ The facts
 
 **Selectors know numbers, not sockets.**  When a descriptor is closed, epoll and kqueue forget it
 without a word, poll and select report an error, and the system gives its number to the next socket
-that is opened.  An event that was collected before that may thus belong to somebody else.  And
-when ``modify()`` fails, Python's selectors have forgotten the descriptor.
+that is opened.  An event that was collected before that may thus belong to somebody else.  When
+``modify()`` fails, Python's selectors have forgotten the descriptor as well.
 
-**epoll survives fork().**  The child inherits a descriptor of the same kernel object: what it
-registers, removes or waits for there, it does to its parent.
+**An epoll object is shared across fork().**  The child inherits a descriptor of the same object of
+the kernel: what the child registers, removes or waits for, it does to its parent.
 
-**Nobody hears a call while the thread waits.**  A thread inside ``select()`` notices neither a
-callback that another thread appends nor a signal that arrived just before the wait began; something
-has to make a descriptor readable (``wakeup.py``).  That costs a system call.  It must not be missed
-by whoever calls between the reactor's last look at its queue and the beginning of its wait.
+**A thread that waits notices only its descriptors.**  It notices neither a callback that another
+thread appends nor a signal that arrives just before the wait begins.  Something has to make a
+descriptor readable (``wakeup.py``), which costs a system call.  Callbacks may also arrive between
+the reactor's last look at its queue and the beginning of its wait.
 
-**Clocks are not what timers hope for.**  The monotonic clock never goes back, but it may stand
-still or jump ahead when the machine sleeps, and reading it costs a little.  A wait may end early,
-late, or for nothing: a socket that is reported as readable may have nothing to read.  epoll refuses
-to wait for longer than 24 days.
+**Clocks and waits are inexact.**  The monotonic clock never goes back, but it may stand still or
+jump ahead when the machine sleeps.  A wait may end early, late, or without a reason: a socket that
+is reported as readable may have nothing to read.  epoll refuses to wait for longer than 24 days.
 
 The strategy
 ------------
 
-A turn is: wait for a descriptor, a deadline or a wake-up; read the clock (``now``); call readers
-and writers; move the timers that are due to the end of the queue of callbacks; call as many
+A turn is: wait for a descriptor, a deadline or a wake-up call; read the clock (``now``); call the
+readers and writers; move the timers that are due to the end of the queue of callbacks; call as many
 callbacks as the queue holds by then; last, call what ``call_last()`` was given.
 
-- *Order.*  Callbacks run in the order of the calls, timers by deadline, and those of one deadline
-  in the order in which they were started.  Nothing runs inside of the call that schedules it.
+- *Order.*  Callbacks run in the order of the calls, timers by deadline, and timers of one deadline
+  in the order in which they were started.  No callback runs inside the call that schedules it.
 - *A turn is bounded.*  What a callback schedules runs on a later turn, so callbacks that schedule
   callbacks without end starve neither sockets nor timers.
-- *Nothing gets lost.*  A callback leaves the queue before it is called, so one that raises ends
-  ``run()``, and its siblings run when ``run()`` is called again.  Descriptors that were not served
-  are still ready on the next turn, since selectors report a state and not a change.
-- *Whom an event is for is looked up when it is dispatched*, not when it was collected: an earlier
-  callback of the turn may have taken the descriptor out.  Whoever closes a descriptor removes its
+- *Nothing gets lost.*  A callback leaves the queue before it is called.  When it raises, ``run()``
+  ends, and its siblings run when ``run()`` is called again.  A descriptor that was not served by
+  then is still ready on the next turn, since selectors report a state and not a change.
+- *The receiver of an event is looked up when the event is dispatched*, not when it was collected:
+  an earlier callback of the turn may have removed it.  Whoever closes a descriptor removes its
   reader and writer first.
-- *Appended first, looked at second.*  A caller appends its callback, then looks whether the reactor
-  waits.  The reactor notes that it waits, then looks at its queue.  So at least one of the two sees
-  the other, without a lock.  Within a turn no wake-up call is made at all.
-- *A child lets go of its parent's reactor without touching the selector.*  It can remove readers
-  and writers, but not run the reactor.
-- ``run()`` *returns when nothing can happen any more*: no callback, no watched descriptor, no
-  timer, no job.
+- *Append first, look second.*  A caller appends its callback, then looks whether the reactor waits.
+  The reactor notes that it waits, then looks at its queue.  So at least one of the two sees the
+  other, without a lock.  Within a turn no wake-up call is made at all.
+- *A child leaves the selector of its parent alone.*  It can remove readers and writers from its own
+  copy of the reactor's books; it cannot run that reactor.
+- ``run()`` *returns when nothing can happen any more*: there is no callback, no watched descriptor,
+  no timer and no job.
 
 Who may call what
 -----------------
 
-Any thread, and any signal handler, may call ``call_soon()`` (``call_soon_threadsafe()`` is another
-name for it) and ``stop()``.  A signal handler on the reactor's thread may also use ``call_last()``.
-Everything else is for the reactor's thread alone: the one inside ``run()``, or the one that made
-the reactor, as long as it does not run.
+Any thread and any signal handler may call ``call_soon()`` (``call_soon_threadsafe()`` is another
+name for it) and ``stop()``, and may ask for ``on_thread()`` and ``is_parents``.  ``call_last()`` is
+for the thread inside ``run()``, its signal handlers included.  Everything else is for that thread
+alone or, as long as the reactor does not run, for the one that is going to run it.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ class _Handle:
     __slots__ = ("events", "reader", "writer")
 
     def __init__(self) -> None:
-        self.events = 0  # of which the selector knows
+        self.events = 0  # what the selector watches it for
         self.reader: Callable[[], object] | None = None
         self.writer: Callable[[], object] | None = None
 
@@ -147,7 +146,7 @@ class Reactor:
         It may be called from any thread and from a signal handler.
         """
         self._ready.append((callback, args))
-        # Appended first, looked at second.
+        # Append first, look second.
         if self._waiting:
             self._wake_up.send()
 
@@ -156,8 +155,8 @@ class Reactor:
     def call_last(self, callback: Callable[[], object]) -> None:
         """Call ``callback()`` at the end of the turn under way, whatever ends it.
 
-        To be called while the reactor runs, on its thread, if need be by a signal handler, which
-        cannot know what it has interrupted.
+        To be called while the reactor runs, on its thread.  It is meant for signal handlers, which
+        cannot know what they have interrupted.
         """
         self._last.append(callback)
         if self._waiting:
@@ -170,7 +169,7 @@ class Reactor:
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` once ``seconds`` have passed; return the :class:`Timer`.
 
-        To be called on the reactor's thread, as all that follows.
+        To be called on the reactor's thread, like all methods that follow.
         """
         timer = self._timers.add(self._clock() + seconds, callback, args)
         if self._waiting:
@@ -217,7 +216,7 @@ class Reactor:
         handle = self._handles[descriptor]
         events = (_READ if handle.reader else 0) | (_WRITE if handle.writer else 0)
         if self.is_parents:
-            # epoll is shared: what is taken out here is lost to the parent.
+            # What the child takes out of the shared epoll object is lost to the parent.
             if not events:
                 del self._handles[descriptor]
             return
@@ -285,7 +284,7 @@ class Reactor:
         """
         self._enter()
         try:
-            # Where nothing is left there may still be a wake-up call to take off the pipe.
+            # If nothing is left, there may still be a wake-up call to be read.
             self._turn(timeout if self._alive() else 0)
             return self._alive()
         finally:
@@ -370,8 +369,7 @@ class Reactor:
             if handle is None:
                 self._wake_up.drain()
                 continue
-            # Looked up now, not when the events were collected: an earlier callback of this turn
-            # may have taken the descriptor out.
+            # An earlier callback of this turn may have removed the reader or the writer.
             if mask & _READ and handle.reader is not None:
                 handle.reader()
             if mask & _WRITE and handle.writer is not None:
@@ -380,7 +378,7 @@ class Reactor:
         timers = self._timers
         if timers.heap and timers.heap[0][0] <= now:
             timers.move_due(now, ready)
-        # Only what is due by now: callbacks that schedule callbacks must not starve the sockets.
+        # Not those that these callbacks append: they must not starve the sockets.
         for _ in range(len(ready)):
             callback, args = ready.popleft()
             callback(*args)
