@@ -18,7 +18,8 @@ from .options.smtp import Options
 from .protocol.capabilities import Capabilities
 from .protocol.envelope import Envelope
 from .protocol.transaction import quit_session, reset, transaction
-from .reactor.loop import Reactor, get_reactor
+from .reactor.default import get_reactor
+from .reactor.loop import Reactor
 
 __all__ = ["SMTPConnection"]
 

@@ -41,7 +41,15 @@ IO = {"asyncio", "select", "selectors", "socket", "ssl", "subprocess", "threadin
 # Outer modules that are the business of a few, and of nobody else.
 RESERVED = {
     "selectors": {"reactor.loop"},
-    "threading": {"reactor.loop", "reactor.threads", "xoauth2.generator", "cli.demo"},
+    "threading": {
+        "reactor.loop",
+        "reactor.threads",
+        "reactor.default",
+        "xoauth2.generator",
+        "cli.demo",
+    },
+    "signal": {"reactor.wakeup"},
+    "heapq": {"reactor.timers"},
     "asyncio": {"cli.demo"},
     "pyee": {"connection", "xoauth2.generator"},
 }

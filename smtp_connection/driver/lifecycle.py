@@ -13,7 +13,8 @@ from ..protocol.hints import about_banner, about_silence
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
 from ..protocol.transaction import open_session
-from ..reactor.loop import Reactor, current_reactor
+from ..reactor.default import current_reactor
+from ..reactor.loop import Reactor
 from .dialing import Dialing
 from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error

@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..reactor.loop import Job, Reactor
+from ..reactor.loop import Reactor
+from ..reactor.threads import Job
 
 __all__ = [
     "PIECE",

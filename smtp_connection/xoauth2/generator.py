@@ -17,8 +17,10 @@ from pyee import EventEmitter
 
 from ..callbacks import arguments_taken
 from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer, current_reactor, get_reactor
+from ..reactor.default import current_reactor, get_reactor
+from ..reactor.loop import Reactor
 from ..reactor.threads import Workers
+from ..reactor.timers import Timer
 from ..records import Record
 from ..text import control_in
 from .options import XOAuth2Options, extra_missing

@@ -329,6 +329,41 @@ def test_a_port_that_cannot_be(reactor, diary, port):
     assert str(port) in diary.error().message
 
 
+class ClosedMeanwhile(socket.socket):
+    """A socket that another thread closes while the connection prepares it."""
+
+    def setsockopt(self, *args):
+        self.close()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("option", "kind", "code"),
+    [
+        ("connection", socket.socket, "EBADF"),
+        ("connection", ClosedMeanwhile, "ESOCKET"),
+        ("socket", socket.socket, "EBADF"),
+    ],
+)
+def test_a_socket_that_is_closed_when_it_is_handed_over(reactor, diary, option, kind, code, secure):
+    sock = kind()
+    if kind is socket.socket:
+        sock.close()
+    options = {option: sock, "host": "127.0.0.1", "port": 25, "secure": secure}
+    connection = SMTPConnection(options, reactor=reactor)
+    diary.listen(connection)
+    connection.connect(diary.callback("connected"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "end"]
+    err = diary.error()
+    assert (err.code, err.command) == (code, "CONN")
+    assert isinstance(err.__cause__, OSError)
+    assert diary.error("connected") is err
+    assert connection.destroyed
+    assert sock.fileno() == -1
+
+
 # -- who hears of it -------------------------------------------------------------------------------
 
 

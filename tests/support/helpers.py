@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,18 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def fail_with(text: str) -> None:
+    """Raise ``LookupError``, for callbacks that are to fail."""
+    raise LookupError(text)
+
+
+def in_thread(function: Callable[..., object], *args: Any) -> threading.Thread:
+    """Call ``function(*args)`` on a new thread, and return the thread."""
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    return thread
 
 
 def turn_until(reactor: Reactor, condition: Callable[[], object]) -> None:

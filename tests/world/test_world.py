@@ -19,8 +19,8 @@ from smtp_connection.message.sources import IterableSource
 from smtp_connection.net import connector
 from smtp_connection.net.transport import Transport
 from smtp_connection.protocol import transaction as dialogues
-from smtp_connection.reactor import loop as reactor
-from smtp_connection.reactor.loop import Timer
+from smtp_connection.reactor import wakeup
+from smtp_connection.reactor.timers import Timer
 from tests.world import BrokenInvariant, converse, run_schedule, virtual_world
 
 from .__main__ import main
@@ -104,7 +104,7 @@ def test_the_world_leaves_the_package_as_it_was():
     with virtual_world():
         assert connector.socket is not socket
         assert before > message.PIECE
-    assert connector.socket is reactor.socket is socket
+    assert connector.socket is wakeup.socket is socket
     assert before == message.PIECE
 
 
@@ -196,7 +196,7 @@ def nothing(*args, **kwargs):
 
 
 def never(self, seconds, callback, *args):
-    return Timer(self, self._clock() + seconds, callback, args)
+    return Timer(self._timers, self._clock() + seconds, callback, args)
 
 
 FAULTY = {

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from smtp_connection import Reactor, SMTPError, run
-from smtp_connection.reactor.loop import current_reactor
+from smtp_connection.reactor.default import current_reactor
 from smtp_connection.xoauth2 import (
     Token,
     XOAuth2Generator,
@@ -512,7 +512,7 @@ def test_the_reactor_that_is_running_is_the_one_to_use(reactor):
 
 
 def test_without_a_running_reactor_it_is_the_default_one(reactor, monkeypatch):
-    monkeypatch.setattr("smtp_connection.reactor.loop._default", reactor)
+    monkeypatch.setattr("smtp_connection.reactor.default._default", reactor)
     generator = create_xoauth2_generator(user=USER, accessToken=OLD)
     used: list[Any] = []
     generator.getToken(lambda: used.append(current_reactor()))
