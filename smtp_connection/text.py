@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["control_in", "has_surrogate", "without_controls"]
+__all__ = ["CONTROLS", "control_in", "has_surrogate", "without_controls"]
 
-# C0, DEL, C1 (with NEL), the line and paragraph separators of Unicode, surrogates.
-_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+# The inside of a class in a regular expression: C0, DEL, C1 (with NEL), the line and paragraph
+# separators of Unicode, surrogates.
+CONTROLS = "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_CONTROL = f"[{CONTROLS}]"
 
 
 def control_in(text: str) -> str | None:

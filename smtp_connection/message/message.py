@@ -29,15 +29,24 @@ _TAKES = (
 )
 
 
+def _is_a(message: object, module: str, name: str) -> bool:
+    """Return whether ``message`` is an instance of the class ``name`` in ``module``."""
+    # A module that has not been imported has no instances.  Importing the email package takes
+    # 30 ms, which every program would pay for.
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(message, getattr(loaded, name))
+
+
 def _is_email(message: object) -> bool:
-    # What has not been imported cannot have instances; importing it would cost every program
-    # the 30 ms that the email package takes.
-    module = sys.modules.get("email.message")
-    return module is not None and isinstance(message, module.Message)
+    return _is_a(message, "email.message", "Message")
 
 
-def _error(message: str, code: str = "EMESSAGE") -> SMTPError:
-    return SMTPError(message, code=code, command="API")
+def _is_mail(message: object) -> bool:
+    return _is_a(message, "smtp_connection.mime.mail", "Mail")
+
+
+def _error(text: str, code: str = "EMESSAGE") -> SMTPError:
+    return SMTPError(text, code=code, command="API")
 
 
 def _source_failed(exc: Exception) -> SMTPError:
@@ -45,15 +54,23 @@ def _source_failed(exc: Exception) -> SMTPError:
     return _error(f"The message source failed: {reason}", code="ESTREAM")
 
 
-def own_envelope(message: object) -> dict[str, Any]:
-    """Return the envelope that the message's own headers ask for (dict or ``EmailMessage``).
+def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
+    """Return the envelope that the message's own headers ask for, and the message to be sent.
+
+    The message is a dict or an ``EmailMessage``.  A dict is returned as the :class:`Mail` that it
+    was read into, so that :class:`Message` does not read it again.
 
     Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read.
     """
-    if isinstance(message, Mapping) or _is_email(message):
-        from ..mime.addresses import envelope_of
+    if isinstance(message, Mapping):
+        from ..mime.mail import Mail
 
-        return envelope_of(message)  # type: ignore[arg-type]
+        mail = Mail(message)
+        return mail.envelope(), mail
+    if _is_email(message):
+        from ..mime.email_message import message_envelope
+
+        return message_envelope(message), message
     raise _error(
         "No envelope: only a dict or an EmailMessage can be sent without one;"
         f" got {type(message).__name__}",
@@ -70,11 +87,18 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
         except UnicodeEncodeError as exc:
             raise _error(f"the message cannot be sent as UTF-8: {exc}") from exc
         return _not_empty(data)
-    if isinstance(message, Mapping) or _is_email(message):
+    if isinstance(message, Mapping):
+        from ..mime.mail import Mail
+
+        message = Mail(message)
+    if _is_mail(message):
         from ..mime.compose import compose
+
+        message = compose(message)
+    if _is_email(message):
         from ..mime.email_message import serialize
 
-        return _not_empty(serialize(compose(message) if isinstance(message, Mapping) else message))
+        return _not_empty(serialize(message))
     if getattr(message, "closed", False) is True:
         raise _error(f"the message is a closed file: {message!r}", code="ESTREAM")
     if callable(getattr(message, "on", None)):

@@ -15,10 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.addresses import envelope_of
-from smtp_connection.mime.compose import compose
 from smtp_connection.mime.email_message import serialize
-from tests.support.mails import raw_message, refused, written
+from tests.support.mails import composed, envelope_of, raw_message, refused, written
 
 
 def test_an_envelope_takes_the_sender_and_all_recipients_once() -> None:
@@ -128,7 +126,7 @@ def test_an_unknown_field_is_an_error_here_too() -> None:
 def test_a_list_that_contains_itself() -> None:
     within: list[Any] = ["a@x.org"]
     within.append((within,))
-    for call, code in ((envelope_of, "EENVELOPE"), (compose, "EMESSAGE")):
+    for call, code in ((envelope_of, "EENVELOPE"), (composed, "EMESSAGE")):
         assert "'cc': a list contains itself" in str(refused(call, {"cc": within}, code))
     deep: Any = "a@x.org"
     for _ in range(100):
@@ -217,7 +215,7 @@ def test_every_recipient_is_one_that_was_written(text: str) -> None:
 def test_any_names_leave_the_addresses_alone(pairs: list[tuple[str, str]]) -> None:
     mail = {"to": [{"name": name, "address": address} for name, address in pairs], "text": "x"}
     try:
-        message = compose(mail)
+        message = composed(mail)
     except SMTPError as error:
         assert (error.code, error.command) == ("EMESSAGE", "API")  # noqa: PT017
         return

@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtp_connection.mime.compose import compose
-from tests.support.mails import FILE, SMALL, header_names, refused, sent, text_of, written
+from tests.support.mails import FILE, SMALL, composed, header_names, refused, sent, text_of, written
 
 ALWAYS = ["From", "To", "Date", "Message-ID", "MIME-Version", "Content-Type"]
 
@@ -102,7 +101,7 @@ def test_further_headers(headers: Any) -> None:
 
 
 def test_a_composed_message_is_still_an_email_message() -> None:
-    message = compose({**SMALL, "subject": "ü" * 100})
+    message = composed({**SMALL, "subject": "ü" * 100})
     assert message["Subject"] == "ü" * 100
     assert message.get_content() == "hello"
     message["X-Later"] = "ö"
@@ -197,7 +196,7 @@ def test_text_arrives_as_it_was_given(text: str, html: str) -> None:
     try:
         expected = [re.sub("\r\n?", "\n", one).encode() for one in (text, html)]
     except UnicodeEncodeError:
-        refused(compose, {"text": text, "html": html})
+        refused(composed, {"text": text, "html": html})
         return
     message = sent({"text": text, "html": html, "attachments": FILE})
     parts = [part for part in message.walk() if part.get_content_maintype() == "text"]

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.compose import compose
 from smtp_connection.mime.email_message import serialize
-from tests.support.mails import SMALL, header_names, raw_message, refused, text_of
+from tests.support.mails import SMALL, composed, header_names, raw_message, refused, text_of
 
 
 def modern() -> EmailMessage:
@@ -163,5 +162,5 @@ def test_what_cannot_be_written_is_an_error_with_its_cause() -> None:
 
 
 def test_the_same_message_is_written_the_same_twice() -> None:
-    message = compose({**SMALL, "html": "<p>", "attachments": [{"content": "x"}]})
+    message = composed({**SMALL, "html": "<p>", "attachments": [{"content": "x"}]})
     assert serialize(message) == serialize(message)

@@ -15,10 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.addresses import envelope_of
-from smtp_connection.mime.compose import compose
 from smtp_connection.mime.email_message import serialize
-from tests.support.mails import FILE, SMALL, header_names, mailboxes, refused, sent, written
+from tests.support.mails import (
+    FILE,
+    SMALL,
+    composed,
+    envelope_of,
+    header_names,
+    mailboxes,
+    refused,
+    sent,
+    written,
+)
 
 # --- addresses ------------------------------------------------------------------------------------
 
@@ -90,7 +98,7 @@ def test_non_ascii_addresses_are_written_in_utf8() -> None:
     wire = written(mail)
     assert "To: =?utf-8?q?J=C3=BCrgen?= <jürgen@köln.example>\r\n".encode() in wire
     assert b"Subject: =?utf-8?b?w7w=?=\r\n" in wire
-    assert envelope_of(compose(mail))["to"] == ["jürgen@köln.example"]
+    assert envelope_of(composed(mail))["to"] == ["jürgen@köln.example"]
 
 
 # --- text and parameters --------------------------------------------------------------------------
@@ -173,7 +181,7 @@ def test_dates(given: Any, expected: str) -> None:
 def test_dates_read_back() -> None:
     moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
     for date in (moment, moment.isoformat(), "Wed, 02 Jan 2030 03:04:05 GMT"):
-        assert parsedate_to_datetime(compose({"date": date})["Date"]) == moment
+        assert parsedate_to_datetime(composed({"date": date})["Date"]) == moment
 
 
 def test_date_and_message_id_are_made_where_there_is_none() -> None:
@@ -197,7 +205,7 @@ def test_date_and_message_id_are_made_where_there_is_none() -> None:
     ],
 )
 def test_the_domain_of_a_message_id_is_the_senders(fields: dict[str, Any], domain: str) -> None:
-    message = compose({**SMALL, **fields})
+    message = composed({**SMALL, **fields})
     assert message["Message-ID"].endswith(f"@{domain}>")
 
 
@@ -241,11 +249,11 @@ PLACES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
 @pytest.mark.parametrize("place", PLACES)
 def test_no_control_character_enters_a_header(place: str) -> None:
     good, mail = PLACES[place]
-    compose(mail(good))
+    composed(mail(good))
     for forbidden in FORBIDDEN:
         for at in (0, 1, len(good) // 2, len(good)):
             bad = good[:at] + forbidden + good[at:]
-            refused(compose, mail(bad))
+            refused(composed, mail(bad))
 
 
 @given(st.sampled_from(sorted(PLACES)), st.text(min_size=1), st.integers(0, 30))
@@ -254,7 +262,7 @@ def test_no_text_makes_a_second_header(place: str, inserted: str, at: int) -> No
     good, mail = PLACES[place]
     text = good[:at] + inserted + good[at:]
     try:
-        message = compose(mail(text))
+        message = composed(mail(text))
     except SMTPError as error:
         assert (error.code, error.command) == ("EMESSAGE", "API")  # noqa: PT017
         return

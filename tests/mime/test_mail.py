@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from smtp_connection.mime.addresses import envelope_of
-from smtp_connection.mime.compose import compose
-from tests.support.mails import FILE, SMALL, refused, sent
+from tests.support.mails import FILE, SMALL, composed, envelope_of, refused, sent
 
 # --- names ----------------------------------------------------------------------------------------
 
@@ -20,7 +18,7 @@ from tests.support.mails import FILE, SMALL, refused, sent
 def test_the_callers_dict_is_left_alone() -> None:
     mail = {"to": ["b@y.org"], "headers": {"Subject": "s", "X-A": ["1"]}, "attachments": []}
     before = repr(mail)
-    compose(mail)
+    composed(mail)
     envelope_of(mail)
     assert repr(mail) == before
 
@@ -152,7 +150,7 @@ def test_sources_of_attachments(given: dict[str, Any]) -> None:
     ids=lambda value: repr(value)[:40] if isinstance(value, Mapping) else "",
 )  # fmt: skip
 def test_bad_values_are_named(mail: Any, words: list[str]) -> None:
-    text = str(refused(compose, mail))
+    text = str(refused(composed, mail))
     assert [word for word in words if word not in text] == []
 
 
@@ -180,21 +178,21 @@ BAD_FILES: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize("field", ["attachments", "alternatives"])
 def test_bad_values_of_files_are_named(field: str) -> None:
     for item, words in BAD_FILES:
-        text = str(refused(compose, {field: [FILE, {"content": "ü", **item}]}))
+        text = str(refused(composed, {field: [FILE, {"content": "ü", **item}]}))
         assert f"'{field}[1]{words[0]}" in text
         assert [word for word in words if word not in text] == []
 
 
 def test_causes_are_chained() -> None:
-    missing = refused(compose, {"attachments": [{"path": "/nowhere/at.all"}]})
+    missing = refused(composed, {"attachments": [{"path": "/nowhere/at.all"}]})
     assert isinstance(missing.__cause__, FileNotFoundError)
 
     class Broken:
         def read(self) -> bytes:
             raise RuntimeError("out of order")
 
-    broken = refused(compose, {"text": Broken()})
+    broken = refused(composed, {"text": Broken()})
     assert "'text'" in str(broken)
     assert "out of order" in str(broken)
     assert isinstance(broken.__cause__, RuntimeError)
-    assert isinstance(refused(compose, {"x": 1}).__cause__, TypeError)
+    assert isinstance(refused(composed, {"x": 1}).__cause__, TypeError)

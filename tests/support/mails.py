@@ -14,15 +14,26 @@ import pytest
 
 from smtp_connection.errors import SMTPError
 from smtp_connection.mime.compose import compose
-from smtp_connection.mime.email_message import serialize
+from smtp_connection.mime.email_message import message_envelope, serialize
+from smtp_connection.mime.mail import Mail
 
 SMALL = {"from": "a@x.org", "to": "b@y.org", "text": "hello"}
 FILE = {"filename": "f.bin", "content": b"\0\1"}
 
 
+def composed(mail: Mapping[str, Any]) -> EmailMessage:
+    """Read the dict ``mail`` and compose its message."""
+    return compose(Mail(mail))
+
+
+def envelope_of(mail: Mapping[str, Any] | Message) -> dict[str, Any]:
+    """Return the envelope that a dict or a message asks for."""
+    return message_envelope(mail) if isinstance(mail, Message) else Mail(mail).envelope()
+
+
 def written(mail: Mapping[str, Any]) -> bytes:
     """Compose and serialize, and check what holds for every mail."""
-    wire = serialize(compose(mail))
+    wire = serialize(composed(mail))
     assert wire.count(b"\n") == wire.count(b"\r") == wire.count(b"\r\n")
     assert all(len(line) <= 998 for line in wire.split(b"\r\n"))
     assert "bcc" not in [name.lower() for name in header_names(wire)]
