@@ -19,6 +19,8 @@ from smtp_connection.mime.email_message import serialize
 from tests.support.mails import (
     FILE,
     SMALL,
+    assert_refusal_names,
+    case_name,
     composed,
     envelope_of,
     header_names,
@@ -207,6 +209,24 @@ def test_date_and_message_id_are_made_where_there_is_none() -> None:
 def test_the_domain_of_a_message_id_is_the_senders(fields: dict[str, Any], domain: str) -> None:
     message = composed({**SMALL, **fields})
     assert message["Message-ID"].endswith(f"@{domain}>")
+
+
+@pytest.mark.parametrize(
+    ("mail", "words"),
+    [
+        ({"from": "a" * 1100 + "@x.org"}, ["'From'", "998"]),
+        ({"date": "yesterday"}, ["'date'", "yesterday", "ISO 8601"]),
+        ({"date": 5}, ["'date'", "5", "datetime"]),
+        ({"date": "6 May 07:08:09 99999999999999999999"}, ["'date'", "9999", "ISO 8601"]),
+        ({"messageId": "1@x 2@x"}, ["'messageId'", "one id", "1@x 2@x"]),
+        ({"messageId": 5}, ["'messageId'", "5"]),
+        ({"messageId": "ü@x"}, ["'messageId'", "ü@x", "ASCII"]),
+        ({"references": ["<a@x", "b@x"]}, ["'references'", "<a@x", "<id@domain>"]),
+    ],
+    ids=case_name,
+)  # fmt: skip
+def test_bad_values_are_named(mail: Any, words: list[str]) -> None:
+    assert_refusal_names(mail, words)
 
 
 # --- what enters no header ------------------------------------------------------------------------

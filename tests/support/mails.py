@@ -19,6 +19,7 @@ from smtp_connection.mime.mail import Mail
 
 SMALL = {"from": "a@x.org", "to": "b@y.org", "text": "hello"}
 FILE = {"filename": "f.bin", "content": b"\0\1"}
+CALENDAR = {"content": "BEGIN:VCALENDAR", "contentType": "Text/calendar; method=REQUEST"}
 
 
 def composed(mail: Mapping[str, Any]) -> EmailMessage:
@@ -76,6 +77,17 @@ def refused(call: Callable[[Any], object], argument: Any, code: str = "EMESSAGE"
     assert (caught.value.code, caught.value.command) == (code, "API")
     assert len(str(caught.value)) < 400
     return caught.value
+
+
+def assert_refusal_names(mail: Any, words: list[str]) -> None:
+    """Check that composing ``mail`` fails with an error text that has all ``words`` in it."""
+    text = str(refused(composed, mail))
+    assert [word for word in words if word not in text] == []
+
+
+def case_name(value: Any) -> str:
+    """Return the name of a test case: the mail, and nothing for the words."""
+    return "" if isinstance(value, list) else repr(value)[:40]
 
 
 def raw_message(*headers: tuple[str, Any], policy: Any = default) -> Message:
