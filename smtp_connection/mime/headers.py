@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from email.charset import Charset
 from email.utils import format_datetime, parsedate_to_datetime
-from itertools import repeat
+from itertools import chain, repeat
 from urllib.parse import quote
 
 from .addresses import PLAIN_ADDRESS, Group, Mailbox
@@ -49,13 +49,14 @@ def folded(name: str, words: list[str]) -> str:
     """Return ``words`` as the value of the header ``name``, in lines as short as they can be."""
     lines = [f"{name}:"]
     for at, word in enumerate(words):
-        if at and len(lines[-1]) + 1 + len(word) > LINE:
+        # The first word stays beside the name, unless it is an encoded word.
+        if (at or word.startswith("=?")) and len(lines[-1]) + 1 + len(word) > LINE:
             lines.append("")
         lines[-1] += f" {word}"
     for line in lines:
         if len(line.encode()) > _LONGEST_LINE:
             raise mail_error(f"{name!r} needs a line of {len(line)}, over {_LONGEST_LINE} octets")
-    return "\n".join(lines)[len(name) + 2 :]
+    return "\n".join(lines)[len(name) + 1 :].removeprefix(" ")
 
 
 def text_value(name: str, text: str) -> str:
@@ -66,13 +67,22 @@ def text_value(name: str, text: str) -> str:
     words = re.split(r"(?<=\S) (?=\S)", text)
     if text.isascii() and text == text.strip() and max(map(len, words)) <= _LONGEST_WORD:
         return folded(name, words)
-    return folded(name, _encoded_words(text))
+    return folded(name, _encoded_words(text, _room_after(name)))
 
 
-def _encoded_words(text: str) -> list[str]:
-    """Encode ``text`` in words of at most 75 octets."""
+def _room_after(name: str) -> int:
+    """Return how long a word may be that stands in the first line of the header ``name``."""
+    return LINE - len(f"{name}: ")
+
+
+def _encoded_words(text: str, room: int) -> list[str]:
+    """Encode ``text`` in words of at most 75 octets, the first one of at most ``room``.
+
+    If ``room`` is too small for any word, it does not count.
+    """
     # header_encode_lines() cuts between characters, never within one (RFC 2047 5).
-    return [word for word in _UTF8.header_encode_lines(text, repeat(_ENCODED_WORD)) if word]
+    lengths = chain([min(room, _ENCODED_WORD)], repeat(_ENCODED_WORD))
+    return [word for word in _UTF8.header_encode_lines(text, lengths) if word]
 
 
 # Addresses
@@ -80,37 +90,37 @@ def _encoded_words(text: str) -> list[str]:
 
 def address_value(name: str, entries: Iterable[Mailbox | Group]) -> str:
     """Return the address list ``entries`` as the value of the header ``name``."""
-    return folded(name, _address_words(entries))
+    return folded(name, _address_words(entries, _room_after(name)))
 
 
-def _address_words(entries: Iterable[Mailbox | Group]) -> list[str]:
-    """Write an address list."""
+def _address_words(entries: Iterable[Mailbox | Group], room: int) -> list[str]:
+    """Write an address list; a name begins with an encoded word of at most ``room`` octets."""
     words: list[str] = []
     for entry in entries:
         if words:
             words[-1] += ","
         if isinstance(entry, Group):
-            words += _phrase_words(entry.name)
+            words += _phrase_words(entry.name, room)
             if words[-1].endswith("?="):  # RFC 2047 5 (3): a blank ends an encoded word
                 words.append("")
             words[-1] += ":"
-            words += _address_words(entry.members)
+            words += _address_words(entry.members, room)
             words[-1] += ";"
         elif entry.name:
-            words += [*_phrase_words(entry.name), f"<{entry.address}>"]
+            words += [*_phrase_words(entry.name, room), f"<{entry.address}>"]
         else:
             plain = PLAIN_ADDRESS.fullmatch(entry.address)
             words.append(entry.address if plain else f"<{entry.address}>")
     return words
 
 
-def _phrase_words(name: str) -> list[str]:
+def _phrase_words(name: str, room: int) -> list[str]:
     atoms = name.split(" ")
     if all(map(_ATOM.fullmatch, atoms)):
         return atoms
     if re.fullmatch(r"[ -~]{1,60}", name) and "=?" not in name:
         return ['"' + re.sub(r'(["\\])', r"\\\1", name) + '"']
-    return _encoded_words(name)
+    return _encoded_words(name, room)
 
 
 # Parameters

@@ -6,6 +6,7 @@ import email
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from email.header import decode_header, make_header
 from email.policy import default
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -124,6 +125,41 @@ def test_non_ascii_addresses_are_written_in_utf8() -> None:
 )
 def test_subjects_arrive_as_they_were_given(subject: str) -> None:
     assert sent({**SMALL, "subject": subject})["Subject"] == subject
+
+
+ENCODED_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "Subject": lambda text: {"subject": text},
+    "From": lambda text: {"from": {"name": text, "address": "a@x.org"}},
+    "To": lambda text: {"to": ["b@x.org", {"name": text, "address": "c@x.org"}, "d@x.org"]},
+    "Cc": lambda text: {"cc": f"{text}: b@x.org, {text} <c@x.org>;, d@x.org"},
+    "X-" + "N" * 40: lambda text: {"headers": {"X-" + "N" * 40: text}},
+    "X-" + "N" * 70: lambda text: {"headers": {"X-" + "N" * 70: text}},
+}
+
+
+@pytest.mark.parametrize("name", ENCODED_PLACES, ids=lambda name: f"{name:.4}-{len(name)}")
+@pytest.mark.parametrize(("letter", "longest"), [("x", 75), ("日", 72)])
+def test_encoded_words_and_their_lines_are_as_long_as_they_may_be(
+    name: str, letter: str, longest: int
+) -> None:
+    """RFC 2047 2: an encoded word has at most 75 octets, a line with one in it at most 76.
+
+    In quoted-printable (one letter takes one octet) there are words of exactly 75; in base64 (three
+    octets become four) the next one after 72 would be 76.
+    """
+    found = set()
+    for length in range(40, 140):
+        text = "ü" + letter * length
+        wire = written(ENCODED_PLACES[name](text))
+        (header,) = re.findall(rb"(?m)^%s:(?:.*\r\n)(?:[ \t].*\r\n)*" % name.encode(), wire)
+        assert (len(name) > 60) == header.startswith(name.encode() + b": \r\n"), "room is not used"
+        for line in header.split(b"\r\n"):
+            words = re.findall(rb"=\?utf-8\?[qb]\?[^? ]*\?=", line)
+            assert not words or len(line) <= 76, line
+            found |= {len(word) for word in words}
+        value = make_header(decode_header(header.decode().replace("\r\n", "")))
+        assert str(value).count(text) == (2 if name == "Cc" else 1)
+    assert max(found) == longest
 
 
 def test_a_subject_that_is_already_encoded_stays_so() -> None:
