@@ -123,9 +123,9 @@ def _not_empty(data: bytes) -> bytes:
 
 
 class Message:
-    """A message on its way: pulls from its source, encodes for the wire.
+    """A message on its way: pulls from its source, and encodes for the wire.
 
-    Nothing but its text is kept, so a message can be sent once.
+    Nothing is kept of it but what is still to be sent, so a message can be sent only once.
 
     - ``whole`` (bool): all of it is there, so that nothing has to be waited for
     - ``finished`` (bool): :meth:`next_wire` has returned the final dot
@@ -135,8 +135,11 @@ class Message:
     __slots__ = ("_encoder", "_first", "_small", "_source", "finished", "size", "whole")
 
     def __init__(self, message: Any, reactor: Reactor) -> None:
-        """Accept ``message``; raises :class:`SMTPError` if it is empty or none (``EMESSAGE``), or
-        a file that is closed or fails (``ESTREAM``)."""
+        """Accept ``message``.
+
+        Raises :class:`SMTPError`: ``EMESSAGE`` if it is empty or cannot be a message, ``ESTREAM``
+        if it is a file that is closed or fails.
+        """
         try:
             content = _content_of(message, reactor)
         except SMTPError:
@@ -146,19 +149,18 @@ class Message:
         self.whole = isinstance(content, bytes)
         self.finished = False
         self.size = 0
-        # Nearly all messages are small; these need neither a source nor an encoder, which saves a
-        # twentieth of what they cost.
+        # Nearly all messages are small.  These need no source, and are encoded in one go, which
+        # saves a twentieth of what they cost.
         self._small: bytes | None = None
         self._source: Source | None = None
+        self._first: bytes | None = b""
+        self._encoder = WireEncoder()
         if not isinstance(content, bytes):
             self._source = content
         elif len(content) <= PIECE:
             self._small = content
-            return
         else:
             self._source = WholeSource(content)
-        self._encoder = WireEncoder()
-        self._first: bytes | None = b""
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
@@ -174,8 +176,8 @@ class Message:
     def has_begun(self) -> bool:
         """Read the first piece, and return whether it is there.
 
-        Raises :class:`SMTPError`: ``EMESSAGE`` if the source ends before there is one, ``ESTREAM``
-        if it fails.  This is asked before anything is said to the server.
+        This is asked before the server hears of the message.  Raises :class:`SMTPError`:
+        ``EMESSAGE`` if the source ends before there is a piece, ``ESTREAM`` if it fails.
         """
         if self._small is not None:
             return True
@@ -187,7 +189,10 @@ class Message:
 
     def next_wire(self) -> bytes | None:
         """Return the next bytes for the wire, ``b''`` if there are none yet, ``None`` after the
-        final dot.  Raises :class:`SMTPError` (``ESTREAM``) if the source fails."""
+        final dot.
+
+        Raises :class:`SMTPError` (``ESTREAM``) if the source fails.
+        """
         if self._small is not None:
             wire = encode_whole(self._small)
             self.size = len(wire)
