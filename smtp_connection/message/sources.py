@@ -324,7 +324,7 @@ class EmitterSource(Source):
                 try:
                     remove(event, listener)
                 except KeyError:
-                    pass  # pyee's word for a listener that somebody else has removed
+                    pass  # somebody else has removed it, which pyee may refuse to ignore
 
 
 def file_source(file: Any) -> Source:
