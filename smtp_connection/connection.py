@@ -141,7 +141,9 @@ class SMTPConnection(EventEmitter):
         if not lifecycle.accepts(operation, "send a message"):
             return
         try:
-            parsed = Envelope.parse(own_envelope(message) if envelope is None else envelope)
+            if envelope is None:
+                envelope, message = own_envelope(message)
+            parsed = Envelope.parse(envelope)
             operation.message = Message(message, self.reactor)
         except SMTPError as error:
             lifecycle.refuse(operation, error)

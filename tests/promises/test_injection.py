@@ -13,7 +13,6 @@ import pytest
 import smtp_connection
 from smtp_connection import SMTPError
 from smtp_connection.auth.mechanisms import Credentials
-from smtp_connection.mime.compose import compose
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol.envelope import Envelope
@@ -21,6 +20,7 @@ from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.injected import VALUES
 from tests.injected.values import CONTROL, injections
 from tests.injected.world import World
+from tests.support.mails import composed
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ PARSERS = {
     "envelope": lambda given: Envelope.parse({"to": "b@y.org", **given}),
     "dsn": lambda given: Envelope.parse({"to": "b@y.org", "dsn": given}),
     "token": lambda given: XOAuth2Options.parse(given, {}),
-    "mail": compose,
-    "address": lambda given: compose({"to": given}),
-    "header": lambda given: compose({"headers": [given]}),
-    "content": lambda given: compose({"text": given}),
-    "file": lambda given: compose({"attachments": given}),
+    "mail": composed,
+    "address": lambda given: composed({"to": given}),
+    "header": lambda given: composed({"headers": [given]}),
+    "content": lambda given: composed({"text": given}),
+    "file": lambda given: composed({"attachments": given}),
 }
 
 
