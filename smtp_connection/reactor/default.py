@@ -1,4 +1,4 @@
-"""The reactor that runs, and the one that everybody shares who does not bring a reactor along."""
+"""The reactor that is running on a thread, and the default reactor of the process."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Jobs:
     ) -> Job:
         """Have one of ``workers`` run ``function()``; return the job.
 
-        Its end, whatever that is, is handed over to the reactor's thread with ``call_soon``.
+        ``call_soon`` takes the result, or the error, to the reactor's thread.
         """
         job = Job(self, callback)
         self.live += 1
@@ -112,6 +112,6 @@ class Jobs:
 
         try:
             workers.submit(run)
-        except RuntimeError as exc:  # there are no more threads to be had
+        except RuntimeError as exc:  # no more threads can be started
             call_soon(job._finish, None, exc)
         return job

@@ -42,7 +42,7 @@ class WakeUp:
                 pass  # the reactor is closed, or the pair is full and wakes it up anyway
 
     def drain(self) -> None:
-        """Read what was sent, so that the next wait is one again."""
+        """Read what was sent, so that it does not end the next wait as well."""
         try:
             while len(self.receiver.recv(4096)) == 4096:
                 pass
@@ -61,7 +61,7 @@ class WakeUp:
         try:
             others = signal.set_wakeup_fd(self.sender.fileno(), warn_on_full_buffer=False)
         except ValueError:
-            return False  # not on the main thread of the main interpreter, the only one to get any
+            return False  # only the main thread of the main interpreter handles signals
         if others != -1:
             signal.set_wakeup_fd(others, warn_on_full_buffer=False)
         return others == -1

@@ -1,4 +1,4 @@
-"""The reactor that everybody shares, the one that runs, and what fork() does to both."""
+"""The default reactor, the one that is running, and what fork() does to both."""
 
 from __future__ import annotations
 
