@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from ..errors import SMTPError
+from ..errors import SMTPError, auth_error, needs_extra
 from ..protocol.replies import Reply
 from ..protocol.secrets import SECRET
 from ..protocol.steps import Command, Dialogue
@@ -28,7 +28,7 @@ def _client(user: str, password: str, domain: str | None) -> Any:
     try:
         import spnego
     except ImportError as exc:
-        raise _error("NTLM needs an extra: pip install 'smtp_connection[ntlm]'") from exc
+        raise auth_error(needs_extra("NTLM", "ntlm"), "AUTH NTLM") from exc
     name = f"{domain}\\{user}" if domain else user
     # Its own implementation, not that of the system: what it does is then the same everywhere.
     return spnego.client(name, password, protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm)
