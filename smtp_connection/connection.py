@@ -27,9 +27,10 @@ from .options.smtp import Options
 from .protocol.capabilities import Capabilities
 from .protocol.envelope import Envelope
 from .protocol.hints import about_banner, about_silence, about_tls
+from .protocol.opening import open_session
 from .protocol.session import Session
 from .protocol.steps import Dialogue
-from .protocol.transaction import open_session, quit_session, reset, transaction
+from .protocol.transaction import quit_session, reset, transaction
 from .reactor.loop import Reactor, current_reactor, get_reactor
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import SMTPError
+
 __all__ = ["Reply", "ReplyParser", "ReplyTooLong"]
 
 # How nearly every reply of one line begins, and its code.
@@ -27,6 +29,13 @@ class Reply:
     def lines(self) -> list[str]:
         """The lines without their code and the character after it."""
         return [line[4:] if line[:3].isdigit() else line for line in self.text.split("\n")]
+
+    def failure(self, message: str, code: str, command: str) -> SMTPError:
+        """Return the error that this reply to ``command`` leads to; its text ends with the reply.
+
+        ``code`` is the code of the error (``'EENVELOPE'``).
+        """
+        return SMTPError(message, code=code, command=command, response=self.text)
 
     def __repr__(self) -> str:
         return f"Reply({self.code}, {self.text!r})"

@@ -17,7 +17,7 @@ from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
 from smtp_connection.net import connector
 from smtp_connection.net.transport import Transport
-from smtp_connection.protocol import transaction as dialogues
+from smtp_connection.protocol import recipients
 from smtp_connection.reactor import loop as reactor
 from smtp_connection.reactor.loop import Timer
 from tests.world import BrokenInvariant, converse, run_schedule, virtual_world
@@ -212,7 +212,7 @@ FAULTY = {
     "all callbacks are forgotten": (SMTPConnection, "_settle", nothing, "settled"),
     "success without a verdict": (SMTPConnection, "_settle", hide_doubt, "succeeds"),
     "success whatever is said": (SMTPConnection, "_settle", succeed_always, "succeed"),
-    "no doubt": (dialogues, "_put_in_doubt", nothing, "without doubt|not in doubt"),
+    "no doubt": (recipients, "_put_in_doubt", nothing, "without doubt|not in doubt"),
     "doubt without a reason": (SMTPConnection, "_settle", always_doubt, "in doubt|inDoubt"),
     "'end' is emitted twice": (SMTPConnection, "emit", end_twice, "'end' is emitted after 'end'"),
     "'end' is not emitted": (SMTPConnection, "emit", never_end, "never emitted"),
