@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .auth.mechanisms import login
+from .auth.login import login
 from .driver.exchange import Exchange
 from .driver.queue import Operation, Quit
 from .driver.timeouts import TimeOuts

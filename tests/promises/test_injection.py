@@ -12,7 +12,7 @@ import pytest
 
 import smtp_connection
 from smtp_connection import SMTPError
-from smtp_connection.auth.mechanisms import Credentials
+from smtp_connection.auth.credentials import Credentials
 from smtp_connection.mime.compose import compose
 from smtp_connection.net.tls import TLSOptions
 from smtp_connection.options.smtp import Options
