@@ -29,6 +29,10 @@ def test_some_recipients_are_refused(answers):
         (["450 b", "551 c"], "450 b"),
         (["550 b", "451 c"], "451 c"),
         (["450 b", "451 c"], "450 b"),
+        (["400 b", "551 c"], "400 b"),
+        (["399 b", "551 c"], "551 c"),
+        (["499 b", "551 c"], "499 b"),
+        (["500 b", "551 c"], "551 c"),
     ],
 )
 def test_all_recipients_are_refused(answers, replies, spokesman):
