@@ -60,7 +60,7 @@ def _cram_md5(credentials: Credentials) -> Dialogue[None]:
         yield _cancel()
         text = "Invalid challenge, it is not base64"
         raise reply.failure(text, "EAUTH", "AUTH CRAM-MD5") from None
-    import hmac  # with hashlib, 2 ms that only this mechanism costs
+    import hmac  # it loads hashlib: 2 ms, which only this mechanism needs
 
     try:
         digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
@@ -86,7 +86,7 @@ def _ntlm(credentials: Credentials) -> Dialogue[None]:
 
 def _xoauth2(credentials: Credentials) -> Dialogue[None]:
     """XOAUTH2, as Google and Microsoft define it.  If the server refuses the token of a generator
-    object, that is asked for a new one, once."""
+    object, the generator is asked for a new one, once."""
     token = credentials.token
     if not token:
         raise auth_error('Missing credentials for "XOAUTH2": auth has no xoauth2')
@@ -104,10 +104,8 @@ def _xoauth2(credentials: Credentials) -> Dialogue[None]:
 def _xoauth2_response(user: str | None, access_token: str) -> str:
     if not user:
         raise auth_error('Missing credentials for "XOAUTH2": auth has no user')
-    try:
-        return bearer_response(user, access_token)
-    except ValueError as exc:
-        raise auth_error(f"auth 'user' or 'xoauth2' {exc}") from None
+    refusal = "auth 'user' or 'xoauth2' contains a control character"
+    return bearer_response(user, access_token, refusal)
 
 
 def _xoauth2_attempt(response: str) -> Dialogue[Reply]:

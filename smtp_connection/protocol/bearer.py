@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import base64
 
+from ..errors import auth_error
 from ..text import control_in
 
 __all__ = ["bearer_response"]
 
 
-def bearer_response(user: str, access_token: str) -> str:
+def bearer_response(user: str, access_token: str, refusal: str) -> str:
     """Return the response for ``access_token`` of ``user``, in base64.
 
-    Raises ``ValueError``, whose text does not show what it found, if there is a control character
-    or a lone surrogate in one of them.
+    Raises :class:`SMTPError` (``EAUTH``) with the text ``refusal``, in which the caller gives the
+    two their names, if one of them contains a control character or a lone surrogate.
     """
     if control_in(user) or control_in(access_token):
         # ^A would end the field: what follows would be another field.
-        raise ValueError("contains a control character")
+        raise auth_error(refusal)
     response = f"user={user}\x01auth=Bearer {access_token}\x01\x01"
     return base64.b64encode(response.encode()).decode("ascii")

@@ -165,11 +165,9 @@ class XOAuth2Generator(EventEmitter):
             raise auth_error(f"An access token is a string; got {type(token).__name__}")
         if not token:
             raise auth_error("There is no access token yet")
-        try:
-            return bearer_response(self.options.user, token)
-        except ValueError:  # it is not the user, who was checked with the other options
-            text = "An access token has no control character in it, but this one has"
-            raise auth_error(text) from None
+        # The user, who was checked with the other options, has none.
+        refusal = "An access token has no control character in it, but this one has"
+        return bearer_response(self.options.user, token, refusal)
 
     get_token = getToken
     generate_token = generateToken
