@@ -9,7 +9,7 @@ from typing import Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .auth.mechanisms import login
+from .auth.login import login
 from .driver.lifecycle import Lifecycle
 from .driver.queue import Operation, Quit
 from .errors import SMTPError

@@ -10,9 +10,9 @@ from ..errors import SMTPError
 from ..net.transport import Transport
 from ..options.smtp import Options
 from ..protocol.hints import about_banner, about_silence
+from ..protocol.opening import open_session
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
-from ..protocol.transaction import open_session
 from ..reactor.default import current_reactor
 from ..reactor.loop import Reactor
 from .dialing import Dialing

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from ..errors import SMTPError
+from ..errors import SMTPError, needs_extra
 from ..options.proxy import ProxyURL
 from ..reactor.loop import Reactor
 from ..reactor.threads import Job
@@ -28,7 +28,7 @@ __all__ = ["ProxyConnector"]
 
 # Bytes; larger than the head of any answer to CONNECT.
 _MAX_HEAD = 64 * 1024
-_MISSING = "python-socks is not installed; try: pip install 'smtp_connection[proxy]'"
+_MISSING = needs_extra("a proxy", "proxy")
 
 
 class ProxyConnector:

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 from ..callbacks import arguments_taken
-from ..errors import SMTPError
+from ..errors import SMTPError, auth_error, needs_extra
 from ..hosts import is_loopback
 from ..options.checks import PEM_BEGIN, WrongType, WrongValue, line, number, or_default
 from ..options.table import Option, Settings
 from ..options.tls import TLSOptions
+from ..protocol.secrets import SECRET
 from ..text import has_surrogate, without_controls
 
 __all__ = ["XOAuth2Options", "extra_missing"]
@@ -156,7 +157,7 @@ class XOAuth2Options(Settings):
             if len(secret) < 4:
                 continue  # masking each "a" of a text tells more than it hides
             for form in (secret, quote(secret, safe=""), quote_plus(secret)):
-                text = text.replace(form, "/* secret */")
+                text = text.replace(form, SECRET)
         return text
 
     def _secrets(self) -> set[str]:
@@ -171,7 +172,6 @@ class XOAuth2Options(Settings):
 
 def extra_missing(exc: ImportError) -> SMTPError:
     """Return the error that says what to install."""
-    text = "XOAUTH2 needs an extra to ask for a token: pip install 'smtp_connection[oauth2]'"
-    error = SMTPError(text, code="EAUTH", command="API")
+    error = auth_error(needs_extra("asking for an access token", "oauth2"))
     error.__cause__ = exc.with_traceback(None)
     return error

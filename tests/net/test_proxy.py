@@ -418,8 +418,8 @@ def test_without_the_extra_the_error_says_what_to_install(fail, monkeypatch):
 
     assert error.code == "ECONNECTION"
     assert str(error) == (
-        "Proxy 127.0.0.1:8080: python-socks is not installed;"
-        " try: pip install 'smtp_connection[proxy]'"
+        "Proxy 127.0.0.1:8080: a proxy needs the extra 'proxy' of smtp_connection"
+        " (in a checkout: pip install '.[proxy]')"
     )
     assert isinstance(error.__cause__, ImportError)
 

@@ -102,6 +102,13 @@ class Talk:
         ]
 
 
+def failed(talk: Talk, code: str, command: str, text: str) -> None:
+    """Check the error that ``talk`` ended with."""
+    assert isinstance(talk.error, SMTPError)
+    assert (talk.error.code, talk.error.command) == (code, command)
+    assert str(talk.error) == text
+
+
 def _wire(step: Any) -> Any:
     if isinstance(step, Command):
         return step.line

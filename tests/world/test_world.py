@@ -18,7 +18,7 @@ from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
 from smtp_connection.net import connector
 from smtp_connection.net.transport import Transport
-from smtp_connection.protocol import transaction as dialogues
+from smtp_connection.protocol import recipients
 from smtp_connection.reactor import wakeup
 from smtp_connection.reactor.timers import Timer
 from tests.world import BrokenInvariant, converse, run_schedule, virtual_world
@@ -211,7 +211,7 @@ FAULTY = {
     "all callbacks are forgotten": (Operations, "settle", nothing, "settled"),
     "success without a verdict": (Operations, "settle", hide_doubt, "succeeds"),
     "success whatever is said": (Operations, "settle", succeed_always, "succeed"),
-    "no doubt": (dialogues, "_put_in_doubt", nothing, "without doubt|not in doubt"),
+    "no doubt": (recipients, "_put_in_doubt", nothing, "without doubt|not in doubt"),
     "doubt without a reason": (Operations, "settle", always_doubt, "in doubt|inDoubt"),
     "'end' is emitted twice": (SMTPConnection, "emit", end_twice, "'end' is emitted after 'end'"),
     "'end' is not emitted": (SMTPConnection, "emit", never_end, "never emitted"),

@@ -1122,7 +1122,7 @@ def test_without_requests_a_ready_token_still_works(generator_for, outcome_of, e
     generator = generator_for(accessToken=OLD)
     assert outcome_of(generator.getToken) == (None, response(OLD), OLD)
     error = error_of(generator.generateToken)
-    assert "pip install 'smtp_connection[oauth2]'" in str(error)
+    assert "pip install '.[oauth2]'" in str(error)
     assert isinstance(error.__cause__, ImportError)
 
 
@@ -1131,7 +1131,7 @@ def test_without_pyjwt_there_are_no_service_accounts(
 ):
     monkeypatch.setitem(sys.modules, "jwt", None)
     generator = generator_for(service="bot@example.com", privateKey=pem(service_key))
-    assert "pip install 'smtp_connection[oauth2]'" in str(error_of(generator.getToken))
+    assert "pip install '.[oauth2]'" in str(error_of(generator.getToken))
 
 
 def test_without_cryptography_there_are_none_either(
@@ -1142,7 +1142,7 @@ def test_without_cryptography_there_are_none_either(
 
     monkeypatch.setattr(jwt, "encode", encode)
     generator = generator_for(service="bot@example.com", privateKey=pem(service_key))
-    assert "pip install 'smtp_connection[oauth2]'" in str(error_of(generator.getToken))
+    assert "pip install '.[oauth2]'" in str(error_of(generator.getToken))
 
 
 def test_the_libraries_are_not_loaded_before_they_are_needed():
