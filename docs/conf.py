@@ -15,7 +15,6 @@ FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 project = "smtp_connection"
-author = "The authors of smtp_connection"
 version = release = importlib.import_module("smtp_connection").__version__
 html_title = f"smtp_connection {release}"
 
@@ -40,6 +39,7 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "alabaster"
+html_show_copyright = False
 html_theme_options = {
     "description": "SMTP and LMTP in callback style, as in Node",
     "fixed_sidebar": True,
