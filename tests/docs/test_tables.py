@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import configparser
 import re
-from dataclasses import fields
 
 import pytest
 
-from smtp_connection import SendInfo, SMTPError
-from smtp_connection.net.tls import TLSOptions
-from smtp_connection.options.smtp import Options
+from smtp_connection import SendInfo, SMTPConnection, SMTPError
 from smtp_connection.protocol.envelope import Envelope
-from smtp_connection.xoauth2.options import XOAuth2Options
+from smtp_connection.xoauth2 import createXOAuth2Generator
 from tests.support.manual import PAGES, ROOT, named_in, section, simple_rows
 
 
@@ -21,17 +18,19 @@ def first_column(page: str, title: str) -> set[str]:
     return set().union(*(named_in(cells[0]) for cells in simple_rows(section(page, title))))
 
 
-def test_the_options_are_those_of_the_table():
-    assert set(Options.defaults) == first_column("options", "Connection options")
+def test_the_options_are_those_of_the_table(reactor):
+    options = SMTPConnection(reactor=reactor).options
+    assert set(options) == first_column("options", "Connection options")
 
 
-def test_the_tls_options_are_those_of_the_table():
-    assert set(TLSOptions.defaults) == first_column("options", "TLS options")
+def test_the_tls_options_are_those_of_the_table(reactor):
+    options = SMTPConnection(reactor=reactor, tls={}).options
+    assert set(options.tls) == first_column("options", "TLS options")
 
 
-def test_the_options_of_a_token_generator_are_those_of_the_table():
-    names = {option.name for option in fields(XOAuth2Options)}
-    assert names == first_column("logins", "Access tokens")
+def test_the_options_of_a_token_generator_are_those_of_the_table(reactor):
+    options = createXOAuth2Generator(reactor=reactor).options
+    assert set(options.__slots__) == first_column("logins", "Access tokens")
 
 
 def test_every_error_code_is_in_the_table():
