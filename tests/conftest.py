@@ -85,6 +85,17 @@ def reactor(movable_clock: MovableClock) -> Iterator[Reactor]:
         assert not reactor._live_jobs, "a worker thread is still waited for"
 
 
+@pytest.fixture(scope="session")
+def ipv6() -> str:
+    """The loopback address of IPv6; where there is none, the test is skipped."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError as exc:
+        pytest.skip(f"this machine has no IPv6 on its loopback interface: {exc}")
+    return "::1"
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., ScriptedServer]]:
     """Start scripted servers: ``server = serve(script, ...)``."""
