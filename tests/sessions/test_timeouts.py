@@ -336,6 +336,26 @@ def test_a_handshake_that_never_begins_after_starttls(serve, connect_to, reactor
     assert "TLS handshake" in diary.error().message
 
 
+def test_silence_after_starttls(serve, connect_to, reactor, diary, silence):
+    """Silence is watched for during the handshake, too, whatever else that may take."""
+
+    def script(peer):
+        peer.greet("STARTTLS")
+        peer.play("C: STARTTLS\nS: 220 go")
+        peer.sock.recv(65536)  # the client's first flight
+        silence(SILENCE + 1)(peer)
+
+    connection = connect_to(serve(script), greetingTimeout=(SILENCE + 60) * 1000)
+    connection.connect(diary.callback("connected"))
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "sent", "end"]
+    assert (diary.error().code, diary.error().command) == ("ETIMEDOUT", "CONN")
+    waited = f"silence for {SILENCE * 1000} ms, waiting for the TLS handshake"
+    assert diary.error().message.endswith(waited)
+
+
 def test_a_handshake_that_never_begins_from_the_first_byte(
     serve, connect_to, reactor, diary, silence
 ):
