@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import select
 import socket
 import ssl
@@ -19,6 +20,13 @@ from smtp_connection import Reactor, SMTPConnection, SMTPError
 from tests.support.helpers import open_files
 from tests.support.scripted_server import HandFedPeer, Peer, Script, ScriptedServer
 from tests.support.sessions import Point
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from run to run: the workers of pytest-xdist have to agree."""
+    for item in items:
+        if re.search(r" at 0x[0-9a-f]", item.name):
+            raise pytest.UsageError(f"{item.nodeid} is named after an address in memory: use ids")
 
 
 @pytest.fixture(autouse=True)
