@@ -126,9 +126,7 @@ def test_nothing_is_pulled_while_the_transport_is_full(session, reactor):
     assert session.owner.outcomes == [("250 queued", None)]
 
 
-def test_nothing_is_pulled_before_what_was_said_is_sent(session, reactor):
-    """A command may still be waiting for the transport when the server asks for the message."""
-
+def test_nothing_is_pulled_while_a_command_still_waits(session, reactor):
     def dialogue(message):
         yield Command("DATA")
         return (yield from sending(message))
