@@ -30,7 +30,7 @@ def test_the_tls_options_are_those_of_the_table(reactor):
 
 def test_the_options_of_a_token_generator_are_those_of_the_table(reactor):
     options = createXOAuth2Generator(reactor=reactor).options
-    assert set(set(options)) == first_column("logins", "Access tokens")
+    assert set(options) == first_column("logins", "Access tokens")
 
 
 def test_every_error_code_is_in_the_table():
