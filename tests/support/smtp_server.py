@@ -223,8 +223,15 @@ class Line:
         self._reactor.remove_reader(self._sock)
         self._reactor.remove_writer(self._sock)
         if rudely:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._sock.close()
+            reset(self._sock)
+        else:
+            self._sock.close()
+
+
+def reset(sock: socket.socket) -> None:
+    """Hang up rudely (RST)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def hold(reactor: Reactor, sock: socket.socket, session: Session) -> Line:
