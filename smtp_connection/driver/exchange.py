@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import SMTPError
-from ..message.message import Message
 from ..net.transport import Transport
 from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
 from ..protocol.secrets import masked, secrets_in
@@ -26,6 +25,7 @@ from ..protocol.steps import (
     Unanswered,
 )
 from ..reactor.loop import Reactor
+from .pump import Pump
 from .trace import Trace
 
 __all__ = ["Exchange", "ExchangeOwner"]
@@ -66,23 +66,21 @@ class Exchange:
         "_collected",
         "_dialogue",
         "_limit",
-        "_message",
         "_missing",
         "_owner",
         "_parser",
+        "_pump",
         "_reactor",
         "_secrets",
         "_step",
         "_ticket",
         "_trace",
-        "calls_out",
-        "closing",
+        "_transport",
         "last_response",
         "last_sign_of_life",
-        "transport",
     )
 
-    transport: Transport
+    _transport: Transport
 
     def __init__(
         self, reactor: Reactor, owner: ExchangeOwner, limit: int, trace: Trace | None
@@ -93,21 +91,29 @@ class Exchange:
         self._trace = trace
         self._limit = limit
         self._parser = ReplyParser(limit)
+        self._pump = Pump(reactor, trace, self._message_begun, self._source_failed)
         self._dialogue: Dialogue[Any] | None = None
         self._step: Step | None = None
         self._missing = 0  # replies that are still to come before the dialogue goes on
         self._collected: list[Reply] = []
-        self._message: Message | None = None  # while it is being sent
         self._ticket = 0  # of the question that is waiting for its answer
         self._secrets: list[str] = []  # that this dialogue has sent
-        self.calls_out = False
-        """Whether code of the caller's is being run in the middle of a step."""
-        self.closing = False
-        """Set by the owner when :meth:`stop` is about to be called: no source is read, and nothing
-        is said any more."""
         self.last_response: str | None = None
         self.last_sign_of_life = reactor.now
         """When the last reply was complete or the dialogue began, on the reactor's clock, s."""
+
+    def use(self, transport: Transport) -> None:
+        """Say everything over ``transport`` from now on."""
+        self._transport = self._pump.transport = transport
+
+    @property
+    def calls_out(self) -> bool:
+        """Whether code of the caller's is being run in the middle of a step."""
+        return self._pump.calls_out
+
+    def halt(self) -> None:
+        """Read no source and say nothing any more: :meth:`stop` is about to be called."""
+        self._pump.halted = True
 
     def start(self, dialogue: Dialogue[Any]) -> None:
         """Start ``dialogue``; its outcome goes to the owner."""
@@ -126,7 +132,8 @@ class Exchange:
         in_doubt = self.in_doubt
         dialogue, self._dialogue = self._dialogue, None
         collected, self._collected = self._collected, []
-        self._step = self._message = None
+        self._step = None
+        self._pump.stop()
         self._missing = 0
         self._ticket += 1
         if dialogue is None:
@@ -146,7 +153,7 @@ class Exchange:
     def in_doubt(self) -> bool:
         """Whether a message has been sent to its end, and the verdict is still to come."""
         # Nothing is missing yet where the step has not been carried out: it never will be.
-        return type(self._step) is Transmit and self._message is None and self._missing > 0
+        return type(self._step) is Transmit and self._pump.message is None and self._missing > 0
 
     @property
     def awaits_greeting(self) -> bool:
@@ -164,7 +171,7 @@ class Exchange:
         if isinstance(step, Pipeline):
             return f"the reply to {step.lines[len(self._collected)].partition(':')[0]}"
         if isinstance(step, Transmit):
-            return "the end of the message" if self._message else "the reply to the message"
+            return "the end of the message" if self._pump.message else "the reply to the message"
         if isinstance(step, StartTLS):
             return "the TLS handshake"
         return "the message source" if isinstance(step, Begin) else "an access token"
@@ -204,35 +211,40 @@ class Exchange:
             self._reactor.call_soon(self._owner.next_dialogue)
 
     def _carry_out(self, step: Step) -> None:
-        if self.closing:
+        if self._pump.halted:
             return
         if isinstance(step, Command):
             self._missing = 1
             if step.shown_as is not None:
                 self._secrets += secrets_in(step.line, step.shown_as)
             if step.reveals is not None:
-                self._call_out(self._owner.credentials_revealed, step.reveals)
+                self._pump.call_out(self._owner.credentials_revealed, step.reveals)
             if self._trace is not None:
                 self._trace.client(step.line if step.shown_as is None else step.shown_as)
-            self.transport.write(f"{step.line}\r\n".encode())
+            self._transport.write(f"{step.line}\r\n".encode())
         elif isinstance(step, Pipeline):
             self._missing = len(step.lines)
             if self._trace is not None:
                 for line in step.lines:
                     self._trace.client(line)
-            self.transport.write(("\r\n".join(step.lines) + "\r\n").encode())
+            self._transport.write(("\r\n".join(step.lines) + "\r\n").encode())
         elif isinstance(step, Transmit):
             self._missing = step.replies
-            self._message = step.message
-            self._send_piece()
+            self._pump.send(step.message)
         elif isinstance(step, AwaitGreeting):
             self._missing = 1
         elif isinstance(step, StartTLS):
             self._owner.upgrade(self._upgraded)
         elif isinstance(step, Begin):
-            self._begin(step)
+            self._pump.begin(step.message)
         else:
             self._ask(step)
+
+    def _message_begun(self) -> None:
+        self._go_on(None)
+
+    def _source_failed(self, error: SMTPError) -> None:
+        self._go_on(error, True)
 
     def _upgraded(self) -> None:
         self._parser = ReplyParser(self._limit)
@@ -246,16 +258,9 @@ class Exchange:
             self._reactor.call_soon_threadsafe(self._answered, ticket, error, value)
 
         try:
-            self._call_out(step.question, answer)
+            self._pump.call_out(step.question, answer)
         except Exception as exc:
             answer(exc)
-
-    def _call_out(self, function: Callable[..., Any], *args: Any) -> Any:
-        self.calls_out = True
-        try:
-            return function(*args)
-        finally:
-            self.calls_out = False
 
     def _answered(self, ticket: int, error: object, value: Any) -> None:
         if ticket != self._ticket or self._dialogue is None:
@@ -266,66 +271,11 @@ class Exchange:
         else:
             self._go_on(error if isinstance(error, Exception) else RuntimeError(str(error)), True)
 
-    # -- the message --------------------------------------------------------------------------
-
-    def _begin(self, step: Begin) -> None:
-        try:
-            self._call_out(step.message.start, self._reactor, self._source_ready)
-        except SMTPError as error:
-            self._go_on(error, True)
-        else:
-            self._reactor.call_soon(self._source_ready)
-
-    def _source_ready(self) -> None:
-        step = self._step
-        if self.closing:
-            return
-        if self._message is not None:
-            if self.transport.is_drained:
-                self._send_piece()
-        elif isinstance(step, Begin):
-            try:
-                begun = self._call_out(step.message.has_begun)
-            except SMTPError as error:
-                self._go_on(error, True)
-            else:
-                if begun:
-                    self._go_on(None)
-
-    def _send_piece(self) -> None:
-        """Send the next piece; the one after it waits its turn, so that no connection starves."""
-        message = self._message
-        if message is not None and not self.closing and self.transport.is_drained:
-            self._send_next_of(message)
-
-    def _send_next_of(self, message: Message) -> None:
-        try:
-            wire = message.next_wire() if message.whole else self._call_out(message.next_wire)
-        except SMTPError as error:
-            self._message = None
-            self._go_on(error, True)
-            return
-        if self.closing:
-            return  # since the source was asked
-        if wire and self._message is not None:
-            if self._trace is not None:
-                self._trace.stream(wire)
-            self.transport.write(wire)
-        if message.finished:
-            if self.transport.is_drained:
-                self._message = None
-        elif wire and self.transport.is_drained:
-            self._reactor.call_soon(self._send_piece)
-
     # -- the transport ------------------------------------------------------------------------
 
     def drained(self) -> None:
         """(TransportOwner)"""
-        if self._message is not None:
-            if self._message.finished:
-                self._message = None
-            else:
-                self._send_piece()
+        self._pump.drained()
 
     def data_received(self, data: bytes) -> None:
         """(TransportOwner)"""
@@ -387,8 +337,8 @@ class Exchange:
                 self._collected += replies[: replies.index(reply)]
                 self._owner.hung_up(reply.text, None)
                 return False
-        if self._message is not None:
-            self._message = None
+        if self._pump.message is not None:
+            self._pump.stop()
             self._missing = 0
             self._go_on(TooEarly(replies[0]), True)
             return False

@@ -5,26 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import SMTPError
+from ..options.smtp import Options
+from ..protocol.hints import about_silence
 from ..reactor.loop import Reactor, Timer
 
 __all__ = ["TimeOuts"]
 
 
 class TimeOuts:
-    """The time-outs of one session; ``expired(error)`` is called when one of them passes."""
+    """The time-outs of one session; ``expired(error)`` is called when one of them passes.
 
-    __slots__ = ("_expired", "_phase", "_reactor", "_silence")
+    Connecting, the greeting and the upgrade to TLS are phases, of which one at a time is watched.
+    Silence is watched beside them.
+    """
 
-    def __init__(self, reactor: Reactor, expired: Callable[[SMTPError], object]) -> None:
+    __slots__ = ("_expired", "_phase", "_reactor", "_settings", "_silence")
+
+    def __init__(
+        self, reactor: Reactor, settings: Options, expired: Callable[[SMTPError], object]
+    ) -> None:
         self._reactor = reactor
+        self._settings = settings
         self._expired = expired
         self._phase: Timer | None = None
         self._silence: Timer | None = None
 
-    def start_phase(self, milliseconds: float, describe: Callable[[], str]) -> None:
-        """Begin the next phase; ``describe`` is asked what to say if it takes too long."""
-        self.end_phase()
-        self._phase = self._reactor.call_later(milliseconds / 1000, self._expire, describe)
+    def watch_connecting(self, host: str, port: int, waiting_for: Callable[[], str]) -> None:
+        """Allow connectionTimeout; ``waiting_for()`` is what the error then says was missing."""
+        settings = self._settings
+
+        def describe() -> str:
+            missing = waiting_for()
+            return (
+                f"Connection timeout: no connection to {host}:{port}"
+                f" in {settings.connectionTimeout:g} ms{missing and f', waiting for {missing}'}"
+            )
+
+        self._start_phase(settings.connectionTimeout, describe)
+
+    def watch_greeting(self, port: int) -> None:
+        """Allow greetingTimeout for the greeting of the server at ``port``."""
+        settings = self._settings
+
+        def describe() -> str:
+            hint = about_silence(port, settings.secure)
+            return f"Greeting never received in {settings.greetingTimeout:g} ms ({hint})"
+
+        self._start_phase(settings.greetingTimeout, describe)
+
+    def watch_upgrade(self) -> None:
+        """Allow greetingTimeout for the TLS handshake that follows STARTTLS."""
+        milliseconds = self._settings.greetingTimeout
+        self._start_phase(
+            milliseconds, lambda: f"TLS handshake not finished in {milliseconds:g} ms"
+        )
 
     def end_phase(self) -> None:
         """The phase, if there is one, was finished in time."""
@@ -33,26 +67,36 @@ class TimeOuts:
             self._phase = None
 
     def watch_silence(
-        self, milliseconds: float, last_heard: Callable[[], float], describe: Callable[[], str]
+        self, last_heard: Callable[[], float], waiting_for: Callable[[], str]
     ) -> None:
-        """Allow for silence of so long.
+        """Allow silence of socketTimeout, from now on.
 
-        ``last_heard`` is asked when, on the reactor's clock (seconds), something was last said or
+        ``last_heard()`` is when, on the reactor's clock (seconds), something was last said or
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
         """
+        milliseconds = self._settings.socketTimeout
         rest = last_heard() + milliseconds / 1000 - self._reactor.now
         if rest > 0:
             self._silence = self._reactor.call_later(
-                rest, self.watch_silence, milliseconds, last_heard, describe
+                rest, self.watch_silence, last_heard, waiting_for
             )
-        else:
-            self._expire(describe)
+            return
+        missing = waiting_for()
+        self._expire(
+            lambda: (
+                f"Timeout: silence for {milliseconds:g} ms{missing and f', waiting for {missing}'}"
+            )
+        )
 
     def stop(self) -> None:
-        """The session is over."""
+        """Watch nothing any more: the session is over."""
         self.end_phase()
         if self._silence is not None:
             self._silence.cancel()
+
+    def _start_phase(self, milliseconds: float, describe: Callable[[], str]) -> None:
+        self.end_phase()
+        self._phase = self._reactor.call_later(milliseconds / 1000, self._expire, describe)
 
     def _expire(self, describe: Callable[[], str]) -> None:
         self._expired(SMTPError(describe(), code="ETIMEDOUT", command="CONN"))

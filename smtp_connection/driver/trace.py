@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from ..options.smtp import Options
 from ..reactor.loop import Reactor
 from ..records import LogEntry
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "trace_for"]
 
 # The marks of what is said, as the logger gets it.
 _MARKS = {"server": "S: %s", "client": "C: %s", "stream": "D: %s"}
@@ -107,3 +108,25 @@ class Trace:
         if not args:
             text, args = "%s", (text,)
         getattr(self._logger, level)(text, *args, extra=self._extra)
+
+
+class _Emitter(Protocol):
+    def emit(self, event: str, *args: Any) -> bool: ...
+
+    def listeners(self, event: str) -> list[Callable[..., Any]]: ...
+
+
+def trace_for(settings: Options, reactor: Reactor, emitter: _Emitter, sid: str) -> Trace | None:
+    """Return the trace that the options ask for, ``None`` if nobody may follow."""
+    traffic = settings.debug or settings.transactionLog
+    if not traffic and settings.logger is None:
+        return None
+    return Trace(
+        reactor,
+        emitter.emit,
+        lambda: bool(emitter.listeners("log")),
+        traffic=traffic,
+        content=settings.debug and not settings.transactionLog,
+        logger=settings.logger,
+        sid=sid,
+    )

@@ -13,8 +13,9 @@ from collections import Counter
 
 import pytest
 
-from smtp_connection.connection import SMTPConnection
 from smtp_connection.driver.exchange import Exchange
+from smtp_connection.driver.lifecycle import Lifecycle
+from smtp_connection.driver.queue import Operations
 from smtp_connection.net.transport import Transport
 from tests.support.cut_server import Cut
 
@@ -91,8 +92,8 @@ def test_it_notices_a_doubt_where_there_is_none(monkeypatch):
         error.inDoubt = True
         fail(self, error, own=own)
 
-    fail = SMTPConnection.connection_failed
-    monkeypatch.setattr(SMTPConnection, "connection_failed", connection_failed)
+    fail = Lifecycle.connection_failed
+    monkeypatch.setattr(Lifecycle, "connection_failed", connection_failed)
     assert "message 2 to dave@example.com: in doubt, not " in problems()
     assert "login is in doubt" in problems(Case.parse("smtp/pipelining/fin/piece/2"))
 
@@ -106,8 +107,8 @@ def test_it_notices_a_success_that_the_server_has_not_confirmed(monkeypatch):
     class Success:
         accepted = ("alice@example.com", "bob@example.com", "carol@example.com")
 
-    really_settle = SMTPConnection._settle
-    monkeypatch.setattr(SMTPConnection, "_settle", settle)
+    really_settle = Operations.settle
+    monkeypatch.setattr(Operations, "settle", settle)
     assert "message 1 to alice@example.com: delivered, not ['in doubt']" in problems()
 
 
@@ -116,8 +117,8 @@ def test_it_notices_a_callback_that_is_called_twice(monkeypatch):
         really_settle(self, *arguments)
         really_settle(self, *arguments)
 
-    really_settle = SMTPConnection._settle
-    monkeypatch.setattr(SMTPConnection, "_settle", settle)
+    really_settle = Operations.settle
+    monkeypatch.setattr(Operations, "settle", settle)
     assert "it called ['connect', 'login', 'login'" in problems()
 
 
@@ -140,12 +141,12 @@ def test_it_notices_what_else_is_left(monkeypatch, left):
     def tear_down(self, linger):
         really_tear_down(self, linger)
         if left == "timers":
-            self.reactor.call_later(30, int)
+            self._reactor.call_later(30, int)
         else:
-            self.reactor.run_in_thread(release.wait, lambda *_: None)
+            self._reactor.run_in_thread(release.wait, lambda *_: None)
 
-    release, really_tear_down = threading.Event(), SMTPConnection._tear_down
-    monkeypatch.setattr(SMTPConnection, "_tear_down", tear_down)
+    release, really_tear_down = threading.Event(), Lifecycle._tear_down
+    monkeypatch.setattr(Lifecycle, "_tear_down", tear_down)
     found = problems()
     release.set()
     assert f"1 {left} left" in found

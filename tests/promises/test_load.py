@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from smtp_connection.connection import SMTPConnection
 from smtp_connection.driver.exchange import Exchange
+from smtp_connection.driver.queue import Operations
 from tests.support.killing_server import Server
 
 from .load import DELIVERED, FAILED, IN_DOUBT, Usage, disagreements, growth, run_cycle
@@ -53,8 +53,8 @@ def test_it_notices_a_message_that_is_reported_twice(server, monkeypatch):
         really_settle(self, *arguments)
         really_settle(self, *arguments)
 
-    really_settle = SMTPConnection._settle
-    monkeypatch.setattr(SMTPConnection, "_settle", settle)
+    really_settle = Operations.settle
+    monkeypatch.setattr(Operations, "settle", settle)
     assert "message 0 was reported twice" in run_cycle(server, CONNECTIONS, MESSAGES).problems
 
 

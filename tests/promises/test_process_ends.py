@@ -233,7 +233,7 @@ def test_a_child_does_not_close_the_tunnel_that_its_parent_is_having_dug(
         peer.take_quit()
 
     def fork():
-        if connection._connector.waiting_for.startswith("the answer"):
+        if connection._lifecycle._dialing.waiting_for.startswith("the answer"):
             assert in_child(connection.close)
             forked.set()
         else:

@@ -13,6 +13,7 @@ from collections import Counter
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection
+from smtp_connection.driver.queue import Operations
 from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
 from smtp_connection.net import connector
@@ -109,7 +110,7 @@ def test_the_world_leaves_the_package_as_it_was():
 
 # -- faults that are planted -----------------------------------------------------------------------
 
-settle = SMTPConnection._settle
+settle = Operations.settle
 emit = SMTPConnection.emit
 
 
@@ -121,7 +122,7 @@ def call_back_twice(self, operation, error, value=None):
 def call_back_at_once(self, operation, error, value=None):
     callback, operation.callback = operation.callback, None
     if callback is not None:
-        callback(*operation.takes.fit(error, value))
+        callback(*operation.arguments.fit(error, value))
     settle(self, operation, None)
 
 
@@ -173,15 +174,13 @@ def swallow_exceptions(self, event, *args):
 
 def write_after_the_end(self, event, *args):
     emit(self, event, *args)
-    transport = self._transport
+    transport = self._lifecycle._dialing.transport
     if event == "end" and transport is not None and transport._sock.fileno() >= 0:
         transport._sock.send(b"QUIT\r\n")
 
 
-def enqueue_in_front(self, operation, dialogue):
-    operation.dialogue = dialogue
+def add_in_front(self, operation):
     self._queue.appendleft(operation)
-    self.reactor.call_soon(self._look_at_queue)
 
 
 def drop_without_closing(self):
@@ -201,19 +200,19 @@ def never(self, seconds, callback, *args):
 
 
 FAULTY = {
-    "a callback is called twice": (SMTPConnection, "_settle", call_back_twice, "called again"),
+    "a callback is called twice": (Operations, "settle", call_back_twice, "called again"),
     "a callback is called at once": (
-        SMTPConnection,
-        "_settle",
+        Operations,
+        "settle",
         call_back_at_once,
         "called from within a method",
     ),
-    "a callback is forgotten": (SMTPConnection, "_settle", forget_resets, "settled"),
-    "all callbacks are forgotten": (SMTPConnection, "_settle", nothing, "settled"),
-    "success without a verdict": (SMTPConnection, "_settle", hide_doubt, "succeeds"),
-    "success whatever is said": (SMTPConnection, "_settle", succeed_always, "succeed"),
+    "a callback is forgotten": (Operations, "settle", forget_resets, "settled"),
+    "all callbacks are forgotten": (Operations, "settle", nothing, "settled"),
+    "success without a verdict": (Operations, "settle", hide_doubt, "succeeds"),
+    "success whatever is said": (Operations, "settle", succeed_always, "succeed"),
     "no doubt": (dialogues, "_put_in_doubt", nothing, "without doubt|not in doubt"),
-    "doubt without a reason": (SMTPConnection, "_settle", always_doubt, "in doubt|inDoubt"),
+    "doubt without a reason": (Operations, "settle", always_doubt, "in doubt|inDoubt"),
     "'end' is emitted twice": (SMTPConnection, "emit", end_twice, "'end' is emitted after 'end'"),
     "'end' is not emitted": (SMTPConnection, "emit", never_end, "never emitted"),
     "'end' is not the last": (SMTPConnection, "emit", connect_after_the_end, "after 'end'"),
@@ -225,7 +224,7 @@ FAULTY = {
         write_after_the_end,
         "after 'end'|closed its side",
     ),
-    "the queue has no order": (SMTPConnection, "_enqueue", enqueue_in_front, "is settled before"),
+    "the queue has no order": (Operations, "add", add_in_front, "is settled before"),
     "timers stay alive": (Timer, "cancel", nothing, "a timer is still alive"),
     "timers never fire": (Reactor, "call_later", never, "nothing will ever happen|was due"),
     "a descriptor is closed while it is watched": (

@@ -1,0 +1,134 @@
+"""From the source of a message to the transport, one piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import SMTPError
+from ..message.message import Message
+from ..net.transport import Transport
+from ..reactor.loop import Reactor
+from .trace import Trace
+
+__all__ = ["Pump"]
+
+
+class Pump:
+    """Moves one message at a time, only as fast as the transport takes it.
+
+    - ``message`` (Message or None): the one that is being sent
+    - ``transport`` (Transport): where it goes; set before the first message
+    - ``halted`` (bool): the connection is about to end: no source is read, and nothing is sent
+    - ``calls_out`` (bool): code of the caller's is being run in the middle of a step
+    """
+
+    __slots__ = (
+        "_begun",
+        "_failed",
+        "_reactor",
+        "_starting",
+        "_trace",
+        "calls_out",
+        "halted",
+        "message",
+        "transport",
+    )
+
+    transport: Transport
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        trace: Trace | None,
+        begun: Callable[[], object],
+        failed: Callable[[SMTPError], object],
+    ) -> None:
+        """``begun()`` is called when the first piece of a message is there; ``failed(error)`` if a
+        source fails, before that or after."""
+        self._reactor = reactor
+        self._trace = trace
+        self._begun = begun
+        self._failed = failed
+        self._starting: Message | None = None  # whose first piece is waited for
+        self.message: Message | None = None
+        self.halted = False
+        self.calls_out = False
+
+    def call_out(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call code of the caller's, which may call any method of the connection."""
+        self.calls_out = True
+        try:
+            return function(*args)
+        finally:
+            self.calls_out = False
+
+    def begin(self, message: Message) -> None:
+        """Open the source of ``message``, and wait for its first piece."""
+        self._starting = message
+        try:
+            self.call_out(message.start, self._reactor, self._source_ready)
+        except SMTPError as error:
+            self._starting = None
+            self._failed(error)
+        else:
+            self._reactor.call_soon(self._source_ready)
+
+    def _source_ready(self) -> None:
+        starting = self._starting
+        if self.halted:
+            return
+        if self.message is not None:
+            self._send_piece()
+        elif starting is not None:
+            try:
+                begun = self.call_out(starting.has_begun)
+            except SMTPError as error:
+                self._starting = None
+                self._failed(error)
+            else:
+                if begun and self._starting is starting:
+                    self._starting = None
+                    self._begun()
+
+    def send(self, message: Message) -> None:
+        """Send all of ``message``; ``self.message`` is ``None`` once the system has taken it."""
+        self.message = message
+        self._send_piece()
+
+    def _send_piece(self) -> None:
+        """Send the next piece; the one after it waits its turn, so that no connection starves."""
+        message = self.message
+        if message is not None and not self.halted and self.transport.is_drained:
+            self._send_next_of(message)
+
+    def _send_next_of(self, message: Message) -> None:
+        try:
+            wire = message.next_wire() if message.whole else self.call_out(message.next_wire)
+        except SMTPError as error:
+            self.message = None
+            self._failed(error)
+            return
+        if self.halted:
+            return  # since the source was asked
+        if wire and self.message is not None:
+            if self._trace is not None:
+                self._trace.stream(wire)
+            self.transport.write(wire)
+        if message.finished:
+            if self.transport.is_drained:
+                self.message = None
+        elif wire and self.transport.is_drained:
+            self._reactor.call_soon(self._send_piece)
+
+    def drained(self) -> None:
+        """Go on: the transport has taken what had to wait."""
+        if self.message is not None:
+            if self.message.finished:
+                self.message = None
+            else:
+                self._send_piece()
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._starting = self.message = None

@@ -1,0 +1,46 @@
+"""The public class shows the API of the Node module, that of pyee, and nothing else."""
+
+from __future__ import annotations
+
+import pydoc
+
+from pyee import EventEmitter
+
+from smtp_connection import Reactor, SMTPConnection
+
+METHODS = {"connect", "login", "send", "reset", "quit", "close"}
+ATTRIBUTES = {
+    "options",
+    "reactor",
+    "host",
+    "port",
+    "name",
+    "id",
+    "version",
+    "stage",
+    "secure",
+    "authenticated",
+    "destroyed",
+    "lastServerResponse",
+    "capabilities",
+}
+
+
+def public(names):
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_its_public_names_are_those_of_node_and_of_pyee():
+    with Reactor() as reactor:
+        names = public(dir(SMTPConnection(reactor=reactor)))
+    assert names == METHODS | ATTRIBUTES | public(dir(EventEmitter()))
+
+
+def test_its_help_tells_of_each_of_them():
+    text = pydoc.render_doc(SMTPConnection, renderer=pydoc.plaintext)
+    for name in METHODS:
+        assert f"{name}(self" in text
+        assert getattr(SMTPConnection, name).__doc__
+    for name in ATTRIBUTES:
+        found = getattr(SMTPConnection, name, None)
+        assert found.__doc__ if found is not None else f"``{name}``" in text, name
