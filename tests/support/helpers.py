@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class MovableClock:
+    """The real time, and ``ahead`` seconds more."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 def turn_until(reactor: Reactor, condition: Callable[[], object]) -> None:
