@@ -125,11 +125,12 @@ class Session:
             if recipient in self._refused:
                 return self._refused[recipient]
             self.recipients.append(recipient)
-        elif verb == "DATA":
+        assert verb in self._replies, f"the server does not understand {line!r}"
+        reply = self._replies[verb]
+        if verb == "DATA" and reply.startswith("354"):
             self._in_message = True
             self._unread = b"\r\n" + self._unread  # so that an empty message ends like any other
-        assert verb in self._replies, f"the server does not understand {line!r}"
-        return self._replies[verb]
+        return reply
 
     def store(self, content: bytes) -> None:
         """Take a message, and say so: once, or over LMTP for each recipient."""
