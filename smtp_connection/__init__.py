@@ -4,7 +4,8 @@ from ._version import __version__
 from .connection import SMTPConnection
 from .errors import SMTPError
 from .protocol.capabilities import Capabilities
-from .reactor.loop import Reactor, get_reactor, run
+from .reactor.default import get_reactor, run
+from .reactor.loop import Reactor
 from .records import LogEntry, SendInfo
 
 __all__ = [

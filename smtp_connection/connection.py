@@ -9,7 +9,7 @@ from typing import Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .auth.mechanisms import login
+from .auth.login import login
 from .driver.lifecycle import Lifecycle
 from .driver.queue import Operation, Quit
 from .errors import SMTPError
@@ -18,7 +18,8 @@ from .options.smtp import Options
 from .protocol.capabilities import Capabilities
 from .protocol.envelope import Envelope
 from .protocol.transaction import quit_session, reset, transaction
-from .reactor.loop import Reactor, get_reactor
+from .reactor.default import get_reactor
+from .reactor.loop import Reactor
 
 __all__ = ["SMTPConnection"]
 
@@ -140,7 +141,9 @@ class SMTPConnection(EventEmitter):
         if not lifecycle.accepts(operation, "send a message"):
             return
         try:
-            parsed = Envelope.parse(own_envelope(message) if envelope is None else envelope)
+            if envelope is None:
+                envelope, message = own_envelope(message)
+            parsed = Envelope.parse(envelope)
             operation.message = Message(message, self.reactor)
         except SMTPError as error:
             lifecycle.refuse(operation, error)

@@ -1,18 +1,21 @@
-"""The one exception of the package."""
+"""The one exception of the package, and what builds the usual ones of its kind.
+
+An error that comes from a reply is built by :meth:`protocol.replies.Reply.failure`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["SMTPError"]
+__all__ = ["SMTPError", "auth_error", "envelope_error", "message_error", "needs_extra"]
 
 
-# With these codes and no reply, it is the caller's own input that cannot be sent.
+# With one of these codes and no reply, the caller's own input cannot be sent.
 _REFUSED_HERE = ("EENVELOPE", "EMESSAGE", "EREQUIRETLS")
 
 
 class SMTPError(Exception):
-    """What every failure of a connection, a login or a message is reported as.
+    """Reports every failure of a connection, a login or a message.
 
     The attributes keep the names they have in Node, because programs test them:
 
@@ -26,7 +29,7 @@ class SMTPError(Exception):
     - ``message`` (str): the text, which ends with the server's own words
     - ``inDoubt`` (bool): the message had been sent to its end when the connection ended, and the
       server's verdict did not arrive: whoever sends it again may send it twice
-    - ``permanent`` (bool): trying again is in vain
+    - ``permanent`` (bool): another attempt would fail, too
 
     An attribute that does not apply is ``None``.  The operating system's or the TLS library's own
     exception, where there is one, is the ``__cause__``.
@@ -61,8 +64,8 @@ class SMTPError(Exception):
 
     @property
     def permanent(self) -> bool:
-        """Whether the server said so (5xx), or the envelope or the message is refused without
-        asking a server.  ``False`` for 4xx, and for whatever has to do with the connection."""
+        """Whether the server said so (5xx), or this side refused the envelope or the message
+        before it asked the server.  ``False`` for 4xx, and for failures of the connection."""
         if self.inDoubt:
             return False
         if self.response is None and self.responseCode is None:
@@ -70,16 +73,42 @@ class SMTPError(Exception):
         return 500 <= (self.responseCode or 0) < 600
 
     def copy(self) -> SMTPError:
-        """Return another error that says the same."""
+        """Return a second error with the same attributes."""
         other = SMTPError(self.message)
         other.__dict__.update(self.__dict__)
         return other
 
     def add_hint(self, hint: str) -> None:
-        """Put ``hint``, unless it is empty, behind the text, in parentheses."""
+        """Append ``hint``, unless it is empty, to the text, in parentheses."""
         if hint:
             self.message = f"{self.message} ({hint})"
             self.args = (self.message,)
 
     def __repr__(self) -> str:
         return f"SMTPError({self.message!r}, code={self.code!r})"
+
+
+# The command is 'API' where the caller's own input cannot be used, whatever the server says.
+
+
+def auth_error(message: str, command: str = "API") -> SMTPError:
+    """Return the error for a login that fails on this side of the connection."""
+    return SMTPError(message, code="EAUTH", command=command)
+
+
+def envelope_error(message: str, command: str = "API") -> SMTPError:
+    """Return the error for an envelope that cannot be sent."""
+    return SMTPError(message, code="EENVELOPE", command=command)
+
+
+def message_error(message: str, command: str = "API") -> SMTPError:
+    """Return the error for a message that cannot be sent."""
+    return SMTPError(message, code="EMESSAGE", command=command)
+
+
+def needs_extra(feature: str, extra: str) -> str:
+    """Return the text that tells how to install what ``feature`` needs: the extra ``extra``."""
+    return (
+        f"{feature} needs the extra '{extra}' of smtp_connection"
+        f" (in a checkout: pip install '.[{extra}]')"
+    )

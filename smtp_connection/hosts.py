@@ -1,13 +1,36 @@
-"""The one warning that is given unasked: a login that others can read."""
+"""Names of hosts: whether one is an IP address or this machine, and how this machine is called."""
 
 from __future__ import annotations
 
-__all__ = ["is_loopback", "warn_of_login"]
+from socket import gethostname
+
+__all__ = ["is_ip", "is_loopback", "own_name"]
+
+# ipaddress is slow to import, and most programs never ask.
+
+
+def own_name() -> str:
+    """Return the name that the system has for this machine, whatever it looks like."""
+    return gethostname()
+
+
+def is_ip(text: str) -> bool:
+    """Whether ``text`` is an IP address, of either version, for IPv6 with or without a zone.
+
+    Python accepts any text as a zone, line breaks included.
+    """
+    from ipaddress import ip_address
+
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:
     """Whether ``host``, a name or an IP address, is this very machine."""
-    from ipaddress import IPv6Address, ip_address  # of use to few, and slow to import
+    from ipaddress import IPv6Address, ip_address
 
     try:
         address = ip_address(host)
@@ -16,18 +39,3 @@ def is_loopback(host: str) -> bool:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.is_loopback
-
-
-def warn_of_login(host: str, port: int, mechanism: str, sid: str) -> None:
-    """Warn, through the standard library's logger, that a login is about to be sent in clear text;
-    ``sid`` marks the connection, as in all that is logged."""
-    import logging  # likewise
-
-    logging.getLogger("smtp_connection").warning(
-        "Login at %s:%s with %s is not over TLS: user name and password (or access token) can be"
-        " read by anybody on the way; use the option secure or requireTLS",
-        host,
-        port,
-        mechanism,
-        extra={"sid": sid},
-    )

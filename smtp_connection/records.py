@@ -1,14 +1,13 @@
-"""Records that are read as attributes or as a dict: what listeners and callbacks are handed, and
-options that have been checked."""
+"""Records that are read as attributes or as a dict, as listeners and callbacks get them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 
 from .errors import SMTPError
 
-__all__ = ["LogEntry", "Record", "SendInfo", "Settings"]
+__all__ = ["LogEntry", "Record", "SendInfo"]
 
 
 class Record:
@@ -17,18 +16,18 @@ class Record:
     __slots__: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
-        if name in self.__slots__:
+        if name in self.keys():
             return getattr(self, name)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.__slots__)
+        return iter(self.keys())
 
     def __len__(self) -> int:
-        return len(self.__slots__)
+        return len(self.keys())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.__slots__
+        return name in self.keys()
 
     def keys(self) -> tuple[str, ...]:
         """Return the names, so that ``dict(record)`` works."""
@@ -36,7 +35,7 @@ class Record:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value called ``name``, or ``default`` where there is none of that name."""
-        return getattr(self, name) if name in self.__slots__ else default
+        return getattr(self, name) if name in self.keys() else default
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and dict(self) == dict(other)
@@ -44,41 +43,7 @@ class Record:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({values})"
-
-
-class Settings(Record):
-    """Checked values under Node's names, read as attributes or as a dict, and never changed.
-
-    Made with keywords; what is left out has its default.  (A dataclass would do the same, and take
-    a third of the time in which the whole package is imported.)
-    """
-
-    __slots__ = ()
-
-    defaults: ClassVar[Mapping[str, Any]] = {}
-    """Every name, in order, and its default."""
-    hidden: ClassVar[frozenset[str]] = frozenset()
-    """Names of values that ``repr`` leaves out."""
-
-    def __init__(self, **values: Any) -> None:
-        unknown = values.keys() - self.defaults.keys()
-        if unknown:
-            raise TypeError(f"{type(self).__name__} has no {min(unknown)!r}")
-        put = object.__setattr__
-        for name, value in {**self.defaults, **values}.items():
-            put(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{name!r} cannot be deleted: {type(self).__name__} never changes")
-
-    def __repr__(self) -> str:
-        shown = (name for name in self.defaults if name not in self.hidden)
-        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self)
         return f"{type(self).__name__}({values})"
 
 

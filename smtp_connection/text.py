@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["control_in", "has_surrogate", "without_controls"]
+__all__ = ["CONTROLS", "control_in", "has_surrogate", "printable", "without_controls"]
 
-# C0, DEL, C1 (with NEL), the line and paragraph separators of Unicode, surrogates.
-_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+_SURROGATES = r"\ud800-\udfff"
+# C0, DEL, C1 (with NEL), and the line and paragraph separators of Unicode.
+_BREAKS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+
+CONTROLS = _BREAKS + _SURROGATES
+"""All of these characters, to stand between the brackets of a regular expression's character class:
+``f"[{CONTROLS}]"``."""
+
+# Every function asks isprintable() first: it is false for each of these characters and true for
+# nearly every text, so that most programs never compile an expression, which costs 1 ms.
 
 
-def control_in(text: str) -> str | None:
-    """Return the first such character in ``text``, ``None`` if there is none."""
-    # None of them is printable, and nearly every text is: so the expression, which takes 1 ms to
-    # compile, is not even compiled in most programs.
+def control_in(text: str, *, surrogates: bool = True) -> str | None:
+    """Return the first character of :data:`CONTROLS` in ``text``, or ``None``.
+
+    With ``surrogates=False`` a surrogate does not count: in the name of a file it stands for a byte
+    that is not UTF-8 (PEP 383).
+    """
     if text.isprintable():
         return None
-    found = re.search(_CONTROL, text)
+    found = re.search(f"[{CONTROLS if surrogates else _BREAKS}]", text)
     return found.group() if found else None
 
 
 def without_controls(text: str) -> str:
-    """Return ``text`` with a blank in place of each such character."""
-    return text if text.isprintable() else re.sub(_CONTROL, " ", text)
+    """Return ``text`` with a blank in place of each character of :data:`CONTROLS`."""
+    return text if text.isprintable() else re.sub(f"[{CONTROLS}]", " ", text)
 
 
 def has_surrogate(text: str) -> bool:
-    """Whether ``text`` has a lone surrogate in it, so that UTF-8 cannot express it."""
-    return not text.isprintable() and re.search("[\ud800-\udfff]", text) is not None
+    """Whether ``text`` contains a surrogate, so that UTF-8 cannot express it."""
+    return not text.isprintable() and re.search(f"[{_SURROGATES}]", text) is not None
+
+
+def printable(text: str) -> str:
+    """Return ``text``, the words of somebody else, with a question mark in place of each character
+    that is not printable: neither line breaks nor terminal escapes reach a log."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -70,8 +70,8 @@ def reactor(movable_clock: MovableClock) -> Iterator[Reactor]:
     with Reactor(clock=movable_clock) as reactor:
         yield reactor
         assert not reactor._handles, f"still watched: {reactor._handles}"
-        assert not reactor._live_timers, f"still due: {reactor._timers}"
-        assert not reactor._live_jobs, "a worker thread is still waited for"
+        assert not reactor._timers.live, f"still due: {reactor._timers.heap}"
+        assert not reactor._jobs.live, "a worker thread is still waited for"
 
 
 @pytest.fixture

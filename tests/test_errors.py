@@ -8,6 +8,7 @@ import pickle
 import pytest
 
 from smtp_connection import SMTPError
+from smtp_connection.errors import auth_error, envelope_error, message_error, needs_extra
 
 ATTRIBUTES = ["code", "command", "response", "responseCode", "recipient"]
 ATTRIBUTES += ["rejected", "rejectedErrors"]
@@ -73,6 +74,22 @@ def test_errors_travel(again):
     other = again(error)
     assert str(other) == str(error) == "no: 550 no (hint)"
     assert vars(other) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("build", "code"),
+    [(auth_error, "EAUTH"), (envelope_error, "EENVELOPE"), (message_error, "EMESSAGE")],
+)
+def test_the_usual_errors_have_a_code_and_are_about_the_call_or_a_command(build, code):
+    assert (build("no").message, build("no").code, build("no").command) == ("no", code, "API")
+    assert build("no", "MAIL FROM").command == "MAIL FROM"
+
+
+def test_what_is_not_installed_is_named_with_the_way_to_install_it():
+    """The way works from a checkout: no index has to have the package."""
+    assert needs_extra("NTLM", "ntlm") == (
+        "NTLM needs the extra 'ntlm' of smtp_connection (in a checkout: pip install '.[ntlm]')"
+    )
 
 
 def test_an_error_shows_itself():

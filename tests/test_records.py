@@ -8,7 +8,6 @@ import pickle
 import pytest
 
 from smtp_connection import LogEntry, SendInfo
-from smtp_connection.records import Settings
 
 ENTRY = LogEntry("client", "EHLO me")
 INFO = SendInfo(
@@ -74,29 +73,3 @@ def test_they_are_compared_by_value():
 
 def test_they_show_themselves():
     assert repr(ENTRY) == "LogEntry(type='client', message='EHLO me')"
-
-
-class Wishes(Settings):
-    __slots__ = ("drink", "pin", "sugar")
-    defaults = {"drink": "tea", "sugar": 1, "pin": None}  # noqa: RUF012 - it is never changed
-    hidden = frozenset({"pin"})
-
-
-def test_settings_have_defaults():
-    assert dict(Wishes(sugar=2)) == {"drink": "tea", "sugar": 2, "pin": None}
-    assert Wishes(sugar=1) == Wishes()
-    with pytest.raises(TypeError, match="Wishes has no 'milk'"):
-        Wishes(milk=True)
-
-
-def test_settings_never_change():
-    wishes = Wishes()
-    with pytest.raises(AttributeError, match="'sugar' cannot be set: Wishes never changes"):
-        wishes.sugar = 2
-    with pytest.raises(AttributeError, match="'sugar' cannot be deleted"):
-        del wishes.sugar
-    assert wishes.sugar == 1
-
-
-def test_settings_hide_what_is_secret():
-    assert repr(Wishes(pin=1234)) == "Wishes(drink='tea', sugar=1)"

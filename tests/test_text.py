@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 
-from smtp_connection.text import control_in, has_surrogate, without_controls
+from smtp_connection.text import CONTROLS, control_in, has_surrogate, printable, without_controls
 
 FORBIDDEN = {*map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000)))}
 
@@ -35,3 +36,20 @@ def test_surrogates():
     assert {one for one in map(chr, range(sys.maxunicode + 1)) if has_surrogate(f"a{one}b")} == {
         *map(chr, range(0xD800, 0xE000))
     }
+
+
+def test_surrogates_stand_for_bytes_in_the_name_of_a_file():
+    assert control_in("caf\udce9\x07", surrogates=False) == "\x07"
+    assert control_in("caf\udce9", surrogates=False) is None
+    assert control_in("caf\udce9") == "\udce9"
+
+
+def test_the_class_may_stand_among_other_characters():
+    wanted = {*FORBIDDEN, "<", ">"}
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    assert set(re.findall(f"[<{CONTROLS}>]", every)) == wanted
+
+
+def test_what_is_not_printable_becomes_a_question_mark():
+    assert printable("bücher\r\n\x1b[2J\u2028\udc80") == "bücher???[2J??"
+    assert printable("bücher") == "bücher"

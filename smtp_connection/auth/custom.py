@@ -1,4 +1,4 @@
-"""Authentication mechanisms that the caller brings along: the option ``customAuth``."""
+"""Authentication mechanisms of the caller's own: the option ``customAuth``."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class AuthReply(Record):
     - ``command`` (str): the command
     - ``response`` (str): the reply, with its code
     - ``status`` (int): its code, 0 if it has none
-    - ``code`` (str or None): its enhanced status code (RFC 2034), ``'2.7.0'`` say
-    - ``text`` (str): what follows these
+    - ``code`` (str or None): its enhanced status code (RFC 2034), for example ``'2.7.0'``
+    - ``text`` (str): the rest of it
     """
 
     __slots__ = ("command", "response", "status", "code", "text")  # noqa: RUF023 - as in Node
@@ -47,16 +47,17 @@ class AuthReply(Record):
 
 
 class AuthContext:
-    """What a handler is called with.
+    """The one argument of a handler.
 
     - ``auth``: the dict that ``login`` was called with
     - ``method`` (str): the mechanism, upper case
-    - ``extensions`` (list of str): what the server announced
-    - ``authMethods`` (list of str): the mechanisms among that
+    - ``extensions`` (list of str): the extensions that the server announced
+    - ``authMethods`` (list of str): the mechanisms that it announced
     - ``maxAllowedSize`` (int or None): the server's SIZE limit, bytes
 
     The handler calls ``sendCommand`` as often as it wants, then ``resolve()`` or ``reject(err)``;
-    all of these from any thread.  It may as well return a ``concurrent.futures.Future``.
+    all of these from any thread.  Instead of the last two, it may return a
+    ``concurrent.futures.Future``, whose end is that of the login.
     """
 
     def __init__(self, auth: Any, method: str, session: Session) -> None:
@@ -71,15 +72,15 @@ class AuthContext:
     def sendCommand(self, cmd: str, callback: Callable[..., object] | None = None) -> None:
         """Send one command; ``callback(err, reply)`` with an :class:`AuthReply`.
 
-        Nothing of ``cmd`` but ``AUTH`` and the mechanism reaches the log.  Raises ``TypeError`` or
-        ``ValueError`` if it is no string, or has a control character in it.
+        Only ``AUTH`` and the mechanism of ``cmd`` reach the log.  Raises ``TypeError`` if it is not
+        a string, and ``ValueError`` if it contains a control character.
         """
-        takes = None if callback is None else arguments_taken(callback)
+        arguments = None if callback is None else arguments_taken(callback)
         if not isinstance(cmd, str):
             raise TypeError(f"a command is a string; got {type(cmd).__name__}")
         if control_in(cmd):
             raise ValueError("a command has no line break or other control character in it")
-        self._request(_Request(cmd, callback, takes))
+        self._request(_Request(cmd, callback, arguments))
 
     send_command = sendCommand
 
@@ -92,7 +93,7 @@ class AuthContext:
         self._request(_Request(error=err or "rejected by the handler"))
 
     def _request(self, request: _Request) -> None:
-        # Appended first: whoever waits looks at the list after it has left its wake-up call.
+        # Append first: another thread may be in _wait(), which sets _wake before it looks here.
         self._requests.append(request)
         if self._wake is not None:
             self._wake()
@@ -114,8 +115,8 @@ class AuthContext:
         reply: AuthReply,
         wake: Callable[..., None],
     ) -> None:
-        if request.callback is not None and request.takes is not None:
-            request.callback(*request.takes.fit(None, reply))
+        if request.callback is not None and request.arguments is not None:
+            request.callback(*request.arguments.fit(None, reply))
         self._wait(wake)
 
     def _future_done(self, future: Any) -> None:
@@ -127,29 +128,31 @@ class AuthContext:
 
 
 class _Request:
-    """What a handler wants next: a command, or (without one) the end, good or bad."""
+    """What a handler asks for next: a command, or without one the end of the login, which is a
+    failure if there is an ``error``."""
 
-    __slots__ = ("callback", "command", "error", "takes")
+    __slots__ = ("arguments", "callback", "command", "error")
 
     def __init__(
         self,
         command: str | None = None,
         callback: Callable[..., object] | None = None,
-        takes: Arguments | None = None,
+        arguments: Arguments | None = None,
         error: object = None,
     ) -> None:
         self.command = command
         self.callback = callback
-        self.takes = takes
+        self.arguments = arguments
         self.error = error
 
 
 def custom_login(
     handler: Callable[[AuthContext], Any], auth: Any, method: str, session: Session
 ) -> Dialogue[None]:
-    """Let ``handler`` log in.
+    """Log in as ``handler`` says.
 
-    Raises :class:`SMTPError` (``EAUTH``) if it rejects, or if it or one of its callbacks raises.
+    Raises :class:`SMTPError` (``EAUTH``) if it rejects the login, or if it or one of its callbacks
+    raises.
     """
     context = AuthContext(auth, method, session)
     command = f"AUTH {method}"
@@ -163,7 +166,7 @@ def custom_login(
             if request.command is None:
                 return
             shown = _shown(request.command)
-            # What there is to hide may be an answer to a challenge, or the password itself.
+            # The hidden part may be a mere answer to a challenge, but also the password itself.
             reveals = method if shown != request.command else None
             last = yield Command(request.command, shown, reveals)
             reply = AuthReply(request.command, last)

@@ -1,147 +1,45 @@
-"""Logging in (RFC 4954): one generator for each mechanism, and the choice among them."""
+"""The mechanisms that the package knows, one generator for each.
+
+Each of them raises :class:`SMTPError` (``EAUTH``) unless the server accepts the login.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ..errors import SMTPError
+from ..errors import auth_error
+from ..protocol.bearer import bearer_response
 from ..protocol.replies import Reply
 from ..protocol.secrets import SECRET
-from ..protocol.session import Session
 from ..protocol.steps import Ask, Command, Dialogue
-from ..text import has_surrogate
-from .custom import custom_login
+from .credentials import Credentials
 
-__all__ = ["Credentials", "login"]
-
-# In the order in which they are preferred: over TLS the simplest first, which servers get right;
-# in clear text first the one that does not show the password.
-_OVER_TLS = ("PLAIN", "LOGIN", "CRAM-MD5")
-_IN_CLEAR = ("CRAM-MD5", "PLAIN", "LOGIN")
+__all__ = ["MECHANISMS"]
 
 
-def _error(message: str, command: str = "API", reply: Reply | None = None) -> SMTPError:
-    return SMTPError(message, code="EAUTH", command=command, response=reply.text if reply else None)
-
-
-def _base64(text: str | bytes) -> str:
-    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode("ascii")
-
-
-class Credentials:
-    """The ``auth`` argument of ``login``, in either of Node's forms.
-
-    - ``user``, ``password`` (str or None)
-    - ``token`` (str, generator object or None): for XOAUTH2
-    - ``domain`` (str or None): for NTLM
-    - ``method`` (str or None): the mechanism that the caller names, upper case
-    """
-
-    __slots__ = ("domain", "method", "password", "token", "user")
-
-    def __init__(self, auth: Mapping[str, Any] | None) -> None:
-        """Raises :class:`SMTPError` (``EAUTH``) for what cannot be read; no error shows a value."""
-        if auth is None:
-            auth = {}
-        if not isinstance(auth, Mapping):
-            raise _error(f"auth is a dict with 'user' and 'pass'; got {type(auth).__name__}")
-        inner = auth.get("credentials") or {}
-        if not isinstance(inner, Mapping):
-            raise _error(f"auth 'credentials' is a dict; got {type(inner).__name__}")
-        self.user = _text("user", inner.get("user") or auth.get("user"))
-        self.password = _text("pass", inner.get("pass") or auth.get("pass"))
-        token = auth.get("xoauth2") or auth.get("oauth2") or None
-        self.token = _text("xoauth2", token) if isinstance(token, str) else token
-        self.domain = _text("domain", auth.get("domain")) or None
-        method = (_text("method", auth.get("method")) or "").strip()
-        if not method.isprintable():
-            raise _error(f"auth 'method' is the name of a mechanism; got {method!r}")
-        self.method = method.upper() or None
-
-    def require(self, mechanism: str) -> tuple[str, str]:
-        """Return user and password; raise :class:`SMTPError` if one of them is missing."""
-        missing = [
-            name for name, value in (("user", self.user), ("pass", self.password)) if not value
-        ]
-        if not self.user or not self.password:
-            raise _error(
-                f'Missing credentials for "{mechanism}": auth has no {" and no ".join(missing)}'
-            )
-        return self.user, self.password
-
-
-def _text(name: str, value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise _error(f"auth {name!r} is a string; got {type(value).__name__}")
-    # Looked for, not left to encode(), whose exception would carry the whole text.
-    if value and has_surrogate(value):
-        raise _error(f"auth {name!r} contains a lone surrogate")
-    return value
-
-
-def choose_mechanism(credentials: Credentials, session: Session) -> str:
-    """Return the name of the mechanism to use; raise :class:`SMTPError` if there is none."""
-    named = credentials.method or session.auth_method
-    if session.upgrade_refused:
-        raise _error("No login: the server refused STARTTLS, so this connection is in clear text")
-    if named:
-        return named
-    announced = session.capabilities.auth
-    if credentials.token and "XOAUTH2" in announced:
-        return "XOAUTH2"
-    if credentials.domain and "NTLM" in announced:
-        return "NTLM"
-    if not (credentials.token and not credentials.password):
-        for mechanism in _OVER_TLS if session.secure else _IN_CLEAR:
-            if mechanism in announced:
-                return mechanism
-    for mechanism in announced:
-        if mechanism in session.custom_auth:
-            return mechanism
-    offer = f"it announces {', '.join(announced)}" if announced else "it announces none"
-    raise _error(f"The server announces no authentication mechanism that fits; {offer}")
-
-
-def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
-    """Authenticate with the credentials in ``auth``; the value is ``True``.
-
-    Raises :class:`SMTPError` with the code ``EAUTH``; the session stays usable after that.
-    """
-    credentials = Credentials(auth)
-    mechanism = choose_mechanism(credentials, session)
-    handler = session.custom_auth.get(mechanism)
-    if handler is not None:
-        yield from custom_login(handler, auth, mechanism, session)
-    elif mechanism in MECHANISMS:
-        yield from MECHANISMS[mechanism](credentials)
-    else:
-        known = ", ".join([*MECHANISMS, *session.custom_auth])
-        raise _error(f'Unknown authentication method "{mechanism}"; known are {known}')
-    session.authenticated = True
-    return True
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def _plain(credentials: Credentials) -> Dialogue[None]:
-    """PLAIN (RFC 4616), without an authorization identity: some servers refuse any."""
+    """PLAIN (RFC 4616), without an authorization identity, because some servers refuse any."""
     user, password = credentials.require("PLAIN")
     if "\0" in user or "\0" in password:
-        raise _error("auth 'user' or 'pass' contains NUL, which PLAIN cannot carry")
-    reply = yield Command(
-        f"AUTH PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}",
-        f"AUTH PLAIN {SECRET}",
-        "PLAIN",
-    )
+        raise auth_error("auth 'user' or 'pass' contains NUL, which PLAIN cannot carry")
+    response = _base64(f"\0{user}\0{password}")
+    reply = yield Command(f"AUTH PLAIN {response}", f"AUTH PLAIN {SECRET}", "PLAIN")
     if reply.code == 334:
+        # RFC 4616 has no second step, but some servers ask for one.
         reply = yield Command("")
     yield from _conclude(reply, "AUTH PLAIN")
 
 
 def _login(credentials: Credentials) -> Dialogue[None]:
-    """LOGIN (draft-murchison-sasl-login): any 334 is a prompt, servers word them as they like."""
+    """LOGIN (draft-murchison-sasl-login): any 334 is a prompt, because servers word it freely."""
     user, password = credentials.require("LOGIN")
     reply = yield Command("AUTH LOGIN")
     _expect_prompt(reply, "AUTH LOGIN")
@@ -159,27 +57,40 @@ def _cram_md5(credentials: Credentials) -> Dialogue[None]:
     try:
         challenge = base64.b64decode(reply.text[4:].strip().encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        yield Command("*")  # RFC 4954 section 4: the client cancels
-        raise _error("Invalid challenge, it is not base64", "AUTH CRAM-MD5", reply) from None
-    import hmac
+        yield _cancel()
+        text = "Invalid challenge, it is not base64"
+        raise reply.failure(text, "EAUTH", "AUTH CRAM-MD5") from None
+    import hmac  # it loads hashlib: 2 ms, which only this mechanism needs
 
     try:
         digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
     except ValueError:
-        yield Command("*")
-        raise _error("This system has no MD5 (FIPS?)", "AUTH CRAM-MD5", reply) from None
+        yield _cancel()
+        text = "This system has no MD5 (FIPS?)"
+        raise reply.failure(text, "EAUTH", "AUTH CRAM-MD5") from None
     reply = yield Command(_base64(f"{user} {digest}"), SECRET)
     yield from _conclude(reply, "AUTH CRAM-MD5")
 
 
+def _ntlm(credentials: Credentials) -> Dialogue[None]:
+    """NTLM."""
+    user, password = credentials.require("NTLM")
+    from .ntlm import ntlm_login  # few need it
+
+    reply = yield from ntlm_login(user, password, credentials.domain)
+    yield from _conclude(reply, "AUTH NTLM")
+
+
+# -- XOAUTH2 --------------------------------------------------------------------------------------
+
+
 def _xoauth2(credentials: Credentials) -> Dialogue[None]:
-    """XOAUTH2, as Google and Microsoft define it; a generator object gets a second chance."""
+    """XOAUTH2, as Google and Microsoft define it.  If the server refuses the token of a generator
+    object, the generator is asked for a new one, once."""
     token = credentials.token
     if not token:
-        raise _error('Missing credentials for "XOAUTH2": auth has no xoauth2')
+        raise auth_error('Missing credentials for "XOAUTH2": auth has no xoauth2')
     if isinstance(token, str):
-        if not credentials.user:
-            raise _error('Missing credentials for "XOAUTH2": auth has no user')
         reply = yield from _xoauth2_attempt(_xoauth2_response(credentials.user, token))
     else:
         response = yield from _ask_for_response(token, renew=False)
@@ -190,10 +101,11 @@ def _xoauth2(credentials: Credentials) -> Dialogue[None]:
     _expect_success(reply, "AUTH XOAUTH2")
 
 
-def _xoauth2_response(user: str, access_token: str) -> str:
-    if any(character in user + access_token for character in "\0\1\r\n"):
-        raise _error("auth 'user' or 'xoauth2' contains a line break, NUL or ^A")
-    return _base64(f"user={user}\x01auth=Bearer {access_token}\x01\x01")
+def _xoauth2_response(user: str | None, access_token: str) -> str:
+    if not user:
+        raise auth_error('Missing credentials for "XOAUTH2": auth has no user')
+    refusal = "auth 'user' or 'xoauth2' contains a control character"
+    return bearer_response(user, access_token, refusal)
 
 
 def _xoauth2_attempt(response: str) -> Dialogue[Reply]:
@@ -212,38 +124,30 @@ def _ask_for_response(generator: Any, *, renew: bool) -> Dialogue[str]:
     methods = (getattr(generator, name, None) for name in names)
     method = next(filter(callable, methods), None)
     if method is None:
-        raise _error(
+        raise auth_error(
             f"auth 'xoauth2' is an access token or an object with {names[0]}(callback);"
             f" got {type(generator).__name__}"
         )
     try:
         response = yield Ask(method)
     except Exception as exc:
-        raise _error(f"No access token: {exc}", "AUTH XOAUTH2") from exc
+        raise auth_error(f"No access token: {exc}", "AUTH XOAUTH2") from exc
     if not isinstance(response, str) or not re.fullmatch("[A-Za-z0-9+/]+={0,2}", response):
-        raise _error("No access token: the generator gave no base64 string", "AUTH XOAUTH2")
+        raise auth_error("No access token: the generator gave no base64 string", "AUTH XOAUTH2")
     return response
 
 
-def _ntlm(credentials: Credentials) -> Dialogue[None]:
-    """NTLM, in a room of its own, because nearly nobody needs it."""
-    user, password = credentials.require("NTLM")
-    from .ntlm import ntlm_login
-
-    reply = yield from ntlm_login(user, password, credentials.domain)
-    yield from _conclude(reply, "AUTH NTLM")
+# -- what the server says -------------------------------------------------------------------------
 
 
 def _expect_prompt(reply: Reply, command: str) -> None:
     if reply.code != 334:
-        raise _error("Invalid login", command, reply)
+        raise reply.failure("Invalid login", "EAUTH", command)
 
 
-def _cancel_prompt(reply: Reply) -> Dialogue[None]:
-    """If the server asks for more than there is, cancel (RFC 4954 section 4): it would take the
-    next command, whatever that is, for the answer."""
-    if reply.code == 334:
-        yield Command("*")
+def _expect_success(reply: Reply, command: str) -> None:
+    if not reply.positive:
+        raise reply.failure("Invalid login", "EAUTH", command)
 
 
 def _conclude(reply: Reply, command: str) -> Dialogue[None]:
@@ -251,9 +155,15 @@ def _conclude(reply: Reply, command: str) -> Dialogue[None]:
     _expect_success(reply, command)
 
 
-def _expect_success(reply: Reply, command: str) -> None:
-    if not reply.positive:
-        raise _error("Invalid login", command, reply)
+def _cancel_prompt(reply: Reply) -> Dialogue[None]:
+    """Cancel if the server still asks for something: it would read the next command, whatever that
+    is, as the answer."""
+    if reply.code == 334:
+        yield _cancel()
+
+
+def _cancel() -> Command:
+    return Command("*")  # RFC 4954 section 4
 
 
 MECHANISMS: dict[str, Callable[[Credentials], Dialogue[None]]] = {

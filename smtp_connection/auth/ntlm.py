@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from ..errors import SMTPError
+from ..errors import auth_error, needs_extra
 from ..protocol.replies import Reply
 from ..protocol.secrets import SECRET
 from ..protocol.steps import Command, Dialogue
@@ -15,39 +15,30 @@ __all__ = ["ntlm_login"]
 _SHOWN = f"AUTH NTLM {SECRET}"
 
 
-def _error(message: str, reply: Reply | None = None) -> SMTPError:
-    return SMTPError(
-        message,
-        code="EAUTH",
-        command="AUTH NTLM",
-        response=reply.text if reply is not None else None,
-    )
-
-
 def _client(user: str, password: str, domain: str | None) -> Any:
     try:
         import spnego
     except ImportError as exc:
-        raise _error("NTLM needs an extra: pip install 'smtp_connection[ntlm]'") from exc
+        raise auth_error(needs_extra("NTLM", "ntlm"), "AUTH NTLM") from exc
     name = f"{domain}\\{user}" if domain else user
-    # Its own implementation, not that of the system: what it does is then the same everywhere.
+    # The library's own implementation, not the system's, behaves the same everywhere.
     return spnego.client(name, password, protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm)
 
 
 def ntlm_login(user: str, password: str, domain: str | None) -> Dialogue[Reply]:
     """Authenticate as ``user`` of ``domain``; the value is the final reply.
 
-    Raises :class:`SMTPError` (``EAUTH``) if the server does not play its part, or if the extra is
-    not installed.
+    Raises :class:`SMTPError` (``EAUTH``) if the server sends no challenge, or none of NTLM, and if
+    the extra is not installed.
     """
     client = _client(user, password, domain)
     reply = yield Command(f"AUTH NTLM {_encode(client.step())}", _SHOWN)
     if reply.code != 334:
-        raise _error("Invalid login", reply)
+        raise reply.failure("Invalid login", "EAUTH", "AUTH NTLM")
     answer = _answer(client, reply.text[4:].strip())
     if answer is None:
         yield Command("*")  # RFC 4954 section 4: the client cancels
-        raise _error("Invalid challenge, it is not NTLM", reply)
+        raise reply.failure("Invalid challenge, it is not NTLM", "EAUTH", "AUTH NTLM")
     final: Reply = yield Command(answer, SECRET)
     return final
 
@@ -55,8 +46,8 @@ def ntlm_login(user: str, password: str, domain: str | None) -> Dialogue[Reply]:
 def _answer(client: Any, challenge: str) -> str | None:
     try:
         return _encode(client.step(base64.b64decode(challenge.encode("ascii"), validate=True)))
-    except Exception:  # of a bad challenge, the library lets struct.error and KeyError through
-        return None  # the exception is not kept: what failed may hold the password
+    except Exception:  # for a bad challenge, the library also raises struct.error and KeyError
+        return None  # the exception is dropped, because its frames may hold the password
 
 
 def _encode(token: bytes | None) -> str:

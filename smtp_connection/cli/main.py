@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..errors import needs_extra
 
 __all__ = ["main"]
 
@@ -49,7 +50,7 @@ def _demo() -> int:
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] == "smtp_connection":
             raise
-        return _complain("the demo needs some more packages: pip install 'smtp_connection[demo]'")
+        return _complain(needs_extra("the demo", "demo"))
     try:
         run_demo()
     except BrokenPipeError:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import SMTPError
 from ..hosts import is_loopback
 from ..net.connector import Connector, prepare
+from ..net.errors import socket_error
 from ..net.tls import context_for
-from ..net.transport import Transport, TransportOwner, socket_error
+from ..net.transport import Transport, TransportOwner
 from ..options.smtp import Options
 from ..protocol.hints import about_tls
 from ..reactor.loop import Reactor

@@ -31,9 +31,6 @@ from .trace import Trace
 __all__ = ["Exchange", "ExchangeOwner"]
 
 
-_VERBS = {"AUTH", "DATA", "EHLO", "HELO", "LHLO", "MAIL", "QUIT", "RCPT", "RSET", "STARTTLS", "."}
-
-
 class ExchangeOwner(Protocol):
     """Who decides what happens between dialogues, and when the connection is over."""
 
@@ -163,18 +160,9 @@ class Exchange:
     @property
     def waiting_for(self) -> str:
         """What the server, or somebody else, owes us; for the texts of errors."""
-        step = self._step
-        if self.awaits_greeting:
-            return "the greeting"
-        if isinstance(step, Command):
-            return f"the reply to {_verb(step)}"
-        if isinstance(step, Pipeline):
-            return f"the reply to {step.lines[len(self._collected)].partition(':')[0]}"
-        if isinstance(step, Transmit):
-            return "the end of the message" if self._pump.message else "the reply to the message"
-        if isinstance(step, StartTLS):
-            return "the TLS handshake"
-        return "the message source" if isinstance(step, Begin) else "an access token"
+        if self._step is None:
+            return "the next operation"
+        return self._step.waiting_for(len(self._collected), sent=self._pump.message is None)
 
     # -- the dialogue -------------------------------------------------------------------------
 
@@ -381,12 +369,3 @@ class Exchange:
             if re.match(r"[45][0-9]{2}(?:[ -]|\Z)", remainder):
                 response = remainder
         self._owner.hung_up(response, error)
-
-
-def _verb(command: Command) -> str:
-    words = command.line.split(" ", 2)
-    if words[0] not in _VERBS:
-        return "AUTH"  # the lines in between have no verb, and may be secret
-    return (
-        " ".join(words[:2]).partition(":")[0] if words[0] in ("AUTH", "MAIL", "RCPT") else words[0]
-    )

@@ -7,19 +7,19 @@ from enum import Enum
 from typing import Any, Protocol
 
 from ..errors import SMTPError
-from ..hosts import warn_of_login
 from ..net.transport import Transport
 from ..options.smtp import Options
 from ..protocol.hints import about_banner, about_silence
+from ..protocol.opening import open_session
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
-from ..protocol.transaction import open_session
-from ..reactor.loop import Reactor, current_reactor
+from ..reactor.default import current_reactor
+from ..reactor.loop import Reactor
 from .dialing import Dialing
 from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error
 from .timeouts import TimeOuts
-from .trace import trace_for
+from .trace import trace_for, warn_of_login
 
 __all__ = ["Emitter", "Lifecycle"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from ..errors import SMTPError
 from ..options.smtp import Options
 from ..protocol.hints import about_silence
-from ..reactor.loop import Reactor, Timer
+from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
 
 __all__ = ["TimeOuts"]
 

@@ -9,7 +9,7 @@ from ..options.smtp import Options
 from ..reactor.loop import Reactor
 from ..records import LogEntry
 
-__all__ = ["Trace", "trace_for"]
+__all__ = ["Trace", "trace_for", "warn_of_login"]
 
 # The marks of what is said, as the logger gets it.
 _MARKS = {"server": "S: %s", "client": "C: %s", "stream": "D: %s"}
@@ -129,4 +129,20 @@ def trace_for(settings: Options, reactor: Reactor, emitter: _Emitter, sid: str) 
         content=settings.debug and not settings.transactionLog,
         logger=settings.logger,
         sid=sid,
+    )
+
+
+def warn_of_login(host: str, port: int, mechanism: str, sid: str) -> None:
+    """Warn, through the standard library's logger ``smtp_connection``, that a login with
+    ``mechanism`` is about to be sent in clear text: the only warning that nobody has to ask for.
+
+    ``sid`` is the id of the connection, as in every entry of the log.
+    """
+    _standard_logger().warning(
+        "Login at %s:%s with %s is not over TLS: user name and password (or access token) can be"
+        " read by anybody on the way; use the option secure or requireTLS",
+        host,
+        port,
+        mechanism,
+        extra={"sid": sid},
     )

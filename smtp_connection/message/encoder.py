@@ -1,4 +1,5 @@
-"""A message as the DATA command wants it: lines end with CRLF, dots are doubled, a dot ends it.
+"""A message as it follows the DATA command: CRLF ends each line, dots at the start of a line are
+doubled, and a line with a single dot is the end.
 
 RFC 5321 sections 2.3.8 (no CR or LF alone), 4.5.2 (transparency) and 4.1.1.4 (the end).
 """
@@ -10,15 +11,16 @@ import re
 
 __all__ = ["WireEncoder", "encode_whole"]
 
-# A compiled expression that starts with a line break is found by memchr(): 0.4 ms per MB of prose,
-# with or without dots to double, where bytes.find() takes 0.9 and bytes.replace() as much again.
+# The search for a compiled expression that starts with a line break uses memchr(): 0.4 ms per MB of
+# prose, with or without dots to double.  bytes.find() takes 0.9 ms, and bytes.replace() as long
+# again.
 _double_dots = re.compile(rb"\n\.").sub
 
 
 def _with_crlf(data: bytes) -> bytes:
-    """Return ``data`` with every line break, whatever its kind, as CRLF."""
-    # The C-coded scanner of the text layer tells in one pass which kinds there are: half the cost
-    # of counting CR, LF and CRLF, and nothing is copied where all is well already.
+    """Return ``data`` with each CR, LF and CRLF as CRLF."""
+    # The decoder of the text layer, written in C, tells in one pass which kinds there are.  That
+    # costs half as much as counting CR, LF and CRLF, and data with CRLF alone is not copied.
     scanner = io.IncrementalNewlineDecoder(None, False)
     scanner.decode(data.decode("latin-1"), True)
     kinds = scanner.newlines
@@ -31,7 +33,7 @@ def _with_crlf(data: bytes) -> bytes:
 
 def _with_dots(data: bytes, at_line_start: bool) -> bytes:
     """Return ``data``, whose line breaks are CRLF, with the dots at line starts doubled."""
-    # Looking for the one byte first costs next to nothing, and base64 has no dots at all.
+    # To look for a single byte costs next to nothing, and base64 has no dots at all.
     if b"." in data:
         data = _double_dots(b"\n..", data)
         if at_line_start and data[:1] == b".":

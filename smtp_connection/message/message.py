@@ -29,15 +29,24 @@ _TAKES = (
 )
 
 
+def _is_a(message: object, module: str, name: str) -> bool:
+    """Return whether ``message`` is an instance of the class ``name`` in ``module``."""
+    # A module that has not been imported has no instances.  Importing the email package takes
+    # 30 ms, which every program would pay for.
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(message, getattr(loaded, name))
+
+
 def _is_email(message: object) -> bool:
-    # What has not been imported cannot have instances; importing it would cost every program
-    # the 30 ms that the email package takes.
-    module = sys.modules.get("email.message")
-    return module is not None and isinstance(message, module.Message)
+    return _is_a(message, "email.message", "Message")
 
 
-def _error(message: str, code: str = "EMESSAGE") -> SMTPError:
-    return SMTPError(message, code=code, command="API")
+def _is_mail(message: object) -> bool:
+    return _is_a(message, "smtp_connection.mime.mail", "Mail")
+
+
+def _error(text: str, code: str = "EMESSAGE") -> SMTPError:
+    return SMTPError(text, code=code, command="API")
 
 
 def _source_failed(exc: Exception) -> SMTPError:
@@ -45,15 +54,23 @@ def _source_failed(exc: Exception) -> SMTPError:
     return _error(f"The message source failed: {reason}", code="ESTREAM")
 
 
-def own_envelope(message: object) -> dict[str, Any]:
-    """Return the envelope that the message's own headers ask for (dict or ``EmailMessage``).
+def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
+    """Return the envelope that the message's own headers ask for, and the message to be sent.
+
+    The message is a dict or an ``EmailMessage``.  A dict is returned as the :class:`Mail` that it
+    was read into, so that :class:`Message` does not read it again.
 
     Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read.
     """
-    if isinstance(message, Mapping) or _is_email(message):
-        from ..mime.addresses import envelope_of
+    if isinstance(message, Mapping):
+        from ..mime.mail import Mail
 
-        return envelope_of(message)  # type: ignore[arg-type]
+        mail = Mail(message)
+        return mail.envelope(), mail
+    if _is_email(message):
+        from ..mime.email_message import message_envelope
+
+        return message_envelope(message), message
     raise _error(
         "No envelope: only a dict or an EmailMessage can be sent without one;"
         f" got {type(message).__name__}",
@@ -70,11 +87,18 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
         except UnicodeEncodeError as exc:
             raise _error(f"the message cannot be sent as UTF-8: {exc}") from exc
         return _not_empty(data)
-    if isinstance(message, Mapping) or _is_email(message):
+    if isinstance(message, Mapping):
+        from ..mime.mail import Mail
+
+        message = Mail(message)
+    if _is_mail(message):
         from ..mime.compose import compose
+
+        message = compose(message)
+    if _is_email(message):
         from ..mime.email_message import serialize
 
-        return _not_empty(serialize(compose(message) if isinstance(message, Mapping) else message))
+        return _not_empty(serialize(message))
     if getattr(message, "closed", False) is True:
         raise _error(f"the message is a closed file: {message!r}", code="ESTREAM")
     if callable(getattr(message, "on", None)):
@@ -99,9 +123,9 @@ def _not_empty(data: bytes) -> bytes:
 
 
 class Message:
-    """A message on its way: pulls from its source, encodes for the wire.
+    """A message on its way: pulls from its source, and encodes for the wire.
 
-    Nothing but its text is kept, so a message can be sent once.
+    Nothing is kept of it but what is still to be sent, so a message can be sent only once.
 
     - ``whole`` (bool): all of it is there, so that nothing has to be waited for
     - ``finished`` (bool): :meth:`next_wire` has returned the final dot
@@ -111,8 +135,11 @@ class Message:
     __slots__ = ("_encoder", "_first", "_small", "_source", "finished", "size", "whole")
 
     def __init__(self, message: Any, reactor: Reactor) -> None:
-        """Accept ``message``; raises :class:`SMTPError` if it is empty or none (``EMESSAGE``), or
-        a file that is closed or fails (``ESTREAM``)."""
+        """Accept ``message``.
+
+        Raises :class:`SMTPError`: ``EMESSAGE`` if it is empty or cannot be a message, ``ESTREAM``
+        if it is a file that is closed or fails.
+        """
         try:
             content = _content_of(message, reactor)
         except SMTPError:
@@ -122,19 +149,18 @@ class Message:
         self.whole = isinstance(content, bytes)
         self.finished = False
         self.size = 0
-        # Nearly all messages are small; these need neither a source nor an encoder, which saves a
-        # twentieth of what they cost.
+        # Nearly all messages are small.  These need no source, and are encoded in one go, which
+        # saves a twentieth of what they cost.
         self._small: bytes | None = None
         self._source: Source | None = None
+        self._first: bytes | None = b""
+        self._encoder = WireEncoder()
         if not isinstance(content, bytes):
             self._source = content
         elif len(content) <= PIECE:
             self._small = content
-            return
         else:
             self._source = WholeSource(content)
-        self._encoder = WireEncoder()
-        self._first: bytes | None = b""
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
@@ -150,8 +176,8 @@ class Message:
     def has_begun(self) -> bool:
         """Read the first piece, and return whether it is there.
 
-        Raises :class:`SMTPError`: ``EMESSAGE`` if the source ends before there is one, ``ESTREAM``
-        if it fails.  This is asked before anything is said to the server.
+        This is asked before the server hears of the message.  Raises :class:`SMTPError`:
+        ``EMESSAGE`` if the source ends before there is a piece, ``ESTREAM`` if it fails.
         """
         if self._small is not None:
             return True
@@ -163,7 +189,10 @@ class Message:
 
     def next_wire(self) -> bytes | None:
         """Return the next bytes for the wire, ``b''`` if there are none yet, ``None`` after the
-        final dot.  Raises :class:`SMTPError` (``ESTREAM``) if the source fails."""
+        final dot.
+
+        Raises :class:`SMTPError` (``ESTREAM``) if the source fails.
+        """
         if self._small is not None:
             wire = encode_whole(self._small)
             self.size = len(wire)

@@ -1,8 +1,8 @@
 """Where the content of a message comes from: one class for each kind of source.
 
-A source is pulled: ``next_piece()`` returns bytes, ``b''`` if there is nothing yet (``wake`` is
-called when there is) or ``None`` at the end, and raises whatever made the source fail.  It is read
-no faster than the server takes the message, so memory stays flat at any size.
+A source is pulled: ``next_piece()`` returns the next bytes, ``b''`` if there are none yet (``wake``
+is called as soon as there are), or ``None`` at the end.  If the source fails, it raises the reason.
+A source is read no faster than the server takes the message, so memory stays flat at any size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..reactor.loop import Job, Reactor
+from ..reactor.loop import Reactor
+from ..reactor.threads import Job
 
 __all__ = [
     "PIECE",
@@ -33,13 +34,13 @@ __all__ = [
 PIECE = 48 * 1024
 """Bytes that are read, encoded and handed to the socket at a time.
 
-A piece and its copy stay below the 128 KiB from which on the C library of Linux gives memory back
-to the system at once.  With larger pieces the page faults cost more than all the encoding."""
+From 128 KiB on, the C library of Linux gives memory back to the system at once, and the page faults
+that follow cost more than all the encoding.  A piece and its copy stay below that."""
 
-# What a thread reads at a time: each time costs two switches between threads.
+# Bytes that a thread reads at a time.  Each time costs two switches between threads.
 _READ_AHEAD = 256 * 1024
 
-# Of an iterable of small pieces, this much is collected before it is encoded and sent.
+# Bytes that are collected from an iterable of small pieces before they are encoded and sent.
 _WORTH_SENDING = 32 * 1024
 
 
@@ -56,7 +57,7 @@ def as_bytes(piece: object) -> bytes:
 
 
 class Source:
-    """The common part: nothing to start, nothing to close."""
+    """A source that needs neither a start nor an end; the others override these methods."""
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin; ``wake`` is called, on the reactor, when ``next_piece()`` is worth calling."""
@@ -66,8 +67,7 @@ class Source:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the source, whether it is at its end or not; what the caller opened stays
-        open."""
+        """Let go of the source, at its end or before; a file that the caller opened stays open."""
 
 
 class WholeSource(Source):
@@ -107,17 +107,19 @@ class IterableSource(Source):
     def close(self) -> None:
         iterator, self._iterator = self._iterator, None
         close = getattr(iterator, "close", None)
-        # A generator is closed, so that its "finally" runs now; a file in the guise of an iterable
-        # is the caller's.
+        # A generator is closed, so that its "finally" runs now.  Any other iterator with a close()
+        # may be a file, which belongs to the caller.
         if close is not None and hasattr(iterator, "send"):
             try:
                 close()
             except Exception:
-                pass  # it runs just now, or fails once more: what became of the message is known
+                # The generator is running at this moment, or its "finally" fails.  Neither changes
+                # what became of the message.
+                pass
 
 
 class FileSource(Source):
-    """What can be read at once without waiting: memory, and files on disk."""
+    """A file that can be read without waiting: in memory, or on disk."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -127,10 +129,10 @@ class FileSource(Source):
 
 
 class ThreadSource(Source):
-    """Anything else with ``read(n)``: it may wait for who knows what, so a thread does."""
+    """Any other object with ``read(n)``: reading may block, so a thread does it."""
 
     def __init__(self, file: Any) -> None:
-        # read1() returns what has arrived, read() waits until the piece is full.
+        # read1() returns what has arrived; read() waits until the piece is full.
         self._read: Callable[[int], Any] = getattr(file, "read1", file.read)
         self._job: Job | None = None
         self._piece: bytes | None = b""
@@ -168,7 +170,7 @@ class ThreadSource(Source):
 
 
 class PipeSource(Source):
-    """A pipe, FIFO, terminal or socket: read when the selector says that there is something."""
+    """A pipe, FIFO, terminal or socket, read when the selector reports that it is readable."""
 
     def __init__(self, file: Any, read: Callable[[int], Any]) -> None:
         self._file = file
@@ -184,24 +186,15 @@ class PipeSource(Source):
         self._watch()
 
     def _holds_bytes(self) -> bool:
-        """Whether a buffered reader has bytes in its buffer, of which no selector knows."""
+        """Return whether a buffered reader has bytes in its buffer, which no selector sees."""
         if not isinstance(self._file, io.BufferedReader):
             return False
-        # There is no asking without reading; so for this moment reading must not wait.
-        sock = _socket_below(self._file.raw)
-        if sock is not None:
-            timeout = sock.gettimeout()
-            sock.settimeout(0)
-            try:
-                return bool(self._file.peek(1))
-            finally:
-                sock.settimeout(timeout)
-        blocking = os.get_blocking(self._file.fileno())
-        os.set_blocking(self._file.fileno(), False)
+        # If the buffer is empty, peek() reads.  For this moment, reading must not wait.
+        restore = _stop_waiting(self._file)
         try:
             return bool(self._file.peek(1))
         finally:
-            os.set_blocking(self._file.fileno(), blocking)
+            restore()
 
     def _watch(self) -> None:
         assert self._reactor is not None
@@ -211,7 +204,7 @@ class PipeSource(Source):
             self._reactor.add_reader(self._file, self._readable)
             self._watched = True
         except PermissionError:
-            self._ready = True  # epoll's word for a device that is always ready, /dev/null say
+            self._ready = True  # epoll refuses a device that is always ready, such as /dev/zero
 
     def _readable(self) -> None:
         self._ready = True
@@ -232,7 +225,7 @@ class PipeSource(Source):
             piece = self._read(PIECE)
         except BlockingIOError:
             piece = None
-        if piece is None:  # what raw files return instead of raising BlockingIOError
+        if piece is None:  # raw files return this instead of raising BlockingIOError
             self._watch()
             return b""
         return as_bytes(piece) or None
@@ -244,8 +237,8 @@ class PipeSource(Source):
 class EmitterSource(Source):
     """A Node-style stream: an emitter of ``'data'``, ``'end'`` and ``'error'``.
 
-    It is listened to from the start, so that nothing is missed while the message waits its turn;
-    ``pause()`` and ``resume()``, where it has them, keep it from running ahead of the server.
+    Its listeners are added at once, so that nothing is lost while the message waits for its turn.
+    If it has ``pause()`` and ``resume()``, these keep it from running ahead of the server.
     """
 
     def __init__(self, emitter: Any, reactor: Reactor) -> None:
@@ -265,7 +258,7 @@ class EmitterSource(Source):
         }
         for event, listener in self._listeners.items():
             emitter.on(event, listener)
-        self._flow("pause")
+        self._set_paused(True)
 
     def _from_any_thread(self, handler: Callable[..., None], *args: Any) -> None:
         if self._reactor.on_thread():
@@ -273,12 +266,11 @@ class EmitterSource(Source):
         else:
             self._reactor.call_soon_threadsafe(handler, *args)
 
-    def _flow(self, method: str) -> None:
-        function = getattr(self._emitter, method, None)
-        paused = method == "pause"
-        if callable(function) and paused != self._paused:
+    def _set_paused(self, paused: bool) -> None:
+        method = getattr(self._emitter, "pause" if paused else "resume", None)
+        if callable(method) and paused != self._paused:
             self._paused = paused
-            function()
+            method()
 
     def _on_data(self, piece: object) -> None:
         if self._ended or self._error is not None:
@@ -292,7 +284,7 @@ class EmitterSource(Source):
             self._pieces.append(data)
             self._buffered += len(data)
             if self._buffered >= PIECE:
-                self._flow("pause")
+                self._set_paused(True)
             self._reactor.call_soon(self._wake)
 
     def _on_end(self) -> None:
@@ -310,7 +302,7 @@ class EmitterSource(Source):
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._flow("resume")
+        self._set_paused(False)
 
     def next_piece(self) -> bytes | None:
         if self._error is not None:
@@ -320,7 +312,7 @@ class EmitterSource(Source):
             self._pieces.clear()
             self._buffered = 0
             if not self._ended:
-                self._reactor.call_soon(self._flow, "resume")
+                self._reactor.call_soon(self._set_paused, False)
             return data
         return None if self._ended else b""
 
@@ -333,11 +325,12 @@ class EmitterSource(Source):
                 try:
                     remove(event, listener)
                 except KeyError:
-                    pass  # removed by somebody else; older pyee minds
+                    pass  # somebody else has removed it, which pyee may refuse to ignore
 
 
 def file_source(file: Any) -> Source:
-    """Return the source that reads ``file``, an object with ``read(n)``, without ever waiting."""
+    """Return a source that reads ``file``, an object with ``read(n)``, and never blocks the
+    reactor."""
     if isinstance(file, (io.BytesIO, io.StringIO)):
         return FileSource(file)
     try:
@@ -346,9 +339,9 @@ def file_source(file: Any) -> Source:
         return ThreadSource(file)
     if stat.S_ISREG(mode):
         return FileSource(file)
-    # Only of these is it known that a readable descriptor and bytes to be had are the same thing.
-    # An HTTP response, say, has a descriptor too, and a buffer of its own in front of it; and TLS
-    # has decrypted bytes of which no selector knows.
+    # With exactly these types, there are bytes to read whenever the descriptor is readable.  Others
+    # can hold bytes that no selector sees: an HTTP response has a buffer in front of its
+    # descriptor, and a TLS socket has bytes that are already decrypted.
     buffered = type(file) is io.BufferedReader
     raw = file.raw if buffered else file
     if type(raw) is io.FileIO or type(_socket_below(raw)) is socket.socket:
@@ -359,3 +352,16 @@ def file_source(file: Any) -> Source:
 def _socket_below(raw: object) -> socket.socket | None:
     """Return the socket that ``raw``, the unbuffered file that makefile() makes, reads from."""
     return getattr(raw, "_sock", None) if type(raw) is socket.SocketIO else None
+
+
+def _stop_waiting(file: io.BufferedReader) -> Callable[[], None]:
+    """Keep reading from ``file`` from blocking; return the function that restores what was set."""
+    sock = _socket_below(file.raw)
+    if sock is not None:
+        timeout = sock.gettimeout()
+        sock.settimeout(0)
+        return lambda: sock.settimeout(timeout)
+    descriptor = file.fileno()
+    blocking = os.get_blocking(descriptor)
+    os.set_blocking(descriptor, False)
+    return lambda: os.set_blocking(descriptor, blocking)

@@ -1,35 +1,33 @@
-"""Address lists, in the fields of a mail and in the headers of a message, and their envelope.
+"""Address lists: how they are read, and the envelope that they make.
 
-They are read by a parser of our own: what the email package makes of them differs from one Python
-release to the next, and has let crafted values through (CVE-2023-27043).  What is ambiguous is
-refused, never repaired: nobody gets a mail whom the caller did not write down as an address.
+The parser is our own: what the email package makes of an address list differs from one Python
+release to the next, and has let crafted values through (CVE-2023-27043).  An ambiguous list is
+refused and never repaired: nobody gets a mail whom the caller did not write down as an address.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from email.errors import HeaderParseError, InvalidHeaderDefect
-from email.header import Header, decode_header
-from email.message import Message
 from typing import Any, NamedTuple
 
 from ..options.names import NameTable
-from .mail import CONTROLS, NO_CONTROLS, is_line, mail_error, mail_fields, shown, wrong_value
+from ..text import CONTROLS
+from .checks import NO_CONTROLS, is_line, mail_error, shown, wrong_value
 
 __all__ = [
     "PLAIN_ADDRESS",
     "Group",
     "Mailbox",
-    "addresses_in",
-    "entries_of",
     "envelope_of",
     "mailboxes",
+    "parse_addresses",
+    "read_addresses",
 ]
 
 
 class Mailbox(NamedTuple):
-    """One whom a mail can be sent to: ``name`` (``''`` for none) and ``address``, decoded."""
+    """One address and the name of its owner (``''`` for none), both decoded."""
 
     name: str
     address: str
@@ -42,39 +40,39 @@ class Group(NamedTuple):
     members: list[Mailbox]
 
 
-def envelope_of(mail: Mapping[str, Any] | Message) -> dict[str, Any]:
-    """Return ``{'from': address, 'to': [address, ...]}``, read from fields or headers of ``mail``.
+def mailboxes(entries: Iterable[Mailbox | Group]) -> list[Mailbox]:
+    """Return the mailboxes among ``entries``, and those in its groups, in order."""
+    found: list[Mailbox] = []
+    for entry in entries:
+        if isinstance(entry, Group):
+            found += entry.members
+        else:
+            found.append(entry)
+    return found
+
+
+def envelope_of(addresses: Iterable[list[str]]) -> dict[str, Any]:
+    """Return the envelope for the addresses of Sender, From, To, Cc and Bcc, in this order.
 
     ``from`` is the sender's address, else the first author's, else ``''``; ``to`` are those of To,
-    Cc and Bcc, each one once, exactly as they are written.  A message that was resent is taken by
-    its Resent- headers (RFC 5322 3.6.6).  Raises ``SMTPError`` with the code ``'EENVELOPE'`` for an
-    address that cannot be read, or that can be read in more than one way.
+    Cc and Bcc, each one once, exactly as they are written.
     """
-    if isinstance(mail, Message):
-        sender, author, *recipients = _header_addresses(mail)
-    else:
-        fields = mail_fields(mail)
-        sender, author, *recipients = (
-            [box.address for box in mailboxes(entries_of(field, fields.get(field), "EENVELOPE"))]
-            for field in ("sender", "from", "to", "cc", "bcc")
-        )
-    if len(sender) > 1:
-        raise mail_error(f"One sender is needed; got {shown(sender)}", "EENVELOPE")
+    sender, author, *recipients = addresses
     return {
         "from": (sender or author or [""])[0],
         "to": list(dict.fromkeys(address for part in recipients for address in part)),
     }
 
 
-# The parser: RFC 5322 3.4, and the comments and loose phrases that people write
+# The parser: RFC 5322 3.4, and the comments and loose phrases that people write.
 
 _LOCAL = rf'[^\s"(),:;<>@\[\]\\{CONTROLS}]+'
 _DOMAIN = rf'(?:{_LOCAL}|\[[^\s"(),;<>@\[\]\\{CONTROLS}]*\])'
-_QUOTED_LOCAL = rf'"(?:[^"\\<>\t{CONTROLS}]|\\[^<>\t{CONTROLS}])*"'
+_QUOTED_LOCAL = rf'"(?:[^"\\<>{CONTROLS}]|\\[^<>{CONTROLS}])*"'
 PLAIN_ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
 _FULL_ADDRESS = re.compile(f"(?:{_LOCAL}|{_QUOTED_LOCAL})@{_DOMAIN}")
-# Without a domain it is a local user, whom only '<root>' and {'address': 'root'} mean for certain:
-# the 'Doe' of 'Doe, John <john@example.com>' is no recipient.
+# An address without a domain belongs to a local user.  Only '<root>' and {'address': 'root'} name
+# one: the 'Doe' of 'Doe, John <john@example.com>' is no recipient.
 _ANY_ADDRESS = re.compile(f"(?:{_LOCAL}|{_QUOTED_LOCAL})(?:@{_DOMAIN})?")
 _TOKEN = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*")
@@ -88,8 +86,11 @@ _Tokens = list[tuple[str, str]]  # kind and text
 _AN_ADDRESS = "'name@example.com' or '\"Name\" <name@example.com>'"
 
 
-def _parse(text: str) -> list[Mailbox | Group]:
-    """Read an address list.  Raises ``ValueError``, with the reason, unless it has one reading."""
+def parse_addresses(text: str) -> list[Mailbox | Group]:
+    """Parse an address list.
+
+    Raises ``ValueError``, with the reason, unless there is exactly one way to read it.
+    """
     if PLAIN_ADDRESS.fullmatch(text):
         return [Mailbox("", text)]
     entries: list[Mailbox | Group] = []
@@ -126,7 +127,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
 
 def _open_group(words: _Tokens, outer: Group | None) -> Group:
     name = _phrase_text(words)
-    if outer is not None or not name or "@" in name or any(kind == "angle" for kind, _ in words):
+    has_angle = any(kind == "angle" for kind, _ in words)
+    if outer is not None or not name or "@" in name or has_angle:
         raise ValueError(f"cannot read the colon after {shown(name)}; quote the name")
     return Group(name, [])
 
@@ -146,7 +148,7 @@ def _mailbox(words: _Tokens) -> Mailbox:
         before = words[: angles[0]]
         name = _phrase_text(before)
         address = words[angles[0]][1][1:-1].strip()
-        # 'alice@good.example <bob@evil.example>': which one is meant?
+        # 'alice@good.example <bob@evil.example>' could mean either of the two.
         loose = "@" in "".join(token for kind, token in before if kind == "text")
         if _ANY_ADDRESS.fullmatch(address) and not (loose and name != address):
             return Mailbox(name, address)
@@ -160,25 +162,16 @@ def _phrase_text(words: _Tokens) -> str:
     ).strip()
 
 
-def mailboxes(entries: Iterable[Mailbox | Group]) -> Iterator[Mailbox]:
-    """Yield the mailboxes among ``entries``, and those in its groups."""
-    for entry in entries:
-        if isinstance(entry, Group):
-            yield from entry.members
-        else:
-            yield entry
-
-
-# Fields of a mail
+# The values of a mail's address fields.
 
 _OBJECT = NameTable("field", ("name", "address"))
-_DEEPEST = 100  # lists in lists; there would be no end to one that contains itself
+_DEEPEST = 100  # lists in lists; reading a list that contains itself would never end
 
 
-def entries_of(field: str, value: object, code: str, depth: int = 0) -> list[Mailbox | Group]:
+def read_addresses(field: str, value: object, code: str, depth: int = 0) -> list[Mailbox | Group]:
     """Read the addresses of one field of a mail: a str, a dict, or a list of those or of lists.
 
-    Raises ``SMTPError`` with ``code``; ``depth`` is how many lists ``value`` lies in.
+    Raises ``SMTPError`` with ``code``.  ``depth`` is the number of lists around ``value``.
     """
     if value is None:
         return []
@@ -186,12 +179,12 @@ def entries_of(field: str, value: object, code: str, depth: int = 0) -> list[Mai
         if depth == _DEEPEST:
             text = f"{field!r}: a list contains itself, or lists are nested over {_DEEPEST} deep"
             raise mail_error(text, code)
-        return [entry for item in value for entry in entries_of(field, item, code, depth + 1)]
+        return [entry for item in value for entry in read_addresses(field, item, code, depth + 1)]
     try:
         if isinstance(value, Mapping):
             return [_given_mailbox(value)]
         if is_line(value):
-            return _parse(value.strip())
+            return parse_addresses(value.strip())
     except (TypeError, ValueError) as error:
         raise mail_error(f"{field!r}: {error}", code) from error
     takes = f"{_AN_ADDRESS} {NO_CONTROLS}, {{'name', 'address'}}, or a list of those"
@@ -210,46 +203,3 @@ def _given_mailbox(given: Mapping[str, Any]) -> Mailbox:
     if not _ANY_ADDRESS.fullmatch(address.strip()):
         raise ValueError(f"cannot read {shown(address)} as one address, 'name@example.com'")
     return Mailbox(name.strip(), address.strip())
-
-
-# Headers of a message
-
-
-def _header_addresses(message: Message) -> Iterator[list[str]]:
-    """Yield the addresses of Sender, From, To, Cc and Bcc, or of their Resent- kind."""
-    values: dict[str, list[Any]] = {}
-    for name, value in message.raw_items():
-        values.setdefault(name.lower(), []).append(value)
-    prefix = "resent-" if any(name.startswith("resent-") for name in values) else ""
-    for name in ("sender", "from", "to", "cc", "bcc"):
-        name = prefix + name
-        given = values.get(name, [])
-        if len(given) > 1 and (prefix or name in ("sender", "from")):
-            raise mail_error(f"{name!r} is there {len(given)} times; give an envelope", "EENVELOPE")
-        try:
-            yield [address for value in given for address in addresses_in(value)]
-        except (ValueError, HeaderParseError) as error:
-            raise mail_error(f"{name!r}: {error}", "EENVELOPE") from error
-
-
-def addresses_in(value: Any) -> list[str]:
-    """Read one header as a Message stores it: parsed, in a ``Header``, or as it was received.
-
-    Raises ``ValueError``, with the reason, unless it has one reading, and ``HeaderParseError`` for
-    a ``Header`` that cannot be encoded.
-    """
-    if hasattr(value, "addresses"):
-        # Its text is what the email package made of the caller's, so both must agree.
-        found = [box.address for box in mailboxes(_parse(str(value)))]
-        invalid = [defect for defect in value.defects if isinstance(defect, InvalidHeaderDefect)]
-        if invalid or found != [address.addr_spec for address in value.addresses]:
-            reason = invalid[0] if invalid else "more than one reading"
-            raise ValueError(f"cannot rely on {shown(str(value))} ({reason})")
-        return found
-    if isinstance(value, Header):
-        # In several pieces, only the encoded form tells names from addresses for certain.
-        value = str(value) if len(decode_header(value)) == 1 else value.encode()
-    if not isinstance(value, str):
-        raise ValueError(f"cannot read {shown(value)} as addresses")
-    unfolded = re.sub(r"\r?\n(?=[ \t])", "", value).strip()
-    return [box.address for box in mailboxes(_parse(unfolded))]

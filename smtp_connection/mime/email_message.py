@@ -1,28 +1,92 @@
-"""Any ``Message`` to the bytes that go over the wire."""
+"""``Message`` objects of the email package: the envelope in their headers, and their bytes."""
 
 from __future__ import annotations
 
 import copy
 import io
 import re
+from collections.abc import Iterator
+from email.errors import HeaderParseError, InvalidHeaderDefect
 from email.generator import BytesGenerator
+from email.header import Header, decode_header
 from email.message import Message
 from email.policy import SMTPUTF8, EmailPolicy, Policy
 from typing import Any
 
-from .addresses import addresses_in
-from .mail import NO_CONTROLS, is_line, mail_error, shown, wrong_value
+from .addresses import envelope_of, mailboxes, parse_addresses
+from .checks import NO_CONTROLS, is_line, mail_error, shown, wrong_value
 
-__all__ = ["serialize"]
+__all__ = ["message_envelope", "serialize"]
 
+# One header field and its continuation lines.
 _WRITTEN_HEADER = re.compile(rb"[!-9;-~]+:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*\r?\n")
+
+
+# The envelope.
+
+
+def message_envelope(message: Message) -> dict[str, Any]:
+    """Return ``{'from': address, 'to': [address, ...]}``, see :func:`envelope_of`.
+
+    A message that was resent is taken by its Resent- headers (RFC 5322 3.6.6).  Raises
+    ``SMTPError`` with the code ``'EENVELOPE'`` for an address that cannot be read, or that can be
+    read in more than one way.
+    """
+    return envelope_of(_header_addresses(message))
+
+
+def _header_addresses(message: Message) -> Iterator[list[str]]:
+    """Yield the addresses of Sender, From, To, Cc and Bcc, or of their Resent- kind."""
+    values: dict[str, list[Any]] = {}
+    for name, value in message.raw_items():
+        values.setdefault(name.lower(), []).append(value)
+    prefix = "resent-" if any(name.startswith("resent-") for name in values) else ""
+    for name in ("sender", "from", "to", "cc", "bcc"):
+        header = prefix + name
+        given = values.get(header, [])
+        if len(given) > 1 and (prefix or name in ("sender", "from")):
+            text = f"{header!r} is there {len(given)} times; give an envelope"
+            raise mail_error(text, "EENVELOPE")
+        try:
+            addresses = [address for value in given for address in _addresses_in(value)]
+        except (ValueError, HeaderParseError) as error:
+            raise mail_error(f"{header!r}: {error}", "EENVELOPE") from error
+        if name == "sender" and len(addresses) > 1:
+            raise wrong_value(header, addresses, "one address", "EENVELOPE")
+        yield addresses
+
+
+def _addresses_in(value: Any) -> list[str]:
+    """Read one header as a Message stores it: parsed, in a ``Header``, or as it was received.
+
+    Raises ``ValueError``, with the reason, unless there is exactly one way to read it, and
+    ``HeaderParseError`` for a ``Header`` that cannot be encoded.
+    """
+    if hasattr(value, "addresses"):
+        # The email package has made this text out of the addresses, so both must agree.
+        found = [box.address for box in mailboxes(parse_addresses(str(value)))]
+        invalid = [defect for defect in value.defects if isinstance(defect, InvalidHeaderDefect)]
+        if invalid or found != [address.addr_spec for address in value.addresses]:
+            reason = invalid[0] if invalid else "it can be read in more than one way"
+            raise ValueError(f"cannot rely on {shown(str(value))} ({reason})")
+        return found
+    if isinstance(value, Header):
+        # If it has several pieces, only the encoded form tells names from addresses for certain.
+        value = str(value) if len(decode_header(value)) == 1 else value.encode()
+    if not isinstance(value, str):
+        raise ValueError(f"cannot read {shown(value)} as addresses")
+    unfolded = re.sub(r"\r?\n(?=[ \t])", "", value).strip()
+    return [box.address for box in mailboxes(parse_addresses(unfolded))]
+
+
+# The bytes.
 
 
 def serialize(message: Message) -> bytes:
     """Return what goes over the wire for ``message``: CRLF line ends, no Bcc, no Resent-Bcc.
 
-    Headers are ASCII unless an address is not, which has no ASCII form (RFC 6532).  The caller's
-    object is left as it is.  Raises ``SMTPError`` with the code ``'EMESSAGE'``, and the cause
+    Headers are ASCII, unless an address is not, which has no ASCII form (RFC 6532).  The caller's
+    object stays as it is.  Raises ``SMTPError`` with the code ``'EMESSAGE'``, and the cause
     chained, if the email package cannot write the message, or would write a header that breaks out
     of its field.
     """
@@ -44,7 +108,11 @@ def serialize(message: Message) -> bytes:
 
 
 def _twin(message: Message) -> Message:
-    """Copy the tree of parts: the generator writes a boundary into each part that has none."""
+    """Return a copy of the tree of parts.
+
+    The generator writes a boundary into each part that has none, so it gets no object of the
+    caller's.
+    """
     twin = copy.copy(message)
     if message.is_multipart():
         parts: list[Any] = list(message.get_payload())
@@ -57,25 +125,27 @@ def _wire_policy(message: Message) -> Policy[Any]:
     for name, value in message.raw_items():
         if name.lower().removeprefix("resent-") in ("from", "sender", "reply-to", "to", "cc"):
             try:
-                utf8 = utf8 or not all(map(str.isascii, addresses_in(value)))
+                utf8 = utf8 or not all(map(str.isascii, _addresses_in(value)))
             except ValueError:
-                pass  # an explicit envelope may come with a header that nobody can read
+                pass  # With an explicit envelope, nobody needs to be able to read this header.
     policy = message.policy
     if isinstance(policy, EmailPolicy):
         return policy.clone(linesep="\r\n", utf8=utf8)
-    # The older policy has no form for such addresses; it would encode them beyond recognition.
+    # The policy compat32 would encode the whole address, so that no server could read it.
     return SMTPUTF8.clone(refold_source="none") if utf8 else policy.clone(linesep="\r\n")
 
 
 def _check_headers(message: Message, policy: Policy[Any]) -> None:
-    """Raise ``ValueError`` for a header that would be written as more than one (CVE-2024-6923), or
-    that some reader could take for more than one: not all agree on what ends a line."""
+    """Raise ``ValueError`` for a header that would be written as more than one (CVE-2024-6923).
+
+    This includes characters that end a line for some readers, but not for all.
+    """
     for part in message.walk():
         for name, value in part.raw_items():
             written = policy.fold_binary(name, value)
             if not _WRITTEN_HEADER.fullmatch(written):
                 raise ValueError(f"the header {shown(name)} would end before its value does")
-            # Bytes that are not UTF-8 are those of another charset.
+            # Bytes that are not UTF-8 belong to another charset, and are no control characters.
             if not is_line(re.sub("[\r\n]", "", written.decode("utf-8", "replace"))):
                 takes = f"takes text {NO_CONTROLS}"
                 raise ValueError(f"the header {shown(name)} {takes}; got {shown(str(value))}")

@@ -1,8 +1,8 @@
-"""Values of header fields, in words that are folded between, never within.
+"""Values of header fields as they are written: encoded, and folded between words, never within.
 
-They are encoded and folded here, and stored in the message as if they had been parsed: what the
-email package does there differs from one Python release to the next, and has let crafted values
-through (CVE-2024-6923).
+They are stored in the message as if they had been parsed.  What the email package does when it
+encodes and folds differs from one Python release to the next, and has let crafted values through
+(CVE-2024-6923).
 """
 
 from __future__ import annotations
@@ -13,27 +13,31 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from email.charset import Charset
 from email.utils import format_datetime, parsedate_to_datetime
-from itertools import repeat
+from itertools import chain, repeat
 from urllib.parse import quote
 
 from .addresses import PLAIN_ADDRESS, Group, Mailbox
-from .mail import line_of, mail_error, wrong_value
+from .checks import line_of, mail_error, wrong_value
 
 __all__ = [
     "LINE",
-    "address_words",
+    "address_value",
     "date_text",
     "folded",
-    "folded_parameters",
     "message_ids",
     "new_message_id",
     "one_message_id",
     "parameter_words",
-    "text_words",
+    "text_value",
+    "value_with_parameters",
 ]
 
-LINE = 76  # what RFC 2047 2 and RFC 2045 6.7 allow; RFC 5322 2.1.1 would like 78
-_LONGEST_LINE = 998
+LINE = 76
+"""Characters in a line: the limit of RFC 2047 2 for a line with encoded words in it, and of
+RFC 2045 6.7 for quoted-printable.  RFC 5322 2.1.1 recommends at most 78 for any line."""
+
+_ENCODED_WORD = 75  # octets, RFC 2047 2
+_LONGEST_LINE = 998  # octets, RFC 5322 2.1.1
 _LONGEST_WORD = 900  # leaves room for the name of a header
 _UTF8 = Charset("utf-8")
 _ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]{1,75}", re.ASCII)
@@ -45,75 +49,94 @@ def folded(name: str, words: list[str]) -> str:
     """Return ``words`` as the value of the header ``name``, in lines as short as they can be."""
     lines = [f"{name}:"]
     for at, word in enumerate(words):
-        if at and len(lines[-1]) + 1 + len(word) > LINE:
+        # The first word stays beside the name, unless it is an encoded word.
+        if (at or word.startswith("=?")) and len(lines[-1]) + 1 + len(word) > LINE:
             lines.append("")
         lines[-1] += f" {word}"
     for line in lines:
         if len(line.encode()) > _LONGEST_LINE:
             raise mail_error(f"{name!r} needs a line of {len(line)}, over {_LONGEST_LINE} octets")
-    return "\n".join(lines)[len(name) + 2 :]
+    return "\n".join(lines)[len(name) + 1 :].removeprefix(" ")
 
 
-def text_words(text: str) -> list[str]:
-    """Split unstructured text.  ASCII stays as it is, words that are already encoded included."""
+def text_value(name: str, text: str) -> str:
+    """Return unstructured ``text`` as the value of the header ``name``.
+
+    ASCII stays as it is, and so do words in it that are encoded already.
+    """
     words = re.split(r"(?<=\S) (?=\S)", text)
     if text.isascii() and text == text.strip() and max(map(len, words)) <= _LONGEST_WORD:
-        return words
-    return _encoded_words(text)
+        return folded(name, words)
+    return folded(name, _encoded_words(text, _room_after(name)))
 
 
-def _encoded_words(text: str) -> list[str]:
-    # header_encode_lines() cuts between characters, never within one, as RFC 2047 5 has it.
-    return [word for word in _UTF8.header_encode_lines(text, repeat(LINE - 1)) if word]
+def _room_after(name: str) -> int:
+    """Return how long a word may be that stands in the first line of the header ``name``."""
+    return LINE - len(f"{name}: ")
+
+
+def _encoded_words(text: str, room: int) -> list[str]:
+    """Encode ``text`` in words of at most 75 octets, the first one of at most ``room``.
+
+    If ``room`` is too small for any word, it does not count.
+    """
+    # header_encode_lines() cuts between characters, never within one (RFC 2047 5).
+    lengths = chain([min(room, _ENCODED_WORD)], repeat(_ENCODED_WORD))
+    return [word for word in _UTF8.header_encode_lines(text, lengths) if word]
 
 
 # Addresses
 
 
-def address_words(entries: Iterable[Mailbox | Group]) -> list[str]:
-    """Write an address list."""
+def address_value(name: str, entries: Iterable[Mailbox | Group]) -> str:
+    """Return the address list ``entries`` as the value of the header ``name``."""
+    return folded(name, _address_words(entries, _room_after(name)))
+
+
+def _address_words(entries: Iterable[Mailbox | Group], room: int) -> list[str]:
+    """Write an address list; a name begins with an encoded word of at most ``room`` octets."""
     words: list[str] = []
     for entry in entries:
         if words:
             words[-1] += ","
         if isinstance(entry, Group):
-            words += _phrase_words(entry.name)
+            words += _phrase_words(entry.name, room)
             if words[-1].endswith("?="):  # RFC 2047 5 (3): a blank ends an encoded word
                 words.append("")
             words[-1] += ":"
-            words += address_words(entry.members)
+            words += _address_words(entry.members, room)
             words[-1] += ";"
         elif entry.name:
-            words += [*_phrase_words(entry.name), f"<{entry.address}>"]
+            words += [*_phrase_words(entry.name, room), f"<{entry.address}>"]
         else:
             plain = PLAIN_ADDRESS.fullmatch(entry.address)
             words.append(entry.address if plain else f"<{entry.address}>")
     return words
 
 
-def _phrase_words(name: str) -> list[str]:
+def _phrase_words(name: str, room: int) -> list[str]:
     atoms = name.split(" ")
     if all(map(_ATOM.fullmatch, atoms)):
         return atoms
     if re.fullmatch(r"[ -~]{1,60}", name) and "=?" not in name:
         return ['"' + re.sub(r'(["\\])', r"\\\1", name) + '"']
-    return _encoded_words(name)
+    return _encoded_words(name, room)
 
 
 # Parameters
 
 
-def folded_parameters(name: str, value: str, parameters: list[str]) -> str:
+def value_with_parameters(name: str, value: str, parameters: list[str]) -> str:
     """Return ``value`` with its ``parameters`` as the value of the header ``name``."""
     words = [value, *parameters]
     return folded(name, [word + ";" for word in words[:-1]] + words[-1:])
 
 
 def parameter_words(name: str, value: str) -> list[str]:
-    """Write one parameter, in several pieces if it has to be."""
+    """Write the parameter ``name`` of a header, in several pieces if it is long."""
     if re.fullmatch(r"[ !#-\[\]-~]{0,60}", value) and "=?" not in value and value == value.strip():
         return [f'{name}="{value}"']
-    # RFC 2231: pieces of whole characters, since some readers decode each piece by itself.
+    # RFC 2231 3 and 4.  No piece ends within a character: some readers decode each one by itself.
     pieces = ["utf-8''"]
     for character in value:
         if len(pieces[-1]) > LINE - 30:
@@ -128,7 +151,7 @@ def parameter_words(name: str, value: str) -> list[str]:
 
 
 def date_text(given: object) -> str:
-    """Write the date that is given, or for ``''`` the present one."""
+    """Write the date that is given (datetime or str), or the present one for ``''``."""
     try:
         if given == "":
             given = datetime.now(timezone.utc)
@@ -149,7 +172,7 @@ def _parse_date(text: str) -> datetime:
 
 
 def message_ids(field: str, given: object) -> list[str]:
-    """Return the ids in a text, or in a list of texts, each with its angle brackets."""
+    """Return the ids in a text or in a list of texts, each with angle brackets around it."""
     texts = given if isinstance(given, (list, tuple)) else [given]
     ids = [word for text in texts for word in line_of(field, text).split()]
     bare = [word[1:-1] if word[0] + word[-1] == "<>" else word for word in ids]
@@ -159,7 +182,7 @@ def message_ids(field: str, given: object) -> list[str]:
 
 
 def one_message_id(field: str, given: object) -> str:
-    """Return the one id in ``given``, with its angle brackets."""
+    """Return the one id in ``given``, with angle brackets around it."""
     ids = message_ids(field, given)
     if len(ids) != 1:
         raise wrong_value(field, given, "one id without blanks")
@@ -167,6 +190,6 @@ def one_message_id(field: str, given: object) -> str:
 
 
 def new_message_id(author: str) -> str:
-    """Make an id in the domain of the address ``author``."""
+    """Make a new id in the domain of the address ``author``, with angle brackets around it."""
     domain = author.rpartition("@")[2] if "@" in author and author.isascii() else "localhost"
     return f"<{uuid.uuid4()}@{domain}>"

@@ -1,38 +1,15 @@
-"""The dict that describes a mail: the names in it, what its values are checked for, its content.
-
-Addresses have a module of their own.  What cannot be meant is refused under the name of its field.
-"""
+"""The dict that describes a mail.  It is read once; envelope and message are two views of it."""
 
 from __future__ import annotations
 
-import base64
-import os
-import re
-import reprlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Mapping
+from typing import Any
 
-from ..errors import SMTPError
 from ..options.names import NameTable
+from .addresses import Group, Mailbox, envelope_of, mailboxes, read_addresses
+from .checks import header_pairs, named_values, refuse_own_header, wrong_value
 
-__all__ = [
-    "ADDRESS_FIELDS",
-    "CONTROLS",
-    "FIELDS",
-    "NO_CONTROLS",
-    "OWN_HEADERS",
-    "content_of",
-    "described_content",
-    "files",
-    "header_pairs",
-    "is_line",
-    "line_of",
-    "mail_error",
-    "mail_fields",
-    "named_values",
-    "shown",
-    "wrong_value",
-]
+__all__ = ["ADDRESS_FIELDS", "FIELDS", "Mail"]
 
 ADDRESS_FIELDS = {
     "from": "From",
@@ -51,11 +28,9 @@ FIELDS = {
     "references": "References",
 }
 _FIELD_OF_HEADER = {name.lower(): field for field, name in FIELDS.items()}
-OWN_HEADERS = {"mime-version", "content-type", "content-transfer-encoding"}
-OWN_HEADERS |= {"content-disposition", "content-id", "bcc", "resent-bcc"}
 
 _AS_ALTERNATIVE = "give it in 'alternatives', with its 'contentType'"
-_MAIL = NameTable(
+_NAMES = NameTable(
     "field",
     (*FIELDS, "text", "html", "attachments", "alternatives", "headers", "priority"),
     {
@@ -69,169 +44,72 @@ _MAIL = NameTable(
         "textEncoding": "each header gets the shortest encoding",
     },
 )
-_DOWNLOAD = "nothing is downloaded; give 'content' or a local 'path'"
-_CONTENT = NameTable("field", ("content", "path", "encoding"), {"href": _DOWNLOAD})
-_FILE_FIELDS = ["filename", "content", "path", "contentType", "cid", "encoding"]
-_FILE = NameTable(
-    "field",
-    [*_FILE_FIELDS, "contentDisposition", "headers"],
-    {
-        "href": _DOWNLOAD,
-        "raw": "give 'content' and 'contentType'",
-        "contentTransferEncoding": "attachments travel in base64",
-    },
-)
-_HEADER_OBJECT = NameTable("field", ("key", "value"))
-
-# Tab is a blank.  U+0085, U+2028 and U+2029 end a line for str.splitlines(), which older email
-# packages use on headers.
-CONTROLS = r"\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-_CONTROL = re.compile(f"[{CONTROLS}]")
-NO_CONTROLS = "without line breaks and control characters"
-_HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
-
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 80
-shown = _repr.repr  # a value as error texts show it, shortened
 
 
-# Checks
+class Mail:
+    """A mail as a dict describes it, in the words of nodemailer's message fields.
 
+    - ``from``, ``sender``, ``to``, ``cc``, ``bcc``, ``replyTo``: ``'a@x.org'`` or
+      ``'Name <a@x.org>'``, several separated by commas, ``{'name', 'address'}``, or a list of these
+    - ``subject`` (str), ``date`` (datetime, or str as in RFC 5322 or ISO 8601),
+      ``priority`` (``'high'``, ``'normal'``, ``'low'``)
+    - ``messageId``, ``inReplyTo``, ``references``: ids, with or without angle brackets
+    - ``text``, ``html``: str, UTF-8 as bytes or from ``read()``, ``{'path'}`` or ``{'content'}``
+    - ``attachments``, ``alternatives``: dicts of ``content`` or ``path``, ``filename``,
+      ``contentType``, ``cid``, ``encoding`` (of a str), ``contentDisposition`` and ``headers``
+    - ``headers``: name to text or texts, or a list of ``{'key', 'value'}``
 
-def mail_error(text: str, code: str = "EMESSAGE") -> SMTPError:
-    """Return the error for a mail that cannot be sent as it is."""
-    return SMTPError(text, code=code, command="API")
+    ``None`` stands for absent.  The attributes:
 
+    - ``fields`` (dict): the values that are given, under these names, without ``headers``
+    - ``headers`` (list of pairs): name and text of each header that is no field
+    - ``is_empty`` (bool): whether nothing at all is given
+    """
 
-def wrong_value(field: str, value: object, takes: str, code: str = "EMESSAGE") -> SMTPError:
-    """Return the error that says what ``field`` takes, and what it got."""
-    return mail_error(f"{field!r} takes {takes}; got {shown(value)}", code)
+    __slots__ = ("_addresses", "fields", "headers", "is_empty")
 
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        """Read ``given``, and leave it as it is.
 
-def named_values(table: NameTable, field: str, given: object) -> dict[str, Any]:
-    """Return what the dict ``given`` holds under the names of ``table``, without ``None``."""
-    if not isinstance(given, Mapping):
-        raise wrong_value(field, given, "a dict")
-    try:
-        named = table.canonical(given)
-    except TypeError as error:
-        raise mail_error(f"{field!r}: {error}") from error
-    return {name: value for name, value in named.items() if value is not None}
-
-
-def is_line(value: object) -> TypeGuard[str]:
-    """Return whether ``value`` is text that cannot end a line, and that UTF-8 can express."""
-    return isinstance(value, str) and not _CONTROL.search(value)
-
-
-def line_of(field: str, value: object) -> str:
-    """Return ``value``, which has to be one line of text."""
-    if not is_line(value):
-        raise wrong_value(field, value, f"a str {NO_CONTROLS}")
-    return value
-
-
-# Names
-
-
-def mail_fields(mail: object) -> dict[str, Any]:
-    """Return the fields that are given, with 'headers' as pairs that have no field of their own."""
-    fields = named_values(_MAIL, "mail", mail)
-    if "headers" in fields:
-        pairs = list(header_pairs("headers", fields["headers"]))
-        fields["headers"] = []
+        Raises ``SMTPError`` (``'EMESSAGE'``) for a name that is unknown and for a header that
+        cannot be sent.
+        """
+        self.fields = named_values(_NAMES, "mail", given)
+        self.is_empty = not self.fields
+        self.headers: list[tuple[str, str]] = []
+        self._addresses: dict[str, list[Mailbox | Group]] = {}
         moved: dict[str, list[str]] = {}
-        for name, value in pairs:
+        for name, text in header_pairs("headers", self.fields.pop("headers", {})):
             field = _FIELD_OF_HEADER.get(name.lower())
             if field is None:
-                if name.lower() in OWN_HEADERS:
-                    text = f"'headers': {name!r} cannot be set; it follows from the content"
-                    raise mail_error(text)
-                fields["headers"].append((name, value))
-            elif field not in fields:  # a field wins over the header of its name, as in nodemailer
-                moved.setdefault(field, []).append(value)
-        fields.update((field, v if len(v) > 1 else v[0]) for field, v in moved.items())
-    return fields
+                refuse_own_header("headers", name)
+                self.headers.append((name, text))
+            elif field not in self.fields:  # a field wins over its header, as in nodemailer
+                moved.setdefault(field, []).append(text)
+        for field, texts in moved.items():
+            self.fields[field] = texts if len(texts) > 1 else texts[0]
 
+    def addresses(self, field: str, code: str = "EMESSAGE") -> list[Mailbox | Group]:
+        """Return the addresses of one of ``ADDRESS_FIELDS``, which are parsed only once.
 
-def header_pairs(field: str, headers: object) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each header in ``headers``, a dict or Node's list of dicts."""
-    if isinstance(headers, Mapping):
-        pairs = list(headers.items())
-    elif isinstance(headers, (list, tuple)):
-        items = [named_values(_HEADER_OBJECT, field, item) for item in headers]
-        pairs = [(item.get("key"), item.get("value")) for item in items]
-    else:
-        raise wrong_value(field, headers, "a dict, or a list of {'key', 'value'}")
-    for name, value in pairs:
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise wrong_value(field, name, "names of printable ASCII without blanks and colons")
-        for line in value if isinstance(value, (list, tuple)) else [value]:
-            yield name, line_of(f"{field}.{name}", line)
+        Raises ``SMTPError`` with ``code`` for an address that cannot be read, or that can be read
+        in more than one way, and for a second ``sender``.
+        """
+        entries = self._addresses.get(field)
+        if entries is None:
+            value = self.fields.get(field)
+            entries = read_addresses(field, value, code)
+            if field == "sender" and len(mailboxes(entries)) > 1:
+                raise wrong_value(field, value, "one address", code)
+            self._addresses[field] = entries
+        return entries
 
+    def envelope(self) -> dict[str, Any]:
+        """Return ``{'from': address, 'to': [address, ...]}``, see :func:`envelope_of`.
 
-def files(field: str, fields: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the attachments or alternatives: how to call each one in errors, and its dict."""
-    given = fields.get(field, ())
-    items = given if isinstance(given, (list, tuple)) else [given]
-    labelled = [(f"{field}[{number}]", item) for number, item in enumerate(items)]
-    return [(label, named_values(_FILE, label, item)) for label, item in labelled]
-
-
-# Content
-
-
-def content_of(field: str, given: object) -> str | bytes:
-    """Read text or bytes, given as they are, with ``read()``, or in a dict that describes them."""
-    if isinstance(given, Mapping):
-        return described_content(field, named_values(_CONTENT, field, given))
-    if callable(getattr(given, "read", None)):
-        try:
-            given = given.read()  # type: ignore[attr-defined]
-        except Exception as error:
-            raise mail_error(f"{field!r} cannot be read: {error}") from error
-    if isinstance(given, str):
-        return given
-    try:
-        return bytes(memoryview(given))  # type: ignore[arg-type]
-    except TypeError as error:
-        takes = "a str, bytes, an object with read(), or {'path'} or {'content'}"
-        raise wrong_value(field, given, takes) from error
-
-
-def described_content(field: str, given: Mapping[str, Any]) -> str | bytes:
-    """Read the file at 'path', or the 'content' in its 'encoding'."""
-    if ("path" in given) == ("content" in given):
-        raise wrong_value(field, dict(given), "either 'content' or 'path'")
-    if "path" in given:
-        try:
-            with open(os.fspath(given["path"]), "rb") as file:
-                return file.read()
-        except (OSError, TypeError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            text = f"{field!r}: cannot read the file {shown(given['path'])}: {why}"
-            raise mail_error(text) from error
-    content = content_of(f"{field}.content", given["content"])
-    encoding = given.get("encoding", "utf-8")
-    decode = _DECODERS.get(re.sub("[-_ ]", "", str(encoding)).lower())
-    if decode is None:
-        raise wrong_value(f"{field}.encoding", encoding, "'utf-8', 'base64', 'hex' or 'binary'")
-    if isinstance(content, bytes):  # an encoding is one of text; Node ignores it with a Buffer too
-        return content
-    try:
-        return decode(content)
-    except ValueError as error:
-        raise wrong_value(f"{field}.content", content, f"text in {encoding}") from error
-
-
-def _from_base64(text: str) -> bytes:
-    compact = "".join(text.split()).rstrip("=")  # padding is optional in Node
-    return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
-
-
-_DECODERS: Mapping[str, Callable[[str], str | bytes]] = {
-    **dict.fromkeys(("utf8", "ascii", "usascii"), lambda text: text),
-    **dict.fromkeys(("binary", "latin1"), lambda text: text.encode("latin-1")),
-    "base64": _from_base64,
-    "hex": bytes.fromhex,
-}
+        Raises ``SMTPError`` (``'EENVELOPE'``) as :meth:`addresses` does.
+        """
+        return envelope_of(
+            [box.address for box in mailboxes(self.addresses(field, "EENVELOPE"))]
+            for field in ("sender", "from", "to", "cc", "bcc")
+        )

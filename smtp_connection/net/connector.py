@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable
 
 from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer
+from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
+from .errors import socket_error
 from .resolver import Address, Lookup, look_up
-from .transport import socket_error
 
 __all__ = ["Connector", "prepare"]
 
@@ -22,15 +23,18 @@ _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
 
 
 def prepare(sock: socket.socket) -> None:
-    """Make ``sock`` what the reactor needs: non-blocking, and without Nagle's algorithm, which
-    holds a message back until the server has acknowledged the command before it."""
+    """Make ``sock`` non-blocking, have it send keep-alives, and switch Nagle's algorithm off, which
+    holds a message back until the server has acknowledged the command before it.
+
+    Raises ``OSError`` if the socket is closed.
+    """
     sock.setblocking(False)
     try:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     except OSError:
-        pass  # a socket that has just failed says so again when it is used
+        pass  # a socket that has just failed reports it again when it is used
 
 
 class Connector:
@@ -48,9 +52,10 @@ class Connector:
         local_address: str | None = None,
         sock: socket.socket | None = None,
     ) -> None:
-        """``sock`` is the caller's own socket, to be used instead of new ones."""
+        """``local_address`` is the IP address to connect from; ``sock`` is the caller's own socket,
+        to be used instead of new ones."""
         self.waiting_for = ""
-        """For the text of a time-out: what, besides the connection."""
+        """What a time-out should name, if not the connection to the server."""
         self._reactor = reactor
         self._done = done
         self._local_address = local_address
@@ -63,12 +68,12 @@ class Connector:
         self._error: SMTPError | None = None
 
     def start(self, host: str, port: int, dns_timeout: float) -> None:
-        """Begin; ``dns_timeout`` in seconds."""
+        """Look ``host`` up, for at most ``dns_timeout`` seconds, and connect."""
         self._host = host
         self._lookup = look_up(self._reactor, host, port, dns_timeout, self._resolved)
 
     def cancel(self) -> None:
-        """Stop; no socket is left behind, the caller's own neither."""
+        """Stop, and close all sockets, the caller's own as well."""
         self._stop()
         if self._own is not None:
             self._own.close()
@@ -109,7 +114,7 @@ class Connector:
             self._timer.cancel()
         while self._addresses:
             if self._attempt(self._addresses.popleft()):
-                # One socket cannot be in two places: the caller's own tries one after the other.
+                # The caller's own socket can only try one address after the other.
                 if self._addresses and self._own is None:
                     self._timer = self._reactor.call_later(_ATTEMPT_DELAY, self._try_next)
                 return
@@ -126,7 +131,7 @@ class Connector:
                 sock.bind((self._local_address, 0))
             problem = sock.connect_ex(address.sockaddr)
             if problem == errno.ECONNABORTED:
-                # That is Linux's last word on the attempt before, of the caller's own socket.
+                # Linux reports the failed attempt of the caller's own socket once more.
                 problem = sock.connect_ex(address.sockaddr)
             if problem and problem not in _IN_PROGRESS:
                 raise OSError(problem, os.strerror(problem))

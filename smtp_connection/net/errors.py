@@ -1,23 +1,35 @@
-"""TLS failures put into words: what the ``ssl`` module raised, and what there is to do about it."""
+"""What the system, the resolver and the TLS library raise, made into :class:`SMTPError`.
+
+The code is the system's own name for the failure, or ``ETLS``.  The text says in words what failed,
+why, and what there is to do about it.
+"""
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
 import ssl
 import time
 from typing import Any
 
 from ..errors import SMTPError
+from ..text import printable
 
-__all__ = ["reason_of", "tls_error"]
+__all__ = ["lookup_error", "reason_of", "socket_error", "speaks_no_tls", "tls_error"]
+
+_LOOKUP_CODES = {getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")}
 
 _CLOSED = "the server closed the connection"
+_NO_TLS = "the server does not speak TLS here"
 _REASONS = {
     reason: text
     for text, reasons in {
         _CLOSED: "UNEXPECTED_EOF_WHILE_READING",
-        "the server does not speak TLS here": "WRONG_VERSION_NUMBER UNKNOWN_PROTOCOL HTTP_REQUEST "
-        "HTTPS_PROXY_REQUEST PACKET_LENGTH_TOO_LONG RECORD_LAYER_FAILURE",
+        _NO_TLS: (
+            "WRONG_VERSION_NUMBER UNKNOWN_PROTOCOL HTTP_REQUEST HTTPS_PROXY_REQUEST "
+            "PACKET_LENGTH_TOO_LONG RECORD_LAYER_FAILURE"
+        ),
         "no TLS version suits both the server and this side (see 'minVersion', 'maxVersion')": (
             "TLSV1_ALERT_PROTOCOL_VERSION UNSUPPORTED_PROTOCOL WRONG_SSL_VERSION "
             "NO_PROTOCOLS_AVAILABLE"
@@ -41,16 +53,44 @@ _REASONS = {
 }
 
 
+def socket_error(exc: OSError, doing: str) -> SMTPError:
+    """Return the error that says that ``doing`` failed because of ``exc``, its ``__cause__``.
+
+    Its code is the system's name for the error, ``ESOCKET`` if it has none.
+    """
+    return _named(exc, doing, errno.errorcode.get(exc.errno or 0, "ESOCKET"))
+
+
+def lookup_error(exc: BaseException, host: str) -> SMTPError:
+    """Return the error that says that ``host`` was not resolved because of ``exc``, its
+    ``__cause__``: whatever ``getaddrinfo()`` may raise.
+
+    Its code is the resolver's: ``EAI_AGAIN``, ``EAI_FAIL``, ``EAI_MEMORY`` or a name of the
+    system's, and for anything else ``ENOTFOUND``, as in Node.
+    """
+    if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror):
+        code = errno.errorcode.get(exc.errno or 0, "ENOTFOUND")  # EAI_SYSTEM: see errno
+    else:
+        code = _LOOKUP_CODES.get(getattr(exc, "errno", 0), "ENOTFOUND")
+    return _named(exc, f"Cannot resolve {host}", code)
+
+
+def _named(exc: BaseException, doing: str, code: str) -> SMTPError:
+    reason = getattr(exc, "strerror", None) or exc
+    error = SMTPError(f"{doing}: {reason} ({code})", code=code, command="CONN")
+    error.__cause__ = exc
+    return error
+
+
 def tls_error(
     exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None, servername: str
 ) -> SMTPError:
     """Return the error (``ETLS``) that says in words why TLS with ``servername`` failed.
 
     ``exc`` is what the handshake, or a read or write after it, raised: an ``ssl.SSLError`` of any
-    kind, or the ``OSError`` or ``EOFError`` of a connection that broke; it becomes the
-    ``__cause__``.  ``sock`` is the wrapped socket, not yet closed, or ``None`` if there is none:
-    it knows the server's certificate.  The text ends with the TLS library's own reason in
-    parentheses.
+    kind, or the ``OSError`` or ``EOFError`` of a broken connection; it becomes the ``__cause__``.
+    ``sock`` is the wrapped socket, which knows the server's certificate and must not be closed
+    yet; ``None`` if there is none.  The text ends with the TLS library's own reason in parentheses.
     """
     text = f"TLS with {servername} failed" if servername else "TLS failed"
     explained = _explained(exc, sock)
@@ -58,10 +98,14 @@ def tls_error(
         text += f": {explained}"
     text += f" ({reason_of(exc)})"
     # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
-    text = "".join(char if char.isprintable() else "?" for char in text)
-    error = SMTPError(text, code="ETLS", command="CONN")
+    error = SMTPError(printable(text), code="ETLS", command="CONN")
     error.__cause__ = exc
     return error
+
+
+def speaks_no_tls(exc: Exception) -> bool:
+    """Whether the handshake that raised ``exc`` met a peer that does not speak TLS."""
+    return _REASONS.get(getattr(exc, "reason", None) or "") == _NO_TLS
 
 
 def reason_of(exc: Exception) -> str:

@@ -1,12 +1,12 @@
-"""From a proxy's address to a socket that is a tunnel to the server, by way of python-socks.
+"""Tunnels through a proxy, by way of python-socks.
 
 python-socks blocks, and reads more than it should, so it is given as little as possible to do.  The
-connection to the proxy is made on the reactor, as any other.  Then python-socks, on a worker
-thread, does the handshake over a duplicate of the socket:
+connection to the proxy is made on the reactor, like any other.  Then python-socks does the
+handshake with the proxy on a worker thread, over a duplicate of the socket:
 
 - each thread closes its own descriptor, so neither can close one that the other is using;
-- ``shutdown()`` on one of them ends what the other waits for, so the thread can be stopped;
-- the duplicate (:class:`_Duplicate`) hands out not one byte beyond the proxy's answer.
+- ``shutdown()`` on one descriptor ends the wait on the other, so the thread can be stopped;
+- the duplicate (:class:`_Duplicate`) returns no byte beyond the proxy's answer.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from ..errors import SMTPError
+from ..errors import SMTPError, needs_extra
 from ..options.proxy import ProxyURL
-from ..reactor.loop import Job, Reactor
+from ..reactor.loop import Reactor
+from ..reactor.threads import Job
+from ..text import printable
 from .connector import Connector
+from .errors import socket_error
 from .resolver import Address, Lookup, look_up
-from .transport import socket_error
 
 __all__ = ["ProxyConnector"]
 
-# More than the head of any answer to CONNECT has.
+# Bytes; larger than the head of any answer to CONNECT.
 _MAX_HEAD = 64 * 1024
-_MISSING = "python-socks is not installed; try: pip install 'smtp_connection[proxy]'"
+_MISSING = needs_extra("a proxy", "proxy")
 
 
 class ProxyConnector:
@@ -43,7 +45,7 @@ class ProxyConnector:
     ) -> None:
         """``timeout`` (seconds) bounds each wait of the worker thread, should nobody cancel."""
         self.waiting_for = f"the connection to the proxy {proxy.place}"
-        """For the text of a time-out."""
+        """What a time-out should name."""
         self._reactor = reactor
         self._done = done
         self._proxy = proxy
@@ -58,14 +60,13 @@ class ProxyConnector:
         self._over = False
 
     def start(self, host: str, port: int, dns_timeout: float) -> None:
-        """Begin; ``dns_timeout`` in seconds, for each of at most two look-ups."""
+        """Have the proxy connect to ``host``; ``dns_timeout`` (seconds) bounds each of at most two
+        look-ups."""
         self._host, self._port, self._dns_timeout = host, port, dns_timeout
         try:
             import python_socks.sync  # noqa: F401
         except ImportError as exc:
-            error = self._error(_MISSING)
-            error.__cause__ = exc
-            self._reactor.call_soon(self._finish, None, error)
+            self._reactor.call_soon(self._finish, None, self._error(_MISSING, cause=exc))
             return
         if self._proxy.resolves_here:
             self._step = look_up(self._reactor, host, port, dns_timeout, self._resolved)
@@ -73,7 +74,7 @@ class ProxyConnector:
             self._reactor.call_soon(self._aim_at, host)
 
     def cancel(self) -> None:
-        """Stop; no socket is left behind, and the thread, if there is one, ends at once."""
+        """Stop, and close the socket; the thread, if there is one, ends at once."""
         self._over = True
         if self._step is not None:
             self._step.cancel()
@@ -92,7 +93,7 @@ class ProxyConnector:
         if error is not None:
             self._finish(None, error)
             return
-        # Whether the proxy has IPv6 at all is not known: IPv4 goes first.
+        # Nobody knows whether the proxy can use IPv6, so IPv4 goes first.
         addresses = sorted(addresses, key=lambda address: address.family != socket.AF_INET)
         self._aim_at(addresses[0].sockaddr[0])
 
@@ -113,9 +114,7 @@ class ProxyConnector:
         self._step = None
         if sock is None:
             assert error is not None
-            failure = self._error(error.message, error.code)
-            failure.__cause__ = error.__cause__
-            self._finish(None, failure)
+            self._finish(None, self._error(error.message, error.code, error.__cause__))
             return
         self._sock = sock
         self.waiting_for = f"the answer of the proxy {self._proxy.place}"
@@ -127,7 +126,7 @@ class ProxyConnector:
         proxy, host, port = self._proxy, self._spelling, self._port
 
         def finished(nothing: None, exc: BaseException | None) -> None:
-            duplicate.close()  # which the thread has done, if there was one to be had
+            duplicate.close()  # the thread has done so, unless it could not be started
             self._answered(exc)
 
         self._job = self._reactor.run_in_thread(
@@ -147,14 +146,17 @@ class ProxyConnector:
         if isinstance(exc, TimeoutError):
             return self._error(f"no answer in {self._timeout:g} seconds", "ETIMEDOUT")
         if isinstance(exc, OSError):
-            # Without the frames that it passed through: their variables hold the password.
+            # The variables of the frames that it passed through hold the password.
             return socket_error(exc.with_traceback(None), f"Proxy {self._proxy.place}")
         reason = str(exc) or type(exc).__name__
-        shown = "".join(char if char.isprintable() else "?" for char in reason[:200])
-        return self._error(f"no tunnel to {self._host}:{self._port}: {shown}")
+        return self._error(f"no tunnel to {self._host}:{self._port}: {printable(reason[:200])}")
 
-    def _error(self, text: str, code: str | None = "ECONNECTION") -> SMTPError:
-        return SMTPError(f"Proxy {self._proxy.place}: {text}", code=code, command="CONN")
+    def _error(
+        self, text: str, code: str | None = "ECONNECTION", cause: BaseException | None = None
+    ) -> SMTPError:
+        error = SMTPError(f"Proxy {self._proxy.place}: {text}", code=code, command="CONN")
+        error.__cause__ = cause
+        return error
 
     def _finish(self, sock: socket.socket | None, error: SMTPError | None) -> None:
         if not self._over:
@@ -173,8 +175,8 @@ class _Duplicate(socket.socket):
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """Return what python-socks asked for; if that is the answer to CONNECT, exactly its head.
 
-        python-socks takes whatever the first ``recv()`` returns for the answer.  With half an
-        answer, its rest would be read as the greeting; with more, the greeting would be lost.
+        python-socks takes what the first ``recv()`` returns for the whole answer.  If that is half
+        of it, the other half is read as the greeting; if it is more, the greeting is lost.
         """
         if self._http:
             return self._read_head()
@@ -201,8 +203,8 @@ class _Duplicate(socket.socket):
 
 
 class _Opened:
-    """Stands where python-socks expects the proxy before this one in a chain: whatever it is asked
-    to connect to, the answer is the socket that is there already."""
+    """The socket that is connected already, in the place where python-socks expects the previous
+    proxy of a chain, which would connect it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -222,9 +224,9 @@ def _shake_hands(sock: socket.socket, proxy: ProxyURL, host: str, port: int) -> 
             kind,
             proxy.host,
             proxy.port,
-            # python-socks writes an HTTP proxy's in Latin-1; the bytes are to be those of UTF-8.
+            # For an HTTP proxy python-socks encodes both as Latin-1; the proxy is to get UTF-8.
             username=proxy.user.encode().decode("latin-1"),
             password=proxy.password.encode().decode("latin-1"),
-            rdns=True,  # what was ours to resolve is an IP address by now
+            rdns=True,  # whatever had to be resolved here is an IP address by now
             forward=cast(Any, _Opened(sock)),
         ).connect(host, port)

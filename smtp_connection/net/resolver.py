@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from itertools import chain, zip_longest
 from typing import Any
 
 from ..errors import SMTPError
-from ..reactor.loop import Job, Reactor, Timer
-from ..reactor.threads import Workers
+from ..reactor.loop import Reactor
+from ..reactor.threads import Job, Workers
+from ..reactor.timers import Timer
+from .errors import lookup_error
 
 __all__ = ["Address", "Lookup", "interleave", "look_up"]
 
-# getaddrinfo() blocks and cannot be stopped: this many may hang before the next one has to wait.
+# getaddrinfo() blocks and cannot be stopped; if this many calls hang, the next one has to wait.
 _workers = Workers(limit=16)
 
 
@@ -64,7 +65,7 @@ class Lookup:
         self._timer: Timer | None = None
 
     def cancel(self) -> None:
-        """Forget it.  The thread, which cannot be stopped, ends when the resolver answers."""
+        """Forget the look-up.  Its thread cannot be stopped, and ends when the resolver answers."""
         self._found = None
         if self._job is not None:
             self._job.cancel()
@@ -91,7 +92,7 @@ def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found
         return lookup
 
     def answered(addresses: list[Address] | None, exc: BaseException | None) -> None:
-        lookup._finish(addresses or [], None if exc is None else _lookup_error(host, exc))
+        lookup._finish(addresses or [], None if exc is None else lookup_error(exc, host))
 
     def timed_out() -> None:
         text = f"The look-up of {host} timed out after {round(timeout * 1000)} ms"
@@ -103,13 +104,13 @@ def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found
 
 
 def _literal(host: str, port: int) -> list[Address]:
-    """Return the address that ``host`` is, if it is one and not a name."""
+    """Return the address that ``host`` is; nothing if ``host`` is a name."""
     try:
         socket.inet_pton(socket.AF_INET, host)
     except (OSError, UnicodeError):
         pass
     else:
-        # Nearly always; a tenth of what getaddrinfo() takes.
+        # Most addresses end here, in a tenth of the time that getaddrinfo() takes.
         return [Address(socket.AF_INET, (host, port))]
     try:
         return _getaddrinfo(host, port, socket.AI_NUMERICHOST)
@@ -120,18 +121,3 @@ def _literal(host: str, port: int) -> list[Address]:
 def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Address]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return interleave([Address(entry[0], entry[4]) for entry in found])
-
-
-_CODES = {getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")}
-
-
-def _lookup_error(host: str, exc: BaseException) -> SMTPError:
-    if isinstance(exc, OSError) and not isinstance(exc, socket.gaierror):
-        code = errno.errorcode.get(exc.errno or 0, "ENOTFOUND")  # what EAI_SYSTEM stands for
-    else:
-        # As Node names it; the names of the C library are EAI_NONAME and EAI_NODATA.
-        code = _CODES.get(getattr(exc, "errno", 0), "ENOTFOUND")
-    reason = getattr(exc, "strerror", None) or exc
-    error = SMTPError(f"Cannot resolve {host}: {reason} ({code})", code=code, command="CONN")
-    error.__cause__ = exc
-    return error

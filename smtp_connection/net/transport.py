@@ -1,23 +1,66 @@
 """One non-blocking byte stream, in clear text or over TLS, on the reactor.
 
-No exception of the operating system or of the TLS library leaves this module: the owner is told of
-an :class:`SMTPError` instead, once, through ``connection_lost``.  The owner's methods are only ever
-called from the reactor, never from inside a method that the owner has called.
+The facts
+---------
+
+**A send takes what fits into the system's buffer.**  The rest has to wait until the socket is
+writable.  An idle socket is writable all the time, so it is watched for writing only while
+something waits.  Over TLS a send takes one record, 16 KiB at most, and a send that could not be
+completed must be repeated with the same bytes.
+
+**TLS reads and writes on its own account.**  A selector does not see what is decrypted already, so
+one event may stand for several reads.  A read may have to wait until something can be written, and
+a write until something can be read.  Python before 3.13 reports a reset over TLS as an end.
+
+**A failed write is not the last thing that the peer says.**  A server that refuses a client says
+why and hangs up without listening: the write fails, and the reason is still there to be read.  What
+a read reports after that is accidental: another error, or only the end of the stream.
+
+**close() may destroy what was sent.**  If not all of the peer's words have been read, or more of
+them arrive, the system answers with a reset, and the peer may lose what we said last.
+``shutdown()`` only announces the end of our side, but for all processes that share the connection:
+a forked child that calls it ends the stream of its parent, too.
+
+**Readiness is only a hint.**  A socket that is reported as readable may have nothing to read.
+
+The strategy
+------------
+
+- ``write()`` sends at once.  What the system does not take waits, in order and without a copy, and
+  the owner is told when all of it is gone (``drained``).
+- In clear text one event is one read, so that no connection starves the others.  Over TLS it is as
+  many reads as it takes to empty what is decrypted.
+- After a failed write nothing more is written.  The peer's last words are read and handed on, and
+  then the error of that write is reported, whatever the reads came to.
+- ``close(linger)`` announces the end of our side, throws away what still arrives, and waits for the
+  end of the peer's side for ``linger`` seconds.  It drops the socket at once if it has no time for
+  that, or if that is of no use: before TLS is up, after a failed write, and in a forked child.
+- Reader and writer of a socket are removed before it is closed.
+
+Who may call what
+-----------------
+
+All methods are called on the reactor's thread; the owner may call them from its own methods.  The
+owner's methods are only ever called from the reactor, never from inside a method that the owner has
+called.  ``connection_lost`` is called once and comes last; after ``close()`` nothing is called.  No
+exception of the operating system or of the TLS library leaves this module: the owner is given an
+:class:`SMTPError` instead.
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer
-from .errors import tls_error
+from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
+from .errors import socket_error, tls_error
+from .handshake import Explain, Handshake, no_hint, wrap
 
-__all__ = ["Transport", "TransportOwner", "close_orphan", "socket_error"]
+__all__ = ["Transport", "TransportOwner"]
 
 # More than a reply ever needs; a larger buffer costs more to allocate than a second read does.
 _READ_SIZE = 16 * 1024
@@ -30,47 +73,10 @@ class TransportOwner(Protocol):
         """``data`` has arrived; never empty."""
 
     def drained(self) -> None:
-        """What was written has been taken, all of it, after it had to wait."""
+        """The system has taken everything that was written, after some of it had to wait."""
 
     def connection_lost(self, error: SMTPError | None) -> None:
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
-
-
-# What OpenSSL calls it if the peer answers with something other than TLS.
-_NOT_TLS = {
-    "WRONG_VERSION_NUMBER",
-    "UNKNOWN_PROTOCOL",
-    "HTTP_REQUEST",
-    "HTTPS_PROXY_REQUEST",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-}
-
-
-def _no_hint(first_bytes: bytes) -> str:
-    return ""
-
-
-def close_orphan(exc: Exception) -> None:
-    """Close the socket that ``wrap_socket()`` has made, and not returned, because of ``exc``.
-
-    If the peer is gone, or the name is none, it raises after it has taken the descriptor over, and
-    only its stack frame still knows who has it.
-    """
-    traceback = exc.__traceback__
-    while traceback is not None:
-        orphan = traceback.tb_frame.f_locals.get("self")
-        if isinstance(orphan, ssl.SSLSocket):
-            orphan.close()
-        traceback = traceback.tb_next
-
-
-def socket_error(exc: OSError, doing: str) -> SMTPError:
-    """Return the :class:`SMTPError` for ``exc``: its code is the name of the system's error."""
-    code = errno.errorcode.get(exc.errno or 0, "ESOCKET")
-    error = SMTPError(f"{doing}: {exc.strerror or exc} ({code})", code=code, command="CONN")
-    error.__cause__ = exc
-    return error
 
 
 class Transport:
@@ -78,9 +84,7 @@ class Transport:
 
     __slots__ = (
         "_closed",
-        "_explain",
-        "_first_bytes",
-        "_handshake_done",
+        "_handshaking",
         "_linger_timer",
         "_owner",
         "_reactor",
@@ -100,10 +104,8 @@ class Transport:
         self._unsent: list[memoryview] = []
         self._write_error: SMTPError | None = None
         self._closed = False
-        self._handshake_done: Callable[[], None] | None = None
+        self._handshaking = False
         self._servername = ""
-        self._first_bytes = b""
-        self._explain: Callable[[bytes], str] = _no_hint
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
@@ -111,7 +113,7 @@ class Transport:
             reactor.add_reader(sock, self._readable)
         else:
             reactor.add_reader(sock, self._tls_readable)
-            # Whoever hands the socket over may have read a part of a record.
+            # Whoever handed the socket over may have read a part of a record.
             reactor.call_soon(self._tls_readable)
 
     # -- facts --------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ class Transport:
     @property
     def secure(self) -> bool:
         """Whether a TLS handshake has succeeded on the socket in use."""
-        return self._tls is not None and self._handshake_done is None and not self._closed
+        return self._tls is not None and not self._closed
 
     @property
     def is_drained(self) -> bool:
@@ -137,7 +139,7 @@ class Transport:
             return None
 
     def describe(self) -> str:
-        """Return the peer's address, and what TLS came to, for the log."""
+        """Return the peer's address and, over TLS, its version and cipher, for the log."""
         try:
             peer = self._sock.getpeername()
         except OSError:
@@ -168,7 +170,7 @@ class Transport:
     def _tls_readable(self) -> None:
         tls = self._tls
         assert tls is not None
-        # A selector cannot see what the TLS layer has decrypted already, so it is asked.
+        # A selector cannot see what the TLS layer has decrypted already.
         while True:
             try:
                 data = tls.recv(_READ_SIZE)
@@ -268,73 +270,38 @@ class Transport:
         self,
         context: ssl.SSLContext,
         servername: str,
-        done: Callable[[], None],
-        explain: Callable[[bytes], str] = _no_hint,
+        done: Callable[[], object],
+        explain: Explain = no_hint,
     ) -> None:
-        """Begin the handshake; ``done`` is called when it has succeeded.
+        """Begin the handshake; ``done()`` is called when it has succeeded.
 
         A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
-        If the peer does not speak TLS, what ``explain`` makes of its first bytes, as far as they
-        are known, becomes part of the text.
+        If the peer does not speak TLS, ``explain`` is called with its first bytes, as far as they
+        are known, and what it returns becomes part of the text.
         """
         self._servername = servername
-        self._handshake_done = done
-        self._explain = explain
+        self._handshaking = True
         self._reactor.remove_reader(self._sock)
         try:
-            self._tls = self._sock = context.wrap_socket(
-                self._sock, server_hostname=servername or None, do_handshake_on_connect=False
-            )
-        except (OSError, ValueError) as exc:
-            close_orphan(exc)
-            error = tls_error(exc, None, servername)
+            tls = self._sock = wrap(self._sock, context, servername)
+        except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
             return
-        self._reactor.add_reader(self._sock, self._handshake)
-        self._handshake()
 
-    def _handshake(self) -> None:
-        tls, done = self._tls, self._handshake_done
-        if tls is None or done is None or self._closed:
-            return
-        try:
-            if not self._first_bytes:
-                self._first_bytes = self._peek()
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._reactor.remove_writer(tls)
-            self._reactor.add_reader(tls, self._handshake)
-        except ssl.SSLWantWriteError:
-            # What there is to read is not read now: it would wake the reactor up again and again.
-            self._reactor.remove_reader(tls)
-            self._reactor.add_writer(tls, self._handshake)
-        except (OSError, ValueError) as exc:
-            error = tls_error(exc, tls, self._servername)
-            if getattr(exc, "reason", None) in _NOT_TLS:
-                error.add_hint(self._explain(self._first_bytes))
-            self._reactor.remove_reader(tls)
-            self._reactor.remove_writer(tls)
-            self._reactor.call_soon(self._lose, error)
-        else:
-            self._handshake_done = None
-            self._reactor.remove_reader(tls)
-            self._reactor.remove_writer(tls)
+        def ended(error: SMTPError | None) -> None:
+            if error is not None:
+                self._reactor.call_soon(self._lose, error)
+                return
+            self._tls = tls
+            self._handshaking = False
             self._reactor.call_soon(self._secured, tls, done)
 
-    def _peek(self) -> bytes:
-        """Return what the peer says first, for the text of an error; TLS would swallow it.
+        Handshake(self._reactor, tls, servername, ended, explain).go_on()
 
-        What arrives between this look and the reading that OpenSSL does is missed.
-        """
-        try:
-            return socket.socket.recv(self._sock, 256, socket.MSG_PEEK)
-        except OSError:
-            return b""
-
-    def _secured(self, tls: ssl.SSLSocket, done: Callable[[], None]) -> None:
+    def _secured(self, tls: ssl.SSLSocket, done: Callable[[], object]) -> None:
         if self._closed:
             return
-        # Not before the owner knows: what the server says first must not overtake that.
+        # Not earlier: the owner must learn of TLS before it gets what the server says first.
         self._reactor.add_reader(tls, self._tls_readable)
         done()
         if not self._closed:
@@ -355,9 +322,8 @@ class Transport:
         """
         if self._closed:
             return
-        # To the parent of a forked child the connection is still of use: the child lets go of its
-        # descriptor, and says nothing.
-        pointless = self._handshake_done is not None or self._write_error is not None
+        pointless = self._handshaking or self._write_error is not None
+        # The parent of a forked child still uses the connection: the child says nothing on it.
         if linger <= 0 or pointless or self._reactor.is_parents:
             self._drop()
             return
@@ -368,7 +334,7 @@ class Transport:
             if self._tls is not None:
                 self._tls.unwrap()
         except (OSError, ValueError):
-            pass  # the notice is on its way; the peer's own is not waited for
+            pass  # our notice is on its way, and the peer's own is not waited for
         try:
             # Not the method of SSLSocket, which would forget that it is one.
             socket.socket.shutdown(self._sock, socket.SHUT_WR)
@@ -380,7 +346,7 @@ class Transport:
 
     def _discard(self) -> None:
         try:
-            # Below the TLS layer: none of it is of interest any more.
+            # Below the TLS layer: nobody wants to decrypt it any more.
             if socket.socket.recv(self._sock, _READ_SIZE):
                 return
         except (BlockingIOError, InterruptedError):

@@ -13,26 +13,24 @@ def _fold(name: str) -> str:
 
 
 class NameTable:
-    """The names that some dict may hold, in Node's spelling.
+    """The names that a dict may hold, in Node's spelling.
 
     Case and underscores do not count: ``ignoreTLS``, ``ignore_tls`` and ``ignoretls`` are one name.
     """
 
     def __init__(self, what: str, names: Iterable[str], instead: Mapping[str, str] = {}) -> None:
-        """``what`` names the dict in error texts; ``instead`` maps names that exist in Node, and
-        cannot exist here, to the advice that their error gives."""
+        """``what`` is what error texts call a name, such as ``'option'``; ``instead`` has the names
+        that exist in Node but not in Python, each with the advice that its error gives."""
         self._what = what
-        self._spellings = sorted(names, key=str.lower)
-        self._exact = frozenset(self._spellings)
-        self._names = {_fold(name): name for name in self._spellings}
-        self._instead = {_fold(name): (name, advice) for name, advice in instead.items()}
+        self._names = {_fold(name): name for name in names}
+        self._exact = frozenset(self._names.values())
+        self._instead = instead
 
     def canonical(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the same values under Node's spelling: ``given`` itself, if that is how it has
-        them.
+        """Return the values of ``given`` under Node's spelling of their names; that is ``given``
+        itself if it has no other spellings.
 
-        Raises ``TypeError`` for a name that is unknown, and for one that is given twice in two
-        spellings.
+        Raises ``TypeError`` for a name that is unknown, or given twice in two spellings.
         """
         if self._exact.issuperset(given):
             return given
@@ -50,13 +48,13 @@ class NameTable:
 
     def _unknown(self, name: str) -> str:
         folded = _fold(name)
-        if folded in self._instead:
-            node_name, advice = self._instead[folded]
-            return f"{self._what} {node_name!r} does not exist in Python: {advice}"
+        for node_name, advice in self._instead.items():
+            if _fold(node_name) == folded:
+                return f"{self._what} {node_name!r} does not exist in Python: {advice}"
         text = f"unknown {self._what} {name!r}"
         import difflib  # only for this text
 
         near = difflib.get_close_matches(folded, self._names, n=1)
         if near:
             return f"{text}; did you mean {self._names[near[0]]!r}?"
-        return f"{text}; known are {', '.join(self._spellings)}"
+        return f"{text}; known are {', '.join(sorted(self._exact, key=str.lower))}"

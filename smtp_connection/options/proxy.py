@@ -1,4 +1,4 @@
-"""The option ``proxy``: a URL, checked once, whose user and password are never shown again."""
+"""The option ``proxy``: a URL, checked once; no text shows its user or its password."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import unquote
 
 from ..text import control_in
+from .checks import WrongType, WrongValue
 
 __all__ = ["ProxyURL", "parse_proxy"]
 
-# Each with the port that is meant where none is given.
+# Each scheme, with the port that it has by default.
 _SCHEMES = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks4": 1080, "socks4a": 1080}
-_TAKES = (
-    "a URL such as 'http://user:password@host:port'"
+_SAYS = (
+    "takes a URL such as 'http://user:password@host:port'"
     " (or socks5://, socks5h://, socks4://, socks4a://)"
 )
 
-# Up to the last @ it is user and password: there is no path in which another @ could stand, so
-# that a password with /, ? or # in it cannot be taken for one.
+# User and password end at the last @. There is no path that could contain another @, so a password
+# may contain /, ? and #.
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
     r"(?:(?P<user>[^:]*)(?::(?P<password>.*))?@)?"
@@ -36,7 +37,7 @@ _SOCKS_LIMIT = 255
 
 @dataclass(frozen=True, slots=True)
 class ProxyURL:
-    """Where the proxy is and what to say to it; ``user`` and ``password`` are decoded."""
+    """The address of a proxy, and the user and the password for it, both of them decoded."""
 
     scheme: str
     host: str
@@ -52,21 +53,22 @@ class ProxyURL:
 
     @property
     def resolves_here(self) -> bool:
-        """Whether it is ours to look the server's name up; else it is the proxy's."""
+        """Whether this side looks up the name of the server; otherwise the proxy does."""
         return self.scheme in ("socks4", "socks5")
 
     def spelling(self, host: str) -> str:
-        """Return ``host``, a name or an IP address, as a handshake says it.
+        """Return ``host``, a name or an IP address, in the form that the handshake needs.
 
-        Raises ``ValueError`` for what cannot be asked for, above all for line breaks and blanks,
-        with which something else would be asked for.
+        Raises ``ValueError`` for a host that cannot be asked for, above all for one with line
+        breaks or blanks, which would change the request.
         """
         try:
             address = ip_address(host)
         except ValueError:
             return _host_name(host)
         if "%" in host:
-            # Python takes anything for a zone, line breaks too; the proxy's zones are not ours.
+            # Python accepts any text as a zone, line breaks included; and the zones of the proxy
+            # are not those of this machine.
             raise ValueError("it is an address with a zone")
         if address.version == 6 and self.scheme.startswith("socks4"):
             raise ValueError("SOCKS4 has no IPv6")
@@ -80,15 +82,15 @@ class ProxyURL:
 
 
 def parse_proxy(value: object) -> ProxyURL:
-    """Read the value of the option ``proxy``.
+    """Read the value of the option ``proxy``: a check, as in :mod:`.checks`.
 
-    Raises ``TypeError`` or ``ValueError``, whose text shows neither user nor password.
+    What it says of a URL that it refuses shows neither user nor password.
     """
     if isinstance(value, ProxyURL):
         return value
     if not isinstance(value, str):
         # The type alone: bytes or a parsed URL may hold a password as well.
-        raise TypeError(f"option 'proxy' takes {_TAKES}; got {type(value).__name__}")
+        raise WrongType(f"{_SAYS}; got {type(value).__name__}")
     found = _URL.fullmatch(value.strip())
     if found is None:
         objection = "that is not such a URL"
@@ -98,14 +100,14 @@ def parse_proxy(value: object) -> ProxyURL:
             scheme,
             found["host"].strip("[]"),
             int(found["port"] or _SCHEMES.get(scheme, 1)),
-            # A character that is not UTF-8 becomes one that is objected to.
+            # Bytes that are not UTF-8 become surrogates, and _objection() objects to these.
             unquote(found["user"] or "", errors="surrogateescape"),
             unquote(found["password"] or "", errors="surrogateescape"),
         )
         objection = _objection(url, in_brackets=found["host"].startswith("["))
         if not objection:
             return url
-    raise ValueError(f"option 'proxy' takes {_TAKES}; got {_masked(value)!r}: {objection}")
+    raise WrongValue(f"{_SAYS}; got {_masked(value)!r}: {objection}")
 
 
 def _objection(url: ProxyURL, in_brackets: bool) -> str:
@@ -115,11 +117,11 @@ def _objection(url: ProxyURL, in_brackets: bool) -> str:
     if url.scheme not in _SCHEMES:
         return f"the scheme {url.scheme!r} is unknown"
     if in_brackets and not _is_ipv6(url.host):
-        return "in brackets stands an IPv6 address"
+        return "only an IPv6 address may stand in brackets"
     if not 1 <= url.port <= 65535:
         return "a port is a number from 1 to 65535"
     if control_in(url.host + url.user + url.password):
-        return "a control character, or what is not UTF-8, is in it"
+        return "it contains a control character, or bytes that are not UTF-8"
     if url.password and not url.user:
         return "the password has no user"
     if url.scheme == "http":
@@ -153,7 +155,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _masked(value: str) -> str:
-    """Return ``value`` without anything that may be a user or a password, however it is broken."""
+    """Return ``value`` without all that may be a user or a password, however malformed it is."""
     value = value.strip()
     scheme = _SCHEME.match(value)
     _, at, place = value[scheme.end() if scheme else 0 :].rpartition("@")

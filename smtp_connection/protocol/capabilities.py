@@ -10,14 +10,14 @@ __all__ = ["Capabilities"]
 
 
 class Capabilities(Mapping[str, str]):
-    """The announced extensions: keyword to parameters, read once, matched ignoring case.
+    """The announced extensions: a mapping from keywords to parameters, which ignores case.
 
     ``'PIPELINING' in capabilities``, ``capabilities['SIZE']`` (``''`` if it has no parameters).
 
     - ``auth`` (tuple of str): the SASL mechanisms, upper case, in the server's order
     - ``pipelining`` (bool): whether commands may be sent without waiting (RFC 2920)
     - ``size`` (int or None): the largest message in bytes, ``None`` if the server names no limit
-    - ``lines`` (list of str): the lines as they came, without the greeting
+    - ``lines`` (list of str): the lines of the reply, without the first, which is a greeting
     """
 
     __slots__ = ("_parameters", "auth", "lines", "pipelining", "size")
@@ -42,8 +42,8 @@ class Capabilities(Mapping[str, str]):
             self._parameters["AUTH"] = " ".join(self.auth)
         self.pipelining = "PIPELINING" in self._parameters
         size = self._parameters.get("SIZE", "")
-        # "SIZE 0" means that there is no fixed maximum (RFC 1870 section 4).  More digits than any
-        # size has are no size; converting them would take quadratic time.
+        # "SIZE 0" means that there is no fixed maximum (RFC 1870 section 4).  Longer numbers are
+        # ignored: no size has 20 digits, and converting thousands of them takes quadratic time.
         self.size = (
             int(size) or None if size.isascii() and size.isdigit() and len(size) < 20 else None
         )

@@ -1,4 +1,4 @@
-"""What is probably wrong when a server does not speak as expected, for the texts of errors."""
+"""Hints for the texts of errors: what is probably wrong if a server does not greet as expected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TRY_CLEAR = (
     "it speaks in clear text here: try secure: False, which uses STARTTLS where that is offered"
 )
 
-# How servers of other protocols begin, and what they are.
+# The first words of servers of other protocols.
 _OTHERS = {
     "HTTP/": "an HTTP",
     "<": "an HTTP",
@@ -25,7 +25,7 @@ _ALERT, _HANDSHAKE = "\x15\x03", "\x16\x03"  # TLS records (RFC 8446 section 5.1
 
 
 def about_banner(text: str) -> str:
-    """Return a hint about what came in place of the greeting, ``''`` if there is none to give."""
+    """Return a hint about what came in place of the greeting, or ``''`` for unknown text."""
     if text.startswith((_ALERT, _HANDSHAKE)):
         return "the server speaks TLS from the first byte here: try secure: True"
     for start, kind in _OTHERS.items():
@@ -35,16 +35,16 @@ def about_banner(text: str) -> str:
 
 
 def about_silence(port: int, over_tls: bool) -> str:
-    """Return a hint about a greeting that never came."""
+    """Return a hint about a greeting that did not come; ``over_tls`` is whether TLS was on."""
     if not over_tls:
         return _TRY_TLS
     return f"check that there is an SMTP server behind port {port}"
 
 
 def about_tls(first_bytes: bytes) -> str:
-    """Return a hint about what the server said first when TLS was expected, and was not TLS.
+    """Return a hint about the first bytes of a server that should have spoken TLS and did not.
 
-    ``first_bytes`` may be empty, if the TLS layer swallowed them before they could be looked at.
+    ``first_bytes`` may be empty: the TLS layer may have read them first.
     """
     text = first_bytes.decode("latin-1")
     if not text or text.startswith("220"):

@@ -17,10 +17,10 @@ _AMAZON_REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]+"
 def server_message_id(response: str, host: str) -> str | None:
     """Return the Message-ID, in its angle brackets, that ``response`` names, or ``None``.
 
-    ``host`` is the server's name; a reply in Amazon's form is only read from one of its hosts, as
-    the region is part of the Message-ID there.
+    ``host`` is the server's name.  Amazon's form counts only in the replies of its own hosts, whose
+    names contain the region that is a part of the Message-ID.
     """
-    # Plain look-ups first: this is asked of every message, and nearly always in vain.
+    # Plain look-ups come first, because nearly no message has such a reply.
     if ".outlook.com>" in response:
         found = re.match(_MICROSOFT, response, re.ASCII | re.IGNORECASE)
         return found.group(1) if found else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..errors import SMTPError
+
 __all__ = ["Reply", "ReplyParser", "ReplyTooLong"]
 
-# How nearly every reply of one line begins, and its code.
+# The first four characters of nearly every reply of one line, and its code.
 _CODES = {f"{code} ": code for code in range(200, 600)}
 
 
@@ -28,12 +30,19 @@ class Reply:
         """The lines without their code and the character after it."""
         return [line[4:] if line[:3].isdigit() else line for line in self.text.split("\n")]
 
+    def failure(self, message: str, code: str, command: str) -> SMTPError:
+        """Return the error that this reply to ``command`` leads to; its text ends with the reply.
+
+        ``code`` is the code of the error (``'EENVELOPE'``).
+        """
+        return SMTPError(message, code=code, command=command, response=self.text)
+
     def __repr__(self) -> str:
         return f"Reply({self.code}, {self.text!r})"
 
 
 class ReplyTooLong(Exception):
-    """A reply grew over the size that it may have; ``replies`` arrived with it, and before it."""
+    """A reply is larger than the limit; ``replies`` were fed with it and are complete."""
 
     def __init__(self, replies: list[Reply]) -> None:
         super().__init__()
@@ -41,11 +50,11 @@ class ReplyTooLong(Exception):
 
 
 class ReplyParser:
-    """Bytes in, replies out; what is incomplete is kept, up to ``limit`` bytes a reply.
+    """Turns bytes into replies; keeps what is incomplete, up to ``limit`` bytes a reply.
 
-    Lines end with LF or CRLF, blank ones are skipped.  A line that does not start with just three
-    digits is a reply of its own, with the code 0; between the lines of a multi-line reply it is
-    taken for one of them.  If those lines disagree about the code, the highest counts, so that a
+    Lines end with LF or CRLF; blank ones are skipped.  A line that does not start with exactly
+    three digits is a reply of its own, with the code 0; between the lines of a multi-line reply it
+    counts as one of them.  If those lines have different codes, the highest counts, so that a
     refusal cannot hide behind a success.
     """
 
@@ -58,12 +67,12 @@ class ReplyParser:
         self._size = 0  # of those lines and of blank ones before them, bytes
         self._code = 0
         self.ends_blank = False
-        """Whether blank lines came last in what was fed last."""
+        """Whether the last data that was fed ends with blank lines."""
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that ``data`` completes.
 
-        Raises :class:`ReplyTooLong` if a reply takes more than the limit.
+        Raises :class:`ReplyTooLong` if a reply is larger than the limit.
         """
         self.ends_blank = False
         if not self._tail and not self._size and len(data) <= self._limit:
@@ -71,7 +80,7 @@ class ReplyParser:
             if complete is not None:
                 return complete
         if b"\n" not in data:
-            # Collected, not searched again: a line of any length costs linear time.
+            # Nothing that was fed before is searched again, so that a long line costs linear time.
             self._tail += data
             if self._tail:
                 self._check(len(self._tail), [])
@@ -98,10 +107,10 @@ class ReplyParser:
             if line.strip():
                 self._add(line[:-1] if line[-1:] == b"\r" else line, replies)
             else:
-                self._size += len(line) + 1  # skipped, but not for ever
+                self._size += len(line) + 1  # blank lines count, or they could go on for ever
 
     def _add(self, line: bytes, replies: list[Reply]) -> None:
-        # "25550 no" is what is left of two replies: not a success.
+        # "25550 no" is the remains of two replies, and must not count as a success.
         numbered = len(line) >= 3 and line[:3].isdigit() and not line[3:4].isdigit()
         code = int(line[:3]) if numbered else 0
         continues = code and line[3:4] == b"-"
@@ -134,11 +143,11 @@ class ReplyParser:
 
 
 def _complete_replies(data: bytes) -> list[Reply] | None:
-    """Return the replies in ``data`` if that is nothing but complete replies of one line each, or
-    one complete reply of several lines.
+    """Return the replies in ``data``, or ``None`` unless ``data`` is complete replies of one line
+    each, or one complete reply of several lines.
 
-    Nearly all that servers say has one of these forms.  Reading it so takes half as long as the
-    general way, which is an eighth of what a small message costs altogether.
+    Nearly everything that servers say has one of these forms.  For the five replies to a small
+    message, this saves 4 of the 7 us that the general way needs.
     """
     if not data.isascii():
         return None
@@ -161,7 +170,7 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
 
 
 def _one_of_many_lines(lines: list[str]) -> list[Reply] | None:
-    """Return the one reply that ``lines`` are, if they all have one code: the reply to EHLO."""
+    """Return ``lines`` as one reply, such as that to EHLO, if all of them have the same code."""
     last = lines[-1][:4]
     code = _CODES.get(last)
     continued = f"{last[:3]}-"

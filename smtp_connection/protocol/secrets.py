@@ -1,6 +1,6 @@
-"""The secrets that a command carries, kept out of what the server says about it.
+"""Keeps the secrets that commands carry out of what is shown of the server's replies.
 
-Some servers quote the command that they do not like: ``500 unrecognized: "AUTH PLAIN AHR..."``.
+Some servers quote the command that they refuse: ``500 unrecognized: "AUTH PLAIN AHR..."``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from collections.abc import Sequence
 __all__ = ["SECRET", "masked", "secrets_in"]
 
 SECRET = "/* secret */"
+"""What is shown in place of a secret."""
 
-# Shorter ones are as likely the server's own words, and masking those would give them away.
+# Shorter ones may as well be the server's own words; masking those would give the secret away.
 _SHORTEST = 8
 
-# What stands in front of the secret itself, in the mechanisms that send it as it is.
+# What comes right before the password or token, in the mechanisms that send it as it is.
 _BEFORE = "\0|\x01|Bearer "
 _BASE64 = f"[A-Za-z0-9+/]{{{_SHORTEST},}}={{0,2}}"
 
 
 def secrets_in(line: str, shown_as: str) -> list[str]:
-    """Return what must not be shown of ``line``, of which the log gets ``shown_as``: the secret as
-    it is sent, and the password or token that this stands for."""
+    """Return the secrets of the command ``line``, which the log shows as ``shown_as``: the part
+    that this hides, and the password or token inside it."""
     sent = line.removeprefix(shown_as.removesuffix(SECRET)).strip()
     secrets = [sent] if len(sent) >= _SHORTEST else []
     try:
@@ -31,13 +32,13 @@ def secrets_in(line: str, shown_as: str) -> list[str]:
     except ValueError:
         return secrets
     *_, last = ["", *filter(None, re.split(_BEFORE, plain))]
-    # A password that is a plain word may be one that the server uses.
+    # A password of letters alone may be a word that the server uses.
     return [*secrets, last] if len(last) >= _SHORTEST and not last.isalpha() else secrets
 
 
 def masked(text: str, secrets: Sequence[str]) -> str:
-    """Return ``text`` without ``secrets``, and without longer pieces of them, to which servers cut
-    what they quote."""
+    """Return ``text`` with ``secrets`` masked, and with them their longer pieces, because servers
+    shorten what they quote."""
     if not secrets:
         return text
     for secret in secrets:

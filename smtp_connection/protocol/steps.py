@@ -29,11 +29,42 @@ __all__ = [
 ]
 
 
-class Command:
+# The first words of commands.  Any other line belongs to a login, and may be secret.
+_VERBS = {"AUTH", "DATA", "EHLO", "HELO", "LHLO", "MAIL", "QUIT", "RCPT", "RSET", "STARTTLS", "."}
+
+
+def _reply_to(line: str) -> str:
+    """Return what to call the reply to ``line``, without the parameters of the command."""
+    words = line.split(" ", 2)
+    name = words[0] if words[0] in _VERBS else "AUTH"
+    if words[0] in ("AUTH", "MAIL", "RCPT"):
+        name = " ".join(words[:2]).partition(":")[0]
+    return f"the reply to {name}"
+
+
+class _Awaiting:
+    """What every step has.
+
+    ``awaited`` (str) is what it waits for, where that is always the same.
+    """
+
+    __slots__ = ()
+    awaited = ""
+
+    def waiting_for(self, answered: int, *, sent: bool) -> str:
+        """Return what the step still waits for, for the text of an error.
+
+        ``answered`` is the number of its replies that have arrived, ``sent`` says whether all of
+        it has been sent.
+        """
+        return self.awaited
+
+
+class Command(_Awaiting):
     """Send one command; the result is its :class:`Reply`.
 
-    ``shown_as`` is what the log gets instead of ``line``, where that carries a secret;
-    ``reveals`` is the mechanism, if it is one that tells the secret to whoever listens.
+    ``shown_as`` replaces ``line``, where that carries a secret, in the log; ``reveals`` names the
+    mechanism, if it is one that does not hide the secret from those who read the traffic.
     """
 
     __slots__ = ("line", "reveals", "shown_as")
@@ -43,8 +74,11 @@ class Command:
         self.shown_as = shown_as
         self.reveals = reveals
 
+    def waiting_for(self, answered: int, *, sent: bool) -> str:
+        return _reply_to(self.line)
 
-class Pipeline:
+
+class Pipeline(_Awaiting):
     """Send several commands in one write (RFC 2920); the result is the list of their replies."""
 
     __slots__ = ("lines",)
@@ -52,32 +86,38 @@ class Pipeline:
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
 
+    def waiting_for(self, answered: int, *, sent: bool) -> str:
+        return _reply_to(self.lines[answered])
 
-class AwaitGreeting:
+
+class AwaitGreeting(_Awaiting):
     """Send nothing; the result is the server's first :class:`Reply`."""
 
     __slots__ = ()
+    awaited = "the greeting"
 
 
-class StartTLS:
+class StartTLS(_Awaiting):
     """Upgrade the connection to TLS; there is no result, a failure ends the connection."""
 
     __slots__ = ()
+    awaited = "the TLS handshake"
 
 
-class Begin:
+class Begin(_Awaiting):
     """Wait until the first piece of the message is there.
 
-    If there is none, the :class:`SMTPError` that tells why is raised inside the dialogue.
+    There is no result.  If the source fails, its :class:`SMTPError` is raised inside the dialogue.
     """
 
     __slots__ = ("message",)
+    awaited = "the message source"
 
     def __init__(self, message: Message) -> None:
         self.message = message
 
 
-class Transmit:
+class Transmit(_Awaiting):
     """Send the message and its final dot; the result is the list of the ``replies`` replies.
 
     Raised inside the dialogue: :class:`TooEarly`, :class:`Unanswered`, or the :class:`SMTPError` of
@@ -90,14 +130,18 @@ class Transmit:
         self.message = message
         self.replies = replies
 
+    def waiting_for(self, answered: int, *, sent: bool) -> str:
+        return "the reply to the message" if sent else "the end of the message"
 
-class Ask:
+
+class Ask(_Awaiting):
     """Call ``question(answer)``, and wait until it calls ``answer(err, value)`` from any thread.
 
     The result is ``value``; an ``err``, or what ``question`` raises, is raised inside the dialogue.
     """
 
     __slots__ = ("question",)
+    awaited = "an access token"
 
     def __init__(self, question: Callable[[Callable[..., None]], object]) -> None:
         self.question = question
@@ -107,7 +151,7 @@ Step: TypeAlias = Command | Pipeline | AwaitGreeting | StartTLS | Begin | Transm
 
 _T_co = TypeVar("_T_co", covariant=True)
 Dialogue: TypeAlias = Generator[Step, Any, _T_co]
-"""A conversation with the server that ends in a value, or in an :class:`SMTPError`."""
+"""A conversation with the server that returns a value or raises :class:`SMTPError`."""
 
 
 class TooEarly(Exception):
@@ -119,8 +163,8 @@ class TooEarly(Exception):
 
 
 class Unanswered(Exception):
-    """The connection ended with ``error`` when the message had been sent to its end, and of the
-    replies to it there were only ``replies``.  The dialogue may still return or raise."""
+    """The connection ended with ``error`` after the message had been sent to its end; of the
+    replies to it only ``replies`` have arrived.  The dialogue may still return or raise."""
 
     def __init__(self, error: SMTPError, replies: list[Reply]) -> None:
         super().__init__(str(error))
@@ -129,7 +173,7 @@ class Unanswered(Exception):
 
 
 class Abandon(Exception):
-    """Raised by a dialogue that failed with ``error`` and leaves a connection nobody can use."""
+    """Raised by a dialogue that failed with ``error`` and leaves the connection unusable."""
 
     def __init__(self, error: SMTPError) -> None:
         super().__init__(str(error))

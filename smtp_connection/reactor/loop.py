@@ -1,16 +1,63 @@
 """The event loop: sockets, timers, worker threads and callbacks meet here, and only here.
 
-A turn is: wait for a descriptor, a deadline or a wake-up; dispatch what is readable and writable;
-then run the callbacks that were due when the turn began.  All of it happens on the thread that is
-inside :meth:`Reactor.run`.
+The facts
+---------
+
+**Selectors know numbers, not sockets.**  When a descriptor is closed, epoll and kqueue forget it
+without a word, poll and select report an error, and the system gives its number to the next socket
+that is opened.  An event that was collected before that may thus belong to somebody else.  When
+``modify()`` fails, Python's selectors have forgotten the descriptor as well.
+
+**An epoll object is shared across fork().**  The child inherits a descriptor of the same object of
+the kernel: what the child registers, removes or waits for, it does to its parent.
+
+**A thread that waits notices only its descriptors.**  It notices neither a callback that another
+thread appends nor a signal that arrives just before the wait begins.  Something has to make a
+descriptor readable (``wakeup.py``), which costs a system call.  Callbacks may also arrive between
+the reactor's last look at its queue and the beginning of its wait.
+
+**Clocks and waits are inexact.**  The monotonic clock never goes back, but it may stand still or
+jump ahead when the machine sleeps.  A wait may end early, late, or without a reason: a socket that
+is reported as readable may have nothing to read.  epoll refuses to wait for longer than 24 days.
+
+The strategy
+------------
+
+A turn is: wait for a descriptor, a deadline or a wake-up call; read the clock (``now``); call the
+readers and writers; move the timers that are due to the end of the queue of callbacks; call as many
+callbacks as the queue holds by then; last, call what ``call_last()`` was given.
+
+- *Order.*  Callbacks run in the order of the calls, timers by deadline, and timers of one deadline
+  in the order in which they were started.  No callback runs inside the call that schedules it.
+- *A turn is bounded.*  What a callback schedules runs on a later turn, so callbacks that schedule
+  callbacks without end starve neither sockets nor timers.
+- *Nothing gets lost.*  A callback leaves the queue before it is called.  When it raises, ``run()``
+  ends, and its siblings run when ``run()`` is called again.  A descriptor that was not served by
+  then is still ready on the next turn, since selectors report a state and not a change.
+- *The receiver of an event is looked up when the event is dispatched*, not when it was collected:
+  an earlier callback of the turn may have removed it.  Whoever closes a descriptor removes its
+  reader and writer first.
+- *Append first, look second.*  A caller appends its callback, then looks whether the reactor waits.
+  The reactor notes that it waits, then looks at its queue.  So at least one of the two sees the
+  other, without a lock.  Within a turn no wake-up call is made at all.
+- *A child leaves the selector of its parent alone.*  It can remove readers and writers from its own
+  copy of the reactor's books; it cannot run that reactor.
+- ``run()`` *returns when nothing can happen any more*: there is no callback, no watched descriptor,
+  no timer and no job.
+
+Who may call what
+-----------------
+
+Any thread and any signal handler may call ``call_soon()`` (``call_soon_threadsafe()`` is another
+name for it) and ``stop()``, and may ask for ``on_thread()`` and ``is_parents``.  ``call_last()`` is
+for the thread inside ``run()``, its signal handlers included.  Everything else is for that thread
+alone or, as long as the reactor does not run, for the one that is going to run it.
 """
 
 from __future__ import annotations
 
-import heapq
 import os
 import selectors
-import socket
 import threading
 import time
 import weakref
@@ -18,20 +65,25 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from .threads import Workers
-from .wakeup import wake_no_more_on_signals, wake_on_signals
+from .threads import Job, Jobs, Workers
+from .timers import Timer, Timers
+from .wakeup import WakeUp
 
-__all__ = ["Job", "Reactor", "Timer", "current_reactor", "get_reactor", "run"]
+__all__ = ["Reactor", "running"]
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
-# Cancelled timers stay in the heap until they are due.  Once there are this many of them, and they
-# are the majority, the heap is rebuilt: a long time-out on each of many short operations is cheap.
-_MANY_CANCELLED = 64
-
-# Seconds; epoll refuses to wait for more than 24 days.
+# Seconds; a little less than epoll can wait for.
 _LONGEST_WAIT = 24 * 3600.0
+
+
+class _Running(threading.local):
+    reactor: Reactor | None = None
+
+
+running = _Running()
+"""``running.reactor`` is the one that is running on the calling thread."""
 
 
 class HasFileno(Protocol):
@@ -40,80 +92,13 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
-class Timer:
-    """A call that is due later; :meth:`cancel` takes it back."""
-
-    __slots__ = ("_args", "_callback", "_reactor", "deadline")
-
-    def __init__(
-        self, reactor: Reactor, deadline: float, callback: Callable[..., object], args: Any
-    ) -> None:
-        self.deadline = deadline
-        self._reactor = reactor
-        self._callback: Callable[..., object] | None = callback
-        self._args = args
-
-    @property
-    def active(self) -> bool:
-        """Whether the call is still to come."""
-        return self._callback is not None
-
-    def cancel(self) -> None:
-        """Take the call back; nothing happens if it has been made or cancelled already."""
-        if self._callback is not None:
-            self._callback = self._args = None
-            self._reactor._timer_cancelled()
-
-    def _fire(self) -> None:
-        callback, args = self._callback, self._args
-        if callback is not None:
-            self._callback = self._args = None
-            self._reactor._live_timers -= 1
-            callback(*args)
-
-
-class Job:
-    """A function that runs on a worker thread; see :meth:`Reactor.run_in_thread`."""
-
-    __slots__ = ("_callback", "_reactor")
-
-    def __init__(
-        self, reactor: Reactor, callback: Callable[[Any, BaseException | None], object]
-    ) -> None:
-        self._reactor = reactor
-        self._callback: Callable[[Any, BaseException | None], object] | None = callback
-
-    def cancel(self) -> None:
-        """Forget the job: its callback is not called and ``run()`` no longer waits for it.
-
-        The thread itself cannot be stopped; it ends when the function returns.
-        """
-        if self._callback is not None:
-            self._callback = None
-            self._reactor._live_jobs -= 1
-
-    def _run(self, function: Callable[[], Any]) -> None:
-        try:
-            result, error = function(), None
-        except BaseException as exc:
-            result, error = None, exc
-        self._reactor.call_soon_threadsafe(self._finish, result, error)
-
-    def _finish(self, result: Any, error: BaseException | None) -> None:
-        callback = self._callback
-        if callback is not None:
-            self._callback = None
-            self._reactor._live_jobs -= 1
-            callback(result, error)
-
-
 class _Handle:
     """Who is told about one descriptor."""
 
     __slots__ = ("events", "reader", "writer")
 
     def __init__(self) -> None:
-        self.events = 0  # of which the selector knows
+        self.events = 0  # what the selector watches it for
         self.reader: Callable[[], object] | None = None
         self.writer: Callable[[], object] | None = None
 
@@ -138,10 +123,8 @@ class Reactor:
         self._handles: dict[int, _Handle] = {}
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._last: deque[Callable[[], object]] = deque()
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._timer_sequence = 0
-        self._live_timers = 0
-        self._live_jobs = 0
+        self._timers = Timers()
+        self._jobs = Jobs()
         self._workers = Workers()
         self._pid = os.getpid()
         self._owner = threading.get_ident()
@@ -149,14 +132,9 @@ class Reactor:
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._stopping = False
         self._waiting = True  # between runs as well: there may be a host that waits for it
-        self._woken = False
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
-        self._selector.register(self._wake_receiver, _READ, None)
-        self._finalizer = weakref.finalize(
-            self, _close_all, self._selector, self._wake_receiver, self._wake_sender
-        )
+        self._wake_up = WakeUp()
+        self._selector.register(self._wake_up.receiver, _READ, None)
+        self._finalizer = weakref.finalize(self, _close, self._selector, self._wake_up)
         self.now = clock()
         """The clock's reading (seconds) when the current turn began."""
 
@@ -168,22 +146,21 @@ class Reactor:
         It may be called from any thread and from a signal handler.
         """
         self._ready.append((callback, args))
-        # Appended first, looked at second: the reactor does it the other way round (it says that
-        # it waits, then looks for callbacks), so that one of the two sees the other.
+        # Append first, look second.
         if self._waiting:
-            self._wake()
+            self._wake_up.send()
 
     call_soon_threadsafe = call_soon
 
     def call_last(self, callback: Callable[[], object]) -> None:
         """Call ``callback()`` at the end of the turn under way, whatever ends it.
 
-        To be called while the reactor runs, on its thread, if need be by a signal handler, which
-        cannot know what it has interrupted.
+        To be called while the reactor runs, on its thread.  It is meant for signal handlers, which
+        cannot know what they have interrupted.
         """
         self._last.append(callback)
         if self._waiting:
-            self._wake()
+            self._wake_up.send()
 
     def _call_last(self) -> None:
         while self._last:
@@ -192,23 +169,12 @@ class Reactor:
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call ``callback(*args)`` once ``seconds`` have passed; return the :class:`Timer`.
 
-        To be called on the reactor's thread, as all that follows.
+        To be called on the reactor's thread, like all methods that follow.
         """
-        deadline = self._clock() + seconds
-        timer = Timer(self, deadline, callback, args)
-        self._timer_sequence += 1
-        heapq.heappush(self._timers, (deadline, self._timer_sequence, timer))
-        self._live_timers += 1
+        timer = self._timers.add(self._clock() + seconds, callback, args)
         if self._waiting:
-            self._wake()
+            self._wake_up.send()
         return timer
-
-    def _timer_cancelled(self) -> None:
-        self._live_timers -= 1
-        cancelled = len(self._timers) - self._live_timers
-        if cancelled > _MANY_CANCELLED and cancelled > self._live_timers:
-            self._timers = [entry for entry in self._timers if entry[2].active]
-            heapq.heapify(self._timers)
 
     # -- descriptors ------------------------------------------------------------------------
 
@@ -250,7 +216,7 @@ class Reactor:
         handle = self._handles[descriptor]
         events = (_READ if handle.reader else 0) | (_WRITE if handle.writer else 0)
         if self.is_parents:
-            # epoll is shared: what is taken out here is lost to the parent.
+            # What the child takes out of the shared epoll object is lost to the parent.
             if not events:
                 del self._handles[descriptor]
             return
@@ -280,13 +246,7 @@ class Reactor:
 
         ``workers`` are the threads to use; by default the reactor's own, as many as are needed.
         """
-        job = Job(self, callback)
-        self._live_jobs += 1
-        try:
-            (workers or self._workers).submit(lambda: job._run(function))
-        except RuntimeError as exc:  # there are no more threads to be had
-            self.call_soon(job._finish, None, exc)
-        return job
+        return self._jobs.start(function, callback, workers or self._workers, self.call_soon)
 
     def on_thread(self) -> bool:
         """Whether the caller is on the thread that runs, last ran or made this reactor."""
@@ -296,23 +256,6 @@ class Reactor:
     def is_parents(self) -> bool:
         """Whether this is a forked child, and the reactor that of its parent."""
         return self._pid != os.getpid()
-
-    def _wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            try:
-                self._wake_sender.send(b"\0")
-            except OSError:
-                pass  # closed, or full and therefore about to wake up anyway
-
-    def _drain_wake_ups(self) -> None:
-        try:
-            while len(self._wake_receiver.recv(4096)) == 4096:
-                pass
-        except OSError:
-            pass
-        # Only now: a caller that still saw the flag set has its callback in the queue already.
-        self._woken = False
 
     # -- running ----------------------------------------------------------------------------
 
@@ -324,14 +267,14 @@ class Reactor:
         is closed, or belongs to the parent of a forked process.
         """
         self._enter()
-        woken_by_signals = wake_on_signals(self._wake_sender)
+        has_signals = self._wake_up.claim_signals()
         try:
             self._stopping = False
             while not self._stopping and self._alive():
                 self._turn(None)
         finally:
-            if woken_by_signals:
-                wake_no_more_on_signals(self._wake_sender)
+            if has_signals:
+                self._wake_up.release_signals()
             self._leave()
 
     def run_once(self, timeout: float | None = 0) -> bool:
@@ -341,7 +284,7 @@ class Reactor:
         """
         self._enter()
         try:
-            # Where nothing is left there may still be a wake-up call to take off the pipe.
+            # If nothing is left, there may still be a wake-up call to be read.
             self._turn(timeout if self._alive() else 0)
             return self._alive()
         finally:
@@ -351,7 +294,7 @@ class Reactor:
         """Make the ``run()`` under way return after this turn; may be called from any thread and
         from a signal handler."""
         self._stopping = True
-        self._wake()
+        self._wake_up.send()
 
     def fileno(self) -> int:
         """Return the descriptor of the selector: it is readable when ``run_once(0)`` has work.
@@ -368,10 +311,11 @@ class Reactor:
         only a descriptor or another thread can bring the next event."""
         if self._ready or self._last:
             return 0.0
-        timers = self._timers
-        while timers and not timers[0][2].active:
-            heapq.heappop(timers)
-        return max(0.0, timers[0][0] - self._clock()) if timers else None
+        deadline = self._timers.next_deadline()
+        if deadline is None:
+            return None
+        seconds = deadline - self._clock()
+        return seconds if seconds > 0 else 0.0
 
     def close(self) -> None:
         """Close the selector.  To be called when nothing uses the reactor any more."""
@@ -395,18 +339,18 @@ class Reactor:
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
         self._running = True
-        self._outer, _running.reactor = current_reactor(), self
+        self._outer, running.reactor = running.reactor, self
 
     def _leave(self) -> None:
         try:
             self._call_last()
         finally:
-            _running.reactor, self._outer = self._outer, None
+            running.reactor, self._outer = self._outer, None
             self._running = False
             self._waiting = True
 
     def _alive(self) -> bool:
-        return bool(self._ready or self._handles or self._live_timers or self._live_jobs)
+        return bool(self._ready or self._handles or self._timers.live or self._jobs.live)
 
     def _turn(self, timeout: float | None) -> None:
         self._waiting = True
@@ -423,19 +367,18 @@ class Reactor:
         for key, mask in events:
             handle: _Handle | None = key.data
             if handle is None:
-                self._drain_wake_ups()
+                self._wake_up.drain()
                 continue
-            # Looked up now, not when the events were collected: an earlier callback of this turn
-            # may have taken the descriptor out.
+            # An earlier callback of this turn may have removed the reader or the writer.
             if mask & _READ and handle.reader is not None:
                 handle.reader()
             if mask & _WRITE and handle.writer is not None:
                 handle.writer()
         ready = self._ready
         timers = self._timers
-        while timers and timers[0][0] <= now:
-            ready.append((heapq.heappop(timers)[2]._fire, ()))
-        # Only what is due by now: callbacks that schedule callbacks must not starve the sockets.
+        if timers.heap and timers.heap[0][0] <= now:
+            timers.move_due(now, ready)
+        # Not those that these callbacks append: they must not starve the sockets.
         for _ in range(len(ready)):
             callback, args = ready.popleft()
             callback(*args)
@@ -447,45 +390,6 @@ def _descriptor(file: int | HasFileno) -> int:
     return file if isinstance(file, int) else file.fileno()
 
 
-def _close_all(selector: selectors.BaseSelector, *sockets: socket.socket) -> None:
+def _close(selector: selectors.BaseSelector, wake_up: WakeUp) -> None:
     selector.close()
-    for sock in sockets:
-        sock.close()
-
-
-_running = threading.local()
-
-
-def current_reactor() -> Reactor | None:
-    """Return the reactor that is running on the calling thread, ``None`` if there is none."""
-    return getattr(_running, "reactor", None)
-
-
-_default: Reactor | None = None
-_default_lock = threading.Lock()
-
-
-def get_reactor() -> Reactor:
-    """Return the default reactor, which is made on first use, and anew after a ``fork()``."""
-    global _default
-    with _default_lock:
-        if _default is None or _default.is_parents:
-            _default = Reactor()
-        return _default
-
-
-def run() -> None:
-    """Run the default reactor until nothing is left that could still happen."""
-    get_reactor().run()
-
-
-def _after_fork_in_child() -> None:
-    # The lock may have been held by a thread that does not exist here.  The parent's reactor is
-    # dropped without being closed: its epoll descriptor is shared.
-    global _default_lock
-    _default_lock = threading.Lock()
-    _running.reactor = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    wake_up.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["Workers"]
+__all__ = ["Job", "Jobs", "Workers"]
 
 
 class Workers:
@@ -52,3 +53,65 @@ class Workers:
                     return
                 task = self._tasks.popleft()
             task()
+
+
+class Job:
+    """A function that runs on a worker thread; see :meth:`Reactor.run_in_thread`."""
+
+    __slots__ = ("_callback", "_jobs")
+
+    def __init__(self, jobs: Jobs, callback: Callable[[Any, BaseException | None], object]) -> None:
+        self._jobs = jobs
+        self._callback: Callable[[Any, BaseException | None], object] | None = callback
+
+    def cancel(self) -> None:
+        """Forget the job: its callback is not called and ``run()`` no longer waits for it.
+
+        The thread itself cannot be stopped; it ends when the function returns.
+        """
+        if self._callback is not None:
+            self._callback = None
+            self._jobs.live -= 1
+
+    def _finish(self, result: Any, error: BaseException | None) -> None:
+        callback = self._callback
+        if callback is not None:
+            self._callback = None
+            self._jobs.live -= 1
+            callback(result, error)
+
+
+class Jobs:
+    """The jobs of one reactor; ``live`` is how many of them it still waits for."""
+
+    __slots__ = ("live",)
+
+    def __init__(self) -> None:
+        self.live = 0
+
+    def start(
+        self,
+        function: Callable[[], Any],
+        callback: Callable[[Any, BaseException | None], object],
+        workers: Workers,
+        call_soon: Callable[..., object],
+    ) -> Job:
+        """Have one of ``workers`` run ``function()``; return the job.
+
+        ``call_soon`` takes the result, or the error, to the reactor's thread.
+        """
+        job = Job(self, callback)
+        self.live += 1
+
+        def run() -> None:
+            try:
+                result, error = function(), None
+            except BaseException as exc:
+                result, error = None, exc
+            call_soon(job._finish, result, error)
+
+        try:
+            workers.submit(run)
+        except RuntimeError as exc:  # no more threads can be started
+            call_soon(job._finish, None, exc)
+        return job

@@ -6,7 +6,6 @@ several reactors as well: whoever asks while a token is being fetched waits for 
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 import traceback
@@ -16,21 +15,19 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pyee import EventEmitter
 
 from ..callbacks import arguments_taken
-from ..errors import SMTPError
-from ..reactor.loop import Reactor, Timer, current_reactor, get_reactor
+from ..errors import SMTPError, auth_error
+from ..protocol.bearer import bearer_response
+from ..reactor.default import current_reactor, get_reactor
+from ..reactor.loop import Reactor
 from ..reactor.threads import Workers
+from ..reactor.timers import Timer
 from ..records import Record
-from ..text import control_in
 from .options import XOAuth2Options, extra_missing
 
 if TYPE_CHECKING:
     from .token_request import TokenRequest
 
 __all__ = ["Token", "XOAuth2Generator", "create_xoauth2_generator", "createXOAuth2Generator"]
-
-
-def _error(text: str) -> SMTPError:
-    return SMTPError(text, code="EAUTH", command="API")
 
 
 def _now() -> float:
@@ -42,8 +39,8 @@ class Token(Record):
 
     - ``user`` (str): whose token it is
     - ``accessToken`` (str): the token; ``repr`` leaves it out
-    - ``timeout`` (int): the seconds that it is still good for, 0 if that is not known
-    - ``expires`` (float): when it ends, in ms since the epoch, 0 if that is not known
+    - ``timeout`` (int): the seconds that it is still valid for, 0 if that is not known
+    - ``expires`` (float): when it expires, in ms since the epoch, 0 if that is not known
     """
 
     __slots__ = ("user", "accessToken", "timeout", "expires")  # noqa: RUF023 - as in Node
@@ -59,22 +56,22 @@ class Token(Record):
 
 
 class _Waiter:
-    """Somebody who wants a token, and the reactor that is to hand it over."""
+    """A caller who waits for a token, and the reactor that runs his callback."""
 
-    __slots__ = ("callback", "reactor", "renew", "takes", "timer")
+    __slots__ = ("arguments", "callback", "reactor", "renew", "timer")
 
     def __init__(
         self, callback: Callable[..., object] | None, reactor: Reactor, renew: bool
     ) -> None:
         self.callback = callback
-        self.takes = None if callback is None else arguments_taken(callback)
+        self.arguments = None if callback is None else arguments_taken(callback)
         self.reactor = reactor
         self.renew = renew
         self.timer: Timer | None = None
 
 
 class _Renewal:
-    """A token that is being fetched, and who waits for it."""
+    """The fetching of one token, and the callers who wait for it."""
 
     __slots__ = ("_abandoned", "_request", "waiters")
 
@@ -84,14 +81,15 @@ class _Renewal:
         self._abandoned = False
 
     def began(self, request: TokenRequest) -> None:
-        """Take note of the request that is about to be made (on its thread)."""
-        # Noted first, looked at second; abandon() does it the other way round.
+        """Remember the request that is about to be made (called on its thread)."""
+        # Write _request, then read _abandoned: abandon() writes and reads them the other way round,
+        # so that one of the two threads sees what the other wrote.
         self._request = request
         if self._abandoned:
             request.abort()
 
     def abandon(self) -> None:
-        """Nobody waits any more."""
+        """End the request, if there is one: nobody waits for it any more."""
         self._abandoned = True
         if self._request is not None:
             self._request.abort()
@@ -101,15 +99,16 @@ class XOAuth2Generator(EventEmitter):
     """Hands out the XOAUTH2 response of one user, and fetches a new access token when needed.
 
     ``options`` is a dict of the options that the README lists, ``more`` are options by keyword;
-    names are Node's, case and underscores do not count.  Callbacks, ``(err, token, accessToken)``
-    or as many of these as they declare, and events are run by ``reactor``: if it is not given, by
-    the one that is running on the caller's thread, else by the default one.  Events:
+    names are Node's, case and underscores do not count.  Callbacks get ``(err, token,
+    accessToken)``, or as many of these as they declare.  They and the events are run by
+    ``reactor``; without it, by the reactor that is running on the caller's thread, or else by the
+    default one.  Events:
 
     - ``'token'`` (:class:`Token`): there is a new access token
     - ``'error'`` (SMTPError): a call without a callback failed
 
     The methods may be called from any thread.  All errors have the code ``EAUTH``; neither they
-    nor any ``repr`` show a secret.  Raises ``TypeError`` or ``ValueError`` for options that are
+    nor any ``repr`` shows a secret.  Raises ``TypeError`` or ``ValueError`` for options that are
     unknown or wrong.
     """
 
@@ -126,27 +125,29 @@ class XOAuth2Generator(EventEmitter):
         self.accessToken = settings.accessToken
         """The current access token, ``''`` if there is none."""
         self.expires = settings.expires or _expiry(settings.timeout)
-        """When it ends, in ms since the epoch; 0 if that is not known."""
-        self._guard = threading.Lock()  # of the two above, and of:
+        """When it expires, in ms since the epoch; 0 if that is not known."""
+        self._guard = threading.Lock()  # for accessToken, expires and _renewal
         self._renewal: _Renewal | None = None
         self._workers = Workers()
         provision = settings.provisionCallback
-        self._provision_takes = None if provision is None else arguments_taken(provision)
+        self._provision_arguments = None if provision is None else arguments_taken(provision)
 
     def getToken(self, callback: Callable[..., object] | None = None) -> None:
-        """Hand the response for ``AUTH XOAUTH2`` to ``callback``, for a new token if need be."""
+        """Hand the response for ``AUTH XOAUTH2`` to ``callback``; fetch a new access token first
+        if there is none that is still valid."""
         waiter = _Waiter(callback, self._reactor(), renew=False)
         waiter.reactor.call_soon(self._serve, waiter)
 
     def generateToken(self, callback: Callable[..., object] | None = None) -> None:
-        """Get a new access token, whether or not there is one; else as :meth:`getToken`."""
+        """Fetch a new access token even if the current one is valid; else as :meth:`getToken`."""
         waiter = _Waiter(callback, self._reactor(), renew=True)
         waiter.reactor.call_soon(self._serve, waiter)
 
     def updateToken(self, accessToken: str, timeout: float | None = None) -> None:
-        """Take ``accessToken``, which is good for ``timeout`` seconds; emits ``'token'``.
+        """Use ``accessToken``, which is valid for ``timeout`` seconds, from now on; emit
+        ``'token'``.
 
-        Raises :class:`SMTPError` for what cannot be an access token.
+        Raises :class:`SMTPError` if it cannot be an access token.
         """
         if timeout is not None and not _is_number(timeout):
             raise TypeError(f"timeout is a number of seconds; got {type(timeout).__name__}")
@@ -157,20 +158,18 @@ class XOAuth2Generator(EventEmitter):
     def buildXOAuth2Token(self, accessToken: str | None = None) -> str:
         """Return the response for ``AUTH XOAUTH2`` with ``accessToken``, or the current one.
 
-        Raises :class:`SMTPError` if there is no user, or what cannot be an access token.
+        Raises :class:`SMTPError` if there is no user, or if it cannot be an access token.
         """
         token = self.accessToken if accessToken is None else accessToken
         if not self.options.user:
-            raise _error('Missing credentials for "XOAUTH2": the generator has no user')
+            raise auth_error('Missing credentials for "XOAUTH2": the generator has no user')
         if not isinstance(token, str):
-            raise _error(f"An access token is a string; got {type(token).__name__}")
+            raise auth_error(f"An access token is a string; got {type(token).__name__}")
         if not token:
-            raise _error("There is no access token yet")
-        if control_in(token):
-            # ^A would end the token, and what follows be another field.
-            raise _error("An access token has no control character in it, but this one has")
-        response = f"user={self.options.user}\x01auth=Bearer {token}\x01\x01"
-        return base64.b64encode(response.encode()).decode("ascii")
+            raise auth_error("There is no access token yet")
+        # The user, who was checked with the other options, has none.
+        refusal = "An access token has no control character in it, but this one has"
+        return bearer_response(self.options.user, token, refusal)
 
     get_token = getToken
     generate_token = generateToken
@@ -180,7 +179,7 @@ class XOAuth2Generator(EventEmitter):
     def _reactor(self) -> Reactor:
         return self.reactor or current_reactor() or get_reactor()
 
-    # -- on the reactor of the one who asks -----------------------------------------------------
+    # -- on the reactor of the caller -----------------------------------------------------------
 
     def _serve(self, waiter: _Waiter) -> None:
         with self._guard:
@@ -191,7 +190,8 @@ class XOAuth2Generator(EventEmitter):
             first = renewal is None
             if renewal is None:
                 self._renewal = renewal = _Renewal()
-            # Each has a timer: it also keeps the reactor going, whatever thread does the work.
+            # Each caller has a timer, which also keeps his reactor running while another thread
+            # or reactor does the work.
             seconds = self.options.requestTimeout / 1000
             waiter.timer = waiter.reactor.call_later(seconds, self._timed_out, renewal)
             renewal.waiters.append(waiter)
@@ -205,9 +205,9 @@ class XOAuth2Generator(EventEmitter):
             try:
                 self._workers.submit(lambda: self._request(renewal))
             except RuntimeError as exc:
-                self._settle(renewal, _error(f"Cannot ask for a token: {exc}"))
+                self._end_renewal(renewal, auth_error(f"Cannot ask for a token: {exc}"))
         else:
-            self._settle(renewal, _error(self._no_means(waiter.renew)))
+            self._end_renewal(renewal, auth_error(self._no_means(waiter.renew)))
 
     def _no_means(self, renew: bool) -> str:
         if not self.accessToken:
@@ -219,23 +219,27 @@ class XOAuth2Generator(EventEmitter):
         return f"{problem}: it has no refreshToken, no service and no provisionCallback"
 
     def _provision(self, renewal: _Renewal, renew: bool) -> None:
-        provision, takes = self.options.provisionCallback, self._provision_takes
+        provision, arguments = self.options.provisionCallback, self._provision_arguments
         assert provision is not None
-        assert takes is not None
+        assert arguments is not None
 
         def answer(
             err: object = None, access_token: object = None, expires: object = None, *_: object
         ) -> None:
             if err:
-                self._settle(renewal, self._provision_error(err, access_token))
+                self._end_renewal(renewal, self._provision_error(err, access_token))
             elif not isinstance(access_token, str) or not access_token:
                 got = type(access_token).__name__
-                self._settle(renewal, _error(f"provisionCallback gave no access token, but {got}"))
+                self._end_renewal(
+                    renewal, auth_error(f"provisionCallback gave no access token, but {got}")
+                )
             else:
-                self._settle(renewal, None, access_token, expires if _is_number(expires) else 0)
+                self._end_renewal(
+                    renewal, None, access_token, expires if _is_number(expires) else 0
+                )
 
         try:
-            provision(*takes.fit(self.options.user, renew, answer))
+            provision(*arguments.fit(self.options.user, renew, answer))
         except Exception as exc:
             answer(exc)
 
@@ -243,7 +247,7 @@ class XOAuth2Generator(EventEmitter):
         options = self.options
         secrets = [each for each in (self.accessToken, access_token) if isinstance(each, str)]
         text = options.masked(str(err) or type(err).__name__, *secrets)
-        error = _error(f"provisionCallback failed: {text}")
+        error = auth_error(f"provisionCallback failed: {text}")
         if isinstance(err, Exception):
             shown = "".join(traceback.format_exception(err))
             if options.without_secrets(shown, *secrets) == shown:
@@ -256,7 +260,7 @@ class XOAuth2Generator(EventEmitter):
         if options.provisionCallback is not None:
             who = "provisionCallback"
         text = f"{who} has not answered in {options.requestTimeout:g} ms"
-        self._settle(renewal, _error(text))
+        self._end_renewal(renewal, auth_error(text))
         renewal.abandon()
 
     # -- on the thread that makes the request ---------------------------------------------------
@@ -265,28 +269,28 @@ class XOAuth2Generator(EventEmitter):
         try:
             from .token_request import TokenRequest
         except ImportError as exc:
-            self._settle(renewal, extra_missing(exc))
+            self._end_renewal(renewal, extra_missing(exc))
             return
         request = TokenRequest(self.options)
         renewal.began(request)
         try:
             access_token, seconds = request.run()
         except SMTPError as exc:
-            # The frames of its traceback hold the request, which some tools would show.
-            self._settle(renewal, exc.with_traceback(None))
+            # The frames of its traceback hold the request, and some tools show those.
+            self._end_renewal(renewal, exc.with_traceback(None))
         else:
-            self._settle(renewal, None, access_token, _expiry(seconds))
+            self._end_renewal(renewal, None, access_token, _expiry(seconds))
 
     # -- on any thread --------------------------------------------------------------------------
 
-    def _settle(
+    def _end_renewal(
         self,
         renewal: _Renewal,
         error: SMTPError | None,
         access_token: str = "",
         expires: float = 0,
     ) -> None:
-        """End ``renewal``, unless that has happened already, and tell all who wait for it."""
+        """End ``renewal``, unless it is over already, and answer all who wait for it."""
         if error is None:
             try:
                 self.buildXOAuth2Token(access_token)
@@ -301,7 +305,7 @@ class XOAuth2Generator(EventEmitter):
             self._answer(renewal.waiters, error)
 
     def _keep(self, access_token: str, expires: float, reactor: Reactor) -> None:
-        """(Guarded by the caller, as all that follows.)"""
+        """Make this the current token; the caller holds ``_guard``, also for the next two."""
         self.accessToken = access_token
         self.expires = expires
         reactor.call_soon(self.emit, "token", Token(self.options.user, access_token, expires))
@@ -312,7 +316,7 @@ class XOAuth2Generator(EventEmitter):
     def _answer(self, waiters: list[_Waiter], error: SMTPError | None) -> None:
         for waiter in waiters:
             response = token = None
-            # Who only wanted a token gets the old one, if it is still good.
+            # Only those who asked for a new token need one: the old one may still be valid.
             failure = error if waiter.renew or not self._is_valid() else None
             if failure is None:
                 try:
@@ -328,11 +332,11 @@ class XOAuth2Generator(EventEmitter):
         response: str | None,
         token: str | None,
     ) -> None:
-        """(On the reactor of ``waiter``.)"""
+        """Run the callback (on the reactor of ``waiter``)."""
         if waiter.timer is not None:
             waiter.timer.cancel()
-        if waiter.callback is not None and waiter.takes is not None:
-            waiter.callback(*waiter.takes.fit(error, response, token))
+        if waiter.callback is not None and waiter.arguments is not None:
+            waiter.callback(*waiter.arguments.fit(error, response, token))
         elif error is not None:
             self.emit("error", error)
 

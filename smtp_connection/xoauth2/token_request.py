@@ -25,8 +25,8 @@ from urllib3.connectionpool import HTTPConnectionPool
 from .._version import __version__
 from ..errors import SMTPError
 from ..net.errors import tls_error
+from ..net.handshake import wrap
 from ..net.tls import context_for
-from ..net.transport import close_orphan
 from .options import XOAuth2Options, extra_missing
 
 __all__ = ["TokenRequest"]
@@ -256,16 +256,9 @@ class _TLSConnection(_Connection):
         super().connect()
         options = self.request_of.options.tls
         name = options.servername or self.host
-        context = context_for(options)
         # No OSError may leave from here: urllib3 passes over some of them (an answer may be there,
         # although the request could not be sent) and would go on without TLS.
-        try:
-            self.sock = context.wrap_socket(
-                self.sock, server_hostname=name, do_handshake_on_connect=False
-            )
-        except (OSError, ValueError) as exc:
-            close_orphan(exc)
-            raise tls_error(exc, None, name) from exc
+        self.sock = wrap(self.sock, context_for(options), name)
         self.request_of.connected(self.sock)
         try:
             self.sock.do_handshake()

@@ -99,5 +99,6 @@ def test_without_the_extra_the_error_names_it(serve, connect_to, reactor, diary,
         peer.take_quit()
 
     run(connect_to(serve(script)), reactor, diary)
-    assert "pip install 'smtp_connection[ntlm]'" in str(diary.error("login"))
+    assert "NTLM needs the extra 'ntlm'" in str(diary.error("login"))
+    assert "pip install '.[ntlm]'" in str(diary.error("login"))
     assert diary.error("login").code == "EAUTH"

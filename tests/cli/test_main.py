@@ -76,7 +76,8 @@ sys.exit(main(["demo"]))
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "smtp_connection: the demo needs some more packages: pip install 'smtp_connection[demo]'\n"
+        "smtp_connection: the demo needs the extra 'demo' of smtp_connection"
+        " (in a checkout: pip install '.[demo]')\n"
     )
 
 

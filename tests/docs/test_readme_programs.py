@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ import trustme
 from aiosmtpd.smtp import AuthResult
 
 from smtp_connection import SendInfo, SMTPError
-from smtp_connection.net.tls import TLSOptions
 from smtp_connection.options.smtp import Options
+from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.support.mail_server import Recorder, Running, context_of, mail_server
@@ -453,7 +452,7 @@ def test_the_commands_are_there():
 def test_every_option_is_in_the_tables():
     assert set(Options.defaults) <= named_in(section("Options"))
     assert set(TLSOptions.defaults) <= named_in(section("Options"))
-    assert {option.name for option in fields(XOAuth2Options)} <= named_in(section("Access tokens"))
+    assert set(XOAuth2Options.defaults) <= named_in(section("Access tokens"))
 
 
 def test_every_error_code_is_in_the_table():

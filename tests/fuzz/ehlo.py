@@ -3,7 +3,8 @@ mechanism is chosen among what it announces, or none is, with ``EAUTH``."""
 
 from __future__ import annotations
 
-from smtp_connection.auth.mechanisms import Credentials, choose_mechanism
+from smtp_connection.auth.credentials import Credentials
+from smtp_connection.auth.login import choose_mechanism
 from smtp_connection.errors import SMTPError
 from smtp_connection.protocol.capabilities import Capabilities
 from smtp_connection.protocol.replies import Reply, ReplyParser

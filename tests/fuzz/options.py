@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from smtp_connection.net.tls import TLSOptions
 from smtp_connection.options.proxy import ProxyURL
 from smtp_connection.options.smtp import Options
+from smtp_connection.options.table import Settings
+from smtp_connection.options.tls import TLSOptions
 from smtp_connection.xoauth2.options import XOAuth2Options
 
 from .inputs import CONTROL, check_refusal, fields
@@ -37,7 +38,7 @@ def check(data: bytes) -> None:
 
 def _check_kept(options: Any) -> None:
     assert not CONTROL.search(repr(options))
-    for name in type(options).__slots__:
+    for name in options if isinstance(options, Settings) else type(options).__slots__:
         value = getattr(options, name)
         if isinstance(value, (TLSOptions, ProxyURL)):
             _check_kept(value)

@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 import trustme
 
-from smtp_connection.net.tls import TLSOptions, context_for
+from smtp_connection.net.tls import context_for
 from smtp_connection.options.proxy import ProxyURL
 from smtp_connection.options.smtp import Options
+from smtp_connection.options.tls import TLSOptions
 
 from .peers import client_hello, connect_request
 from .values import CONTROL, Put, Value, hidden

@@ -2,76 +2,73 @@
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
+import itertools
+from itertools import product
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtp_connection.message.encoder import WireEncoder, encode_whole
-
-contents = st.lists(
-    st.sampled_from(
-        [b"\r", b"\n", b"\r\n", b".", b"..", b"a", b"\xff", b"\x85", b"\x0b", b"x" * 70]
-    )
-).map(b"".join)
+from tests.support.wires import ALPHABET, check_wire, contents, cut, places, reference
 
 
-def reference(data):
-    """Return ``data`` on the wire, in the simplest words."""
-    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
-    if lines and not lines.endswith(b"\n"):
-        lines += b"\r\n"
-    return re.sub(rb"(?m)^\.", b"..", lines) + b".\r\n"
-
-
-def in_pieces(data, places):
-    """Encode ``data`` cut at ``places``."""
+def in_pieces(pieces):
+    """Encode ``pieces`` one after the other."""
     encoder = WireEncoder()
     wire = b""
-    for start, end in pairwise([0, *sorted(places), len(data)]):
-        wire += encoder.encode(data[start:end])
+    for piece in pieces:
+        wire += encoder.encode(piece)
         assert encoder.size == len(wire)
     wire += encoder.finish()
     assert encoder.size == len(wire)
     return wire
 
 
-@given(contents)
-def test_a_whole_message_is_what_the_reference_makes_of_it(data):
-    assert encode_whole(data) == reference(data)
+# -- every cutting --------------------------------------------------------------------------------
 
 
-@given(contents, st.sets(st.integers(0, 40)))
-@example(b"\r\r\n.\n\n.", {1, 2, 3, 4, 5, 6})
-@example(b"a\r\n.", {2})
-def test_no_cut_makes_a_difference(data, places):
-    places = [place for place in places if place <= len(data)]
-    assert in_pieces(data, places) == reference(data)
-    assert in_pieces(data, range(1, len(data))) == reference(data)
+@pytest.mark.parametrize("length", range(7))
+def test_every_short_text_in_one_piece_and_in_two(length):
+    for letters in product(ALPHABET, repeat=length):
+        data = b"".join(letters)
+        wire = encode_whole(data)
+        assert wire == reference(data)
+        check_wire(wire, data)
+        assert in_pieces([data]) == wire
+        for place in range(length + 1):
+            assert in_pieces([data[:place], data[place:]]) == wire, (data, place)
 
 
-@given(contents)
-def test_nothing_but_the_end_looks_like_the_end(data):
-    """A line break of another kind in front of a dot is how one message is smuggled into another
-    (CVE-2023-51764 and its siblings)."""
+@pytest.mark.parametrize("length", range(6))
+def test_every_shorter_text_in_every_cutting(length):
+    for letters in product(ALPHABET, repeat=length):
+        data = b"".join(letters)
+        wire = encode_whole(data)
+        for count in range(length):
+            for chosen in itertools.combinations(range(1, length), count):
+                assert in_pieces(cut(data, chosen)) == wire, (data, chosen)
+
+
+@given(contents, places)
+@example(b"\r\r\n.\n\n.", [1, 2, 3, 4, 5, 6])
+@example(b"a\r\n.", [2])
+@example(b"a\r\n.\r\nb", [1, 1, 2, 2, 3, 4, 5])
+def test_longer_texts_in_any_cutting(data, places):
     wire = encode_whole(data)
-    assert not re.search(rb"[\r\n]", wire.replace(b"\r\n", b""))
-    lines = wire.split(b"\r\n")
-    assert lines[-2:] == [b".", b""]
-    assert b"." not in lines[:-2]
+    assert wire == reference(data)
+    check_wire(wire, data)
+    assert in_pieces(cut(data, places)) == wire
+    assert in_pieces(cut(data, range(1, len(data)))) == wire
 
 
-@given(contents)
-def test_the_server_gets_back_what_was_sent(data):
-    wire = encode_whole(data)
-    received = re.sub(rb"(?m)^\.", b"", wire[:-3])
-    assert received.replace(b"\r\n", b"\n") == re.sub(rb"(?<=[^\n])\Z", b"\n", without_cr(data))
+@given(st.text("\r\n.a\x85\u2028\u2029é\x0b\x0c\x1c"), places)
+def test_no_line_break_of_unicode_becomes_one_of_smtp(text, places):
+    wire = in_pieces(piece.encode() for piece in cut(text, places))
+    check_wire(wire, text.encode())
 
 
-def without_cr(data):
-    return re.sub(rb"\r\n|\r", b"\n", data)
+# -- piece by piece -------------------------------------------------------------------------------
 
 
 def test_a_message_that_needs_no_change_is_not_copied():

@@ -298,11 +298,16 @@ def test_a_dict_is_composed(reactor):
     assert b"secret" not in wire
 
 
-def test_the_envelope_is_in_the_headers():
+def test_the_envelope_is_in_the_headers(reactor):
     everybody = {"from": "a@example.com", "to": ["b@example.com", "secret@example.com"]}
     mail = {"from": "a@example.com", "to": "b@example.com", "bcc": "secret@example.com"}
-    assert own_envelope(mail) == everybody
-    assert own_envelope(email()) == everybody
+    envelope, read = own_envelope(mail)
+    assert envelope == everybody
+    assert wire_of(read, reactor).startswith(b"From: a@example.com\r\nTo: b@example.com\r\n")
+    message = email()
+    envelope, read = own_envelope(message)
+    assert envelope == everybody
+    assert read is message
 
 
 @pytest.mark.parametrize("message", [b"To: b@x.org\r\n\r\n", "To: b@x.org", None, ["x"]])

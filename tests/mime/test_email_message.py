@@ -1,10 +1,11 @@
-"""The bytes that messages of every kind become."""
+"""The envelope in the headers of a message, and the bytes that it becomes."""
 
 from __future__ import annotations
 
 import email
 from collections.abc import Callable, Iterator
-from email.headerregistry import Address
+from email.header import Header
+from email.headerregistry import Address, Group
 from email.message import EmailMessage, Message
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -15,9 +16,79 @@ from typing import Any
 import pytest
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.compose import compose
 from smtp_connection.mime.email_message import serialize
-from tests.support.mails import SMALL, header_names, raw_message, refused, text_of
+from tests.support.mails import (
+    SMALL,
+    composed,
+    envelope_of,
+    header_names,
+    raw_message,
+    refused,
+    text_of,
+)
+
+# --- the envelope ---------------------------------------------------------------------------------
+
+
+def test_headers_are_read_in_all_their_forms() -> None:
+    message = Message()
+    message["From"] = "=?utf-8?q?Doe=2C_J?=\n <a@x.org>"
+    name_and_address = Header("evil@x.org, Doe", "utf-8")
+    name_and_address.append("<b@y.org>", "ascii")
+    message["To"] = name_and_address
+    message["To"] = "c@y.org,\r\n\td@y.org"
+    message["Cc"] = Header("Jürgen <e@y.org>", "utf-8")
+    message["Bcc"] = "b@y.org"
+    to = ["b@y.org", "c@y.org", "d@y.org", "e@y.org"]
+    assert envelope_of(message) == {"from": "a@x.org", "to": to}
+
+
+def test_address_objects_are_taken_at_their_word() -> None:
+    message = EmailMessage()
+    message["Sender"] = Address("Doe, Jane", "Jane.Doe", "X.org")
+    message["From"] = [Address("", "a", "x.org"), Address("", "b", "x.org")]
+    message["To"] = [Address("ü", "c d", "x.org"), Group("g", [Address("", "e", "x.org")])]
+    assert envelope_of(message) == {"from": "Jane.Doe@X.org", "to": ['"c d"@x.org', "e@x.org"]}
+    message.replace_header("To", Address("", "a", "good.example>, <b@evil.example"))
+    refused(envelope_of, message, "EENVELOPE")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("From", "a@x.org"), ("From", "b@x.org")],
+        [("Sender", "a@x.org, b@x.org")],
+        [("Sender", "a@x.org"), ("sender", "b@x.org")],
+        [("Resent-To", "a@x.org"), ("Resent-To", "b@x.org")],
+        [("To", ["a@x.org"])],
+        [("To", "=?utf-8?q?a=40x.org?=")],
+        [("To", "a\udcfc@x.org")],
+        [("To", Header("a@x.org\nBcc: b@x.org", "utf-8"))],
+    ],
+)
+def test_headers_that_cannot_be_relied_on(headers: list[tuple[str, Any]]) -> None:
+    for policy in (default, None):
+        refused(envelope_of, raw_message(*headers, policy=policy), "EENVELOPE")
+
+
+def test_a_header_that_the_email_package_cannot_encode() -> None:
+    broken = Header("a@x.org")
+    broken.append("b@x.org\nBcc: c@x.org", "utf-8")
+    refused(envelope_of, raw_message(("To", broken), policy=None), "EENVELOPE")
+
+
+def test_a_resent_message_goes_where_it_is_resent_to() -> None:
+    message = raw_message(
+        ("Resent-From", "r@x.org"),
+        ("Resent-To", "s@x.org"),
+        ("Resent-Bcc", "t@x.org"),
+        ("From", "a@x.org"),
+        ("To", "b@x.org"),
+    )
+    assert envelope_of(message) == {"from": "r@x.org", "to": ["s@x.org", "t@x.org"]}
+
+
+# --- the bytes ------------------------------------------------------------------------------------
 
 
 def modern() -> EmailMessage:
@@ -163,5 +234,5 @@ def test_what_cannot_be_written_is_an_error_with_its_cause() -> None:
 
 
 def test_the_same_message_is_written_the_same_twice() -> None:
-    message = compose({**SMALL, "html": "<p>", "attachments": [{"content": "x"}]})
+    message = composed({**SMALL, "html": "<p>", "attachments": [{"content": "x"}]})
     assert serialize(message) == serialize(message)

@@ -6,6 +6,7 @@ import email
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from email.header import decode_header, make_header
 from email.policy import default
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,10 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.addresses import envelope_of
-from smtp_connection.mime.compose import compose
 from smtp_connection.mime.email_message import serialize
-from tests.support.mails import FILE, SMALL, header_names, mailboxes, refused, sent, written
+from tests.support.mails import (
+    FILE,
+    SMALL,
+    assert_refusal_names,
+    case_name,
+    composed,
+    envelope_of,
+    header_names,
+    mailboxes,
+    refused,
+    sent,
+    written,
+)
 
 # --- addresses ------------------------------------------------------------------------------------
 
@@ -90,7 +101,7 @@ def test_non_ascii_addresses_are_written_in_utf8() -> None:
     wire = written(mail)
     assert "To: =?utf-8?q?J=C3=BCrgen?= <jürgen@köln.example>\r\n".encode() in wire
     assert b"Subject: =?utf-8?b?w7w=?=\r\n" in wire
-    assert envelope_of(compose(mail))["to"] == ["jürgen@köln.example"]
+    assert envelope_of(composed(mail))["to"] == ["jürgen@köln.example"]
 
 
 # --- text and parameters --------------------------------------------------------------------------
@@ -114,6 +125,41 @@ def test_non_ascii_addresses_are_written_in_utf8() -> None:
 )
 def test_subjects_arrive_as_they_were_given(subject: str) -> None:
     assert sent({**SMALL, "subject": subject})["Subject"] == subject
+
+
+ENCODED_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "Subject": lambda text: {"subject": text},
+    "From": lambda text: {"from": {"name": text, "address": "a@x.org"}},
+    "To": lambda text: {"to": ["b@x.org", {"name": text, "address": "c@x.org"}, "d@x.org"]},
+    "Cc": lambda text: {"cc": f"{text}: b@x.org, {text} <c@x.org>;, d@x.org"},
+    "X-" + "N" * 40: lambda text: {"headers": {"X-" + "N" * 40: text}},
+    "X-" + "N" * 70: lambda text: {"headers": {"X-" + "N" * 70: text}},
+}
+
+
+@pytest.mark.parametrize("name", ENCODED_PLACES, ids=lambda name: f"{name:.4}-{len(name)}")
+@pytest.mark.parametrize(("letter", "longest"), [("x", 75), ("日", 72)])
+def test_encoded_words_and_their_lines_are_as_long_as_they_may_be(
+    name: str, letter: str, longest: int
+) -> None:
+    """RFC 2047 2: an encoded word has at most 75 octets, a line with one in it at most 76.
+
+    In quoted-printable (one letter takes one octet) there are words of exactly 75; in base64 (three
+    octets become four) the next one after 72 would be 76.
+    """
+    found = set()
+    for length in range(40, 140):
+        text = "ü" + letter * length
+        wire = written(ENCODED_PLACES[name](text))
+        (header,) = re.findall(rb"(?m)^%s:(?:.*\r\n)(?:[ \t].*\r\n)*" % name.encode(), wire)
+        assert (len(name) > 60) == header.startswith(name.encode() + b": \r\n"), "room is not used"
+        for line in header.split(b"\r\n"):
+            words = re.findall(rb"=\?utf-8\?[qb]\?[^? ]*\?=", line)
+            assert not words or len(line) <= 76, line
+            found |= {len(word) for word in words}
+        value = make_header(decode_header(header.decode().replace("\r\n", "")))
+        assert str(value).count(text) == (2 if name == "Cc" else 1)
+    assert max(found) == longest
 
 
 def test_a_subject_that_is_already_encoded_stays_so() -> None:
@@ -173,7 +219,7 @@ def test_dates(given: Any, expected: str) -> None:
 def test_dates_read_back() -> None:
     moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
     for date in (moment, moment.isoformat(), "Wed, 02 Jan 2030 03:04:05 GMT"):
-        assert parsedate_to_datetime(compose({"date": date})["Date"]) == moment
+        assert parsedate_to_datetime(composed({"date": date})["Date"]) == moment
 
 
 def test_date_and_message_id_are_made_where_there_is_none() -> None:
@@ -197,8 +243,26 @@ def test_date_and_message_id_are_made_where_there_is_none() -> None:
     ],
 )
 def test_the_domain_of_a_message_id_is_the_senders(fields: dict[str, Any], domain: str) -> None:
-    message = compose({**SMALL, **fields})
+    message = composed({**SMALL, **fields})
     assert message["Message-ID"].endswith(f"@{domain}>")
+
+
+@pytest.mark.parametrize(
+    ("mail", "words"),
+    [
+        ({"from": "a" * 1100 + "@x.org"}, ["'From'", "998"]),
+        ({"date": "yesterday"}, ["'date'", "yesterday", "ISO 8601"]),
+        ({"date": 5}, ["'date'", "5", "datetime"]),
+        ({"date": "6 May 07:08:09 99999999999999999999"}, ["'date'", "9999", "ISO 8601"]),
+        ({"messageId": "1@x 2@x"}, ["'messageId'", "one id", "1@x 2@x"]),
+        ({"messageId": 5}, ["'messageId'", "5"]),
+        ({"messageId": "ü@x"}, ["'messageId'", "ü@x", "ASCII"]),
+        ({"references": ["<a@x", "b@x"]}, ["'references'", "<a@x", "<id@domain>"]),
+    ],
+    ids=case_name,
+)  # fmt: skip
+def test_bad_values_are_named(mail: Any, words: list[str]) -> None:
+    assert_refusal_names(mail, words)
 
 
 # --- what enters no header ------------------------------------------------------------------------
@@ -241,11 +305,11 @@ PLACES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
 @pytest.mark.parametrize("place", PLACES)
 def test_no_control_character_enters_a_header(place: str) -> None:
     good, mail = PLACES[place]
-    compose(mail(good))
+    composed(mail(good))
     for forbidden in FORBIDDEN:
         for at in (0, 1, len(good) // 2, len(good)):
             bad = good[:at] + forbidden + good[at:]
-            refused(compose, mail(bad))
+            refused(composed, mail(bad))
 
 
 @given(st.sampled_from(sorted(PLACES)), st.text(min_size=1), st.integers(0, 30))
@@ -254,7 +318,7 @@ def test_no_text_makes_a_second_header(place: str, inserted: str, at: int) -> No
     good, mail = PLACES[place]
     text = good[:at] + inserted + good[at:]
     try:
-        message = compose(mail(text))
+        message = composed(mail(text))
     except SMTPError as error:
         assert (error.code, error.command) == ("EMESSAGE", "API")  # noqa: PT017
         return

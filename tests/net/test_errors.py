@@ -1,8 +1,9 @@
-"""What a failed handshake, or a broken connection, is said to have failed of."""
+"""What a failed look-up, handshake or connection is said to have failed of."""
 
 from __future__ import annotations
 
 import datetime
+import errno
 import socket
 import ssl
 from pathlib import Path
@@ -13,8 +14,9 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from smtp_connection.net.errors import tls_error
-from smtp_connection.net.tls import TLSOptions, context_for
+from smtp_connection.net.errors import socket_error, speaks_no_tls, tls_error
+from smtp_connection.net.tls import context_for
+from smtp_connection.options.tls import TLSOptions
 from tests.support.tls_pairs import (
     DAY,
     HOST,
@@ -50,6 +52,24 @@ def client(ca: str, **more: Any) -> ssl.SSLContext:
 
 def date(moment: datetime.datetime) -> str:
     return f"{moment:%b} {moment.day:2} {moment:%H:%M:%S %Y} GMT"
+
+
+@pytest.mark.parametrize(
+    ("cause", "text", "code"),
+    [
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "No route to host", "EHOSTUNREACH"),
+        (OSError("odd"), "odd", "ESOCKET"),
+        (OSError(99999, "unheard of"), "unheard of", "ESOCKET"),
+    ],
+)
+def test_errors_of_the_system_keep_their_name(cause: OSError, text: str, code: str) -> None:
+    error = socket_error(cause, "Cannot do it")
+    assert str(error) == f"Cannot do it: {text} ({code})"
+    assert (error.code, error.command) == (code, "CONN")
+    assert error.__cause__ is cause
+
+
+# -- TLS -------------------------------------------------------------------------------------------
 
 
 def test_a_certificate_for_another_name(authority: trustme.CA, ca: str) -> None:
@@ -271,7 +291,10 @@ def test_any_other_verdict() -> None:
 def test_a_server_that_does_not_speak_tls(banner: bytes, ca: str) -> None:
     pair = Pair(client(ca), None)
     pair.to_client.write(banner)
-    text = str(pair.failure())
+    error = pair.failure()
+    assert isinstance(error.__cause__, ssl.SSLError)
+    assert speaks_no_tls(error.__cause__)
+    text = str(error)
     assert text.startswith(f"TLS with {HOST} failed: the server does not speak TLS here (")
     assert "_ssl.c" not in text
 
@@ -356,7 +379,8 @@ def test_a_server_that_hangs_up_later(authority: trustme.CA, ca: str) -> None:
     ],
 )
 def test_anything_else(exc: Exception) -> None:
-    assert str(tls_error(exc, None, HOST)) == (f"TLS with {HOST} failed (No route to host)")
+    assert str(tls_error(exc, None, HOST)) == f"TLS with {HOST} failed (No route to host)"
+    assert not speaks_no_tls(exc)
 
 
 def test_no_text_advises_to_look_away() -> None:

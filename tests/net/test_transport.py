@@ -2,180 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import select
 import socket
 import ssl
-import struct
 import threading
 
 import pytest
 
 from smtp_connection import Reactor
 from smtp_connection.net import transport as transport_module
-from smtp_connection.net.transport import Transport, socket_error
 from tests.support.helpers import Clock, turn_until
-
-NAME = "mx.example.com"
-MORE_THAN_FITS = bytes(range(256)) * 8192
-
-
-class Owner:
-    """Notes what it is told; ``then`` is called with each new entry."""
-
-    def __init__(self):
-        self.entries = []
-        self.then = lambda entry: None
-
-    def _note(self, *entry):
-        self.entries.append(entry)
-        self.then(entry)
-
-    def data_received(self, data):
-        assert data
-        self._note("data", data)
-
-    def drained(self):
-        self._note("drained")
-
-    def connection_lost(self, error):
-        self._note("lost", error)
-
-    def done(self):
-        """To be handed to ``start_tls``."""
-        self._note("secured")
-
-    @property
-    def names(self):
-        return [entry[0] for entry in self.entries]
-
-    @property
-    def data(self):
-        return b"".join(entry[1] for entry in self.entries if entry[0] == "data")
-
-    @property
-    def error(self):
-        """The error of the one ``connection_lost``."""
-        assert self.names.count("lost") == 1
-        assert self.names[-1] == "lost"
-        return self.entries[-1][1]
-
-
-class End:
-    """One end of a stream, with a transport on it, and the other end as a blocking socket."""
-
-    def __init__(self, reactor, sock, peer=None):
-        sock.setblocking(False)
-        self.reactor = reactor
-        self.sock = sock
-        self.peer = peer
-        self.owner = Owner()
-        self.transport = Transport(reactor, sock, self.owner)
-
-    def until(self, name):
-        """Turn the reactor until the owner is told ``name``."""
-        turn_until(self.reactor, lambda: name in self.owner.names)
-
-    def settle(self):
-        """Turn the reactor a few times, so that whatever wants to happen does."""
-        for _ in range(4):
-            self.reactor.run_once()
-
-    def is_idle(self):
-        """Whether the reactor comes to wait for the peer, and does not turn round and round."""
-        for _ in range(100):  # the peer may have sent something: a session ticket of TLS 1.3, say
-            self.reactor.run_once()
-            if not select.select([self.reactor], [], [], 0)[0]:
-                return True
-        return False
-
-    def peer_reads(self, size):
-        """Turn the reactor while the peer reads ``size`` bytes; return them."""
-        self.peer.setblocking(False)
-        received = bytearray()
-        while len(received) < size:
-            try:
-                received += self.peer.recv(65536)
-            except BlockingIOError:
-                self.reactor.run_once(5)
-        return bytes(received)
-
-
-def tcp_pair():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        left = socket.create_connection(listener.getsockname())
-        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-        return left, listener.accept()[0]
-
-
-def reset(sock):
-    """Hang up rudely."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-@pytest.fixture(params=[socket.socketpair, tcp_pair], ids=["socketpair", "tcp"])
-def end(request, reactor):
-    """A transport in clear text."""
-    end = End(reactor, *request.param())
-    yield end
-    end.peer.close()
-    end.transport.close()
-
-
-@pytest.fixture
-def server_context(authority):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(NAME).configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def client_context(authority):
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
-
-
-@pytest.fixture
-def connected(reactor, serve):
-    """Make a transport that is connected to a script: ``connected(script)``."""
-    ends = []
-
-    def make(script):
-        server = serve(script)
-        ends.append(End(reactor, socket.create_connection((server.host, server.port))))
-        return ends[-1]
-
-    yield make
-    for end in ends:
-        end.transport.close()
-
-
-@pytest.fixture
-def over_tls(connected, server_context, client_context):
-    """Make a transport that is connected to a script, and over TLS: ``over_tls(script)``."""
-
-    def make(script, then=lambda end, entry: None):
-        def tls_script(peer):
-            peer.start_tls(server_context)
-            script(peer)
-
-        end = connected(tls_script)
-        end.owner.then = lambda entry: then(end, entry)
-        end.transport.start_tls(client_context, NAME, end.owner.done)
-        end.until("secured")
-        return end
-
-    return make
-
-
-def quiet(peer):
-    """Say nothing until the client hangs up."""
-    peer.expect_end()
-
+from tests.support.smtp_server import reset
+from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, tcp_pair
 
 # -- reading --------------------------------------------------------------------------------------
 
@@ -301,6 +139,73 @@ def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):
     assert isinstance(end.owner.error.__cause__, BrokenPipeError)
 
 
+class Broken:
+    """A socket, in clear text or over TLS, whose writes fail in one way and whose reads in another.
+
+    That is so when a stream breaks in several steps: each call reports what it meets.
+    """
+
+    found: Exception | bytes | None = None
+
+    def send(self, *args):
+        if self.found is None:
+            return super().send(*args)
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    def recv(self, *args):
+        if self.found is None:
+            return super().recv(*args)
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+class BrokenSocket(Broken, socket.socket):
+    """One of these in clear text."""
+
+
+class BrokenTLSSocket(Broken, ssl.SSLSocket):
+    """One of these over TLS."""
+
+
+RESET = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+
+@pytest.mark.parametrize("found", [RESET, b""], ids=["error", "end"])
+def test_what_the_write_failed_of_is_told_and_not_what_a_read_finds_then(reactor, found):
+    sock, peer = socket.socketpair()
+    end = End(reactor, BrokenSocket(fileno=sock.detach()), peer)
+    peer.sendall(b"wakes it up")
+    end.sock.found = found
+    end.transport.write(b"EHLO me\r\n")
+    reactor.run()
+    assert end.owner.names == ["lost"]
+    assert end.owner.error.code == "EPIPE"
+    peer.close()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [RESET, ssl.SSLError(1, "[SSL: BAD_LENGTH] bad length"), b""],
+    ids=["error", "error of TLS", "end"],
+)
+def test_what_the_write_failed_of_is_told_over_tls_too(over_tls, client_context, found):
+    client_context.sslsocket_class = BrokenTLSSocket
+
+    def script(peer):
+        peer.send("wakes it up")
+        peer.expect_end()
+
+    end = over_tls(script)
+    end.until("data")
+    end.transport._sock.found = found
+    end.transport.write(b"EHLO me\r\n")
+    end.transport._tls_readable()
+    end.reactor.run()
+    assert end.owner.names[-1] == "lost"
+    assert end.owner.error.code == "EPIPE"
+
+
 def test_the_last_words_may_make_the_owner_close(reactor):
     end = End(reactor, *socket.socketpair())
     end.peer.sendall(b"421 too many connections\r\n")
@@ -342,41 +247,6 @@ def test_a_failed_write_that_the_owner_closes_over_is_not_told(reactor):
 
 
 # -- TLS ------------------------------------------------------------------------------------------
-
-
-def test_a_stream_becomes_secure(connected, server_context, client_context):
-    def script(peer):
-        peer.expect("STARTTLS")
-        peer.send("220 go ahead\r\n")
-        peer.start_tls(server_context)
-        peer.expect("EHLO")
-        peer.send("250 ok\r\n")
-        peer.expect_end()
-
-    end = connected(script)
-    end.transport.write(b"STARTTLS\r\n")
-    end.until("data")
-    assert not end.transport.secure
-    end.transport.start_tls(client_context, NAME, end.owner.done)
-    end.until("secured")
-    assert end.transport.secure
-    end.transport.write(b"EHLO me\r\n")
-    turn_until(end.reactor, lambda: end.owner.data.endswith(b"250 ok\r\n"))
-    assert end.owner.names == ["data", "secured", "data"]
-    end.transport.close()
-    assert not end.transport.secure
-
-
-def test_the_owner_knows_before_it_gets_the_first_word(over_tls):
-    """The greeting may be there as soon as the handshake is over."""
-
-    def script(peer):
-        peer.send("220 ready\r\n")
-        peer.expect_end()
-
-    end = over_tls(script)
-    end.until("data")
-    assert end.owner.entries == [("secured",), ("data", b"220 ready\r\n")]
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -495,164 +365,6 @@ def test_last_words_are_read_over_tls(over_tls):
     assert end.owner.error.code in ("EPIPE", "ETLS")
 
 
-def test_a_certificate_that_is_not_trusted_is_an_error(connected, server_context):
-    def script(peer):
-        with pytest.raises(ssl.SSLError):
-            peer.start_tls(server_context)
-
-    end = connected(script)
-    end.transport.start_tls(ssl.create_default_context(), NAME, pytest.fail)
-    end.until("lost")
-    assert end.owner.error.code == "ETLS"
-    assert isinstance(end.owner.error.__cause__, ssl.SSLCertVerificationError)
-    assert not end.transport.secure
-
-
-def test_a_certificate_for_another_name_is_an_error(connected, server_context, client_context):
-    def script(peer):
-        with pytest.raises(ssl.SSLError):
-            peer.start_tls(server_context)
-
-    end = connected(script)
-    end.transport.start_tls(client_context, "other.example.com", pytest.fail)
-    end.until("lost")
-    assert end.owner.error.code == "ETLS"
-    assert NAME in str(end.owner.error)
-
-
-@pytest.mark.parametrize("piecewise", [False, True], ids=["whole", "byte by byte"])
-def test_clear_text_where_tls_is_expected_is_explained(connected, client_context, piecewise):
-    def script(peer):
-        with contextlib.suppress(ConnectionError):  # it need not hear all of it
-            (peer.send_split if piecewise else peer.send)("220 clear text\r\n")
-        peer.expect_end()
-
-    end = connected(script)
-    seen = []
-
-    def explain(first_bytes):
-        seen.append(first_bytes)
-        return "the reason"
-
-    # What arrives while the TLS layer is reading already is not seen.
-    select.select([end.sock], [], [], 20)
-    end.transport.start_tls(client_context, NAME, pytest.fail, explain)
-    end.until("lost")
-    (first_bytes,) = seen
-    assert b"220 clear text\r\n".startswith(first_bytes)
-    assert first_bytes
-    assert end.owner.error.code == "ETLS"
-    assert str(end.owner.error).endswith("(the reason)")
-
-
-@pytest.mark.parametrize("early", [True, False])
-def test_a_handshake_that_has_to_wait_is_not_woken_up_by_what_arrives(
-    reactor, client_context, early
-):
-    """The system takes nothing, and so what the peer says cannot be of use yet."""
-    sock, peer = socket.socketpair()
-    with contextlib.closing(peer):
-        sock.setblocking(False)
-        filled = 0
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                filled += sock.send(MORE_THAN_FITS)
-        end = End(reactor, sock, peer)
-        if early:
-            peer.sendall(b"220 ready\r\n")
-        end.transport.start_tls(client_context, NAME, end.owner.done)
-        assert end.is_idle()
-        assert not end.owner.names
-
-        assert end.peer_reads(filled + 1)[filled:].startswith(b"\x16")
-        if not early:
-            assert end.is_idle()
-            peer.sendall(b"220 ready\r\n")
-        end.until("lost")
-        assert end.owner.error.code == "ETLS"
-
-
-def test_a_peer_that_hangs_up_during_the_handshake_is_an_error(connected, client_context):
-    end = connected(lambda peer: peer.close())
-    end.transport.start_tls(client_context, NAME, pytest.fail)
-    assert end.owner.entries == [], "not from inside the call"
-    end.until("lost")
-    assert end.owner.error.code == "ETLS"
-
-
-def test_a_name_that_is_none_is_an_error(reactor, client_context):
-    end = End(reactor, *tcp_pair())
-    end.transport.start_tls(client_context, ".example.com", pytest.fail)
-    assert end.owner.entries == [], "not from inside the call"
-    reactor.run()
-    assert end.owner.error.code == "ETLS"
-    assert end.peer.recv(1) == b"", "the socket is still open"
-    end.peer.close()
-
-
-def test_without_a_name_none_is_sent(connected, server_context, client_context):
-    def script(peer):
-        server_context.sni_callback = lambda sock, name, context: names.append(name)
-        peer.start_tls(server_context)
-        peer.expect_end()
-
-    names = []
-    client_context.check_hostname = False
-    end = connected(script)
-    end.transport.start_tls(client_context, "", end.owner.done)
-    end.until("secured")
-    assert names == [None]
-
-
-def test_an_error_that_the_owner_has_closed_over_is_not_told(reactor, client_context):
-    end = End(reactor, *tcp_pair())
-    end.transport.start_tls(client_context, ".example.com", pytest.fail)
-    end.transport.close()
-    reactor.run()
-    assert end.owner.entries == []
-    end.peer.close()
-
-
-def test_a_handshake_with_a_peer_that_is_gone_is_an_error(reactor, client_context):
-    end = End(reactor, *tcp_pair())
-    reset(end.peer)
-    end.transport.start_tls(client_context, NAME, pytest.fail)
-    assert end.owner.entries == [], "not from inside the call"
-    reactor.run()
-    assert end.owner.error.code == "ETLS"
-
-
-def test_a_transport_that_is_closed_during_the_handshake_says_nothing(connected, client_context):
-    end = connected(quiet)
-    end.transport.start_tls(client_context, NAME, pytest.fail)
-    end.settle()
-    assert not end.transport.secure
-    end.transport.close(linger=5)
-    assert end.transport._sock.fileno() == -1
-    assert not end.reactor.run_once()
-    assert end.owner.entries == []
-
-
-def test_a_transport_that_is_closed_when_the_handshake_is_over_says_nothing(
-    connected, server_context, client_context
-):
-    def script(peer):
-        peer.start_tls(server_context)
-        peer.expect_end()
-
-    def close_if_secure():
-        if end.transport.secure:
-            end.transport.close()
-        else:
-            end.reactor.call_soon(close_if_secure)
-
-    end = connected(script)
-    end.reactor.call_soon(close_if_secure)
-    end.transport.start_tls(client_context, NAME, pytest.fail)
-    end.reactor.run()
-    assert end.owner.entries == []
-
-
 def test_a_tls_socket_of_the_caller_s_is_secure_and_what_it_holds_is_read(
     reactor, serve, server_context, client_context
 ):
@@ -700,6 +412,16 @@ def test_closing_waits_for_the_peer_to_close_its_side(end):
     end.reactor.run()
     assert end.sock.fileno() == -1
     assert end.owner.entries == []
+
+
+def test_being_woken_for_nothing_does_not_end_the_wait_for_the_peer(end):
+    end.transport.close(linger=3600)
+    end.transport._discard()
+    assert end.sock.fileno() >= 0
+    assert end.reactor.run_once()
+    end.peer.close()
+    end.reactor.run()
+    assert end.sock.fileno() == -1
 
 
 def test_a_peer_that_never_closes_is_dropped():
@@ -771,18 +493,3 @@ def test_the_peer_is_described(reactor, over_tls):
     text = tls.transport.describe()
     assert text.startswith("127.0.0.1:")
     assert " with TLSv1.3, TLS_" in text
-
-
-@pytest.mark.parametrize(
-    ("cause", "text", "code"),
-    [
-        (OSError(errno.EHOSTUNREACH, "No route to host"), "No route to host", "EHOSTUNREACH"),
-        (OSError("odd"), "odd", "ESOCKET"),
-        (OSError(99999, "unheard of"), "unheard of", "ESOCKET"),
-    ],
-)
-def test_errors_of_the_system_keep_their_name(cause, text, code):
-    error = socket_error(cause, "Cannot do it")
-    assert str(error) == f"Cannot do it: {text} ({code})"
-    assert (error.code, error.command) == (code, "CONN")
-    assert error.__cause__ is cause

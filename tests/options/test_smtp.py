@@ -6,12 +6,13 @@ import logging
 import socket
 import ssl
 import sys
+from functools import partial
 
 import pytest
 
-from smtp_connection.net.tls import TLSOptions
 from smtp_connection.options import smtp as options_module
 from smtp_connection.options.smtp import Options
+from smtp_connection.options.tls import TLSOptions
 
 DEFAULTS = {
     "host": "localhost",
@@ -57,7 +58,7 @@ def own_name(monkeypatch):
     """Set the name of this machine: ``own_name('host')``."""
 
     def set_name(name):
-        monkeypatch.setattr(options_module, "gethostname", lambda: name)
+        monkeypatch.setattr(options_module, "own_name", lambda: name)
 
     set_name("client.example.com")
     return set_name
@@ -410,6 +411,16 @@ def test_mechanisms_of_the_caller_s():
         assert error(ValueError, customAuth={name: handler}) == (
             f"{takes}; {name!r} is no mechanism name"
         )
+
+
+def test_only_what_is_fit_to_be_shown_is_shown():
+    def handler(password, context):
+        pass
+
+    options = parse(customAuth={"X-OWN": partial(handler, "geheim")}, host="mx.example.com")
+    assert "host='mx.example.com'" in repr(options)
+    assert "customAuth" not in repr(options)
+    assert "geheim" not in repr(options)
 
 
 def test_a_proxy_is_read_by_its_own_module():

@@ -286,8 +286,8 @@ def run_together(cases: list[Case]) -> Report:
             session.server.close()
         left = {
             "watched descriptors": len(clients._handles),
-            "timers": clients._live_timers,
-            "jobs": clients._live_jobs,
+            "timers": clients._timers.live,
+            "jobs": clients._jobs.live,
         }
     left["threads"] = threading.active_count() - threads
     left["descriptors"] = len(open_files() - files)

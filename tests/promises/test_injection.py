@@ -12,15 +12,15 @@ import pytest
 
 import smtp_connection
 from smtp_connection import SMTPError
-from smtp_connection.auth.mechanisms import Credentials
-from smtp_connection.mime.compose import compose
-from smtp_connection.net.tls import TLSOptions
+from smtp_connection.auth.credentials import Credentials
 from smtp_connection.options.smtp import Options
+from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.injected import VALUES
 from tests.injected.values import CONTROL, injections
 from tests.injected.world import World
+from tests.support.mails import composed
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ PARSERS = {
     "envelope": lambda given: Envelope.parse({"to": "b@y.org", **given}),
     "dsn": lambda given: Envelope.parse({"to": "b@y.org", "dsn": given}),
     "token": lambda given: XOAuth2Options.parse(given, {}),
-    "mail": compose,
-    "address": lambda given: compose({"to": given}),
-    "header": lambda given: compose({"headers": [given]}),
-    "content": lambda given: compose({"text": given}),
-    "file": lambda given: compose({"attachments": given}),
+    "mail": composed,
+    "address": lambda given: composed({"to": given}),
+    "header": lambda given: composed({"headers": [given]}),
+    "content": lambda given: composed({"text": given}),
+    "file": lambda given: composed({"attachments": given}),
 }
 
 
@@ -140,6 +140,6 @@ def test_only_the_modules_that_are_known_for_it_say_something_to_a_server():
         if isinstance(node, ast.Call)
     }
     speakers = {name for name, called in calls if called in ("Command", "Pipeline")}
-    assert speakers == {"custom", "mechanisms", "ntlm", "transaction"}
+    assert speakers == {"custom", "mechanisms", "ntlm", "opening", "transaction"}
     writers = {name for name, called in calls if called.endswith("transport.write")}
     assert writers == {"exchange", "pump"}

@@ -16,7 +16,7 @@ from collections import Counter
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection
-from tests.support.helpers import handling
+from tests.support.helpers import handling, in_thread
 from tests.support.sessions import ENVELOPE, PASSWORD
 from tests.support.smtp_server import BackgroundServer, Session, hold
 
@@ -76,7 +76,7 @@ def test_signals_wake_the_reactor_while_it_runs(reactor, wakeup_fd):
     seen = []
     reactor.call_soon(lambda: seen.append(wakeup_fd()))
     reactor.run()
-    assert seen == [reactor._wake_sender.fileno()]
+    assert seen == [reactor._wake_up.sender.fileno()]
     assert wakeup_fd() == -1
 
 
@@ -219,12 +219,6 @@ def test_a_signal_handler_may_call_at_any_moment(method):
 
 
 # -- other threads ---------------------------------------------------------------------------------
-
-
-def in_thread(function, *args):
-    thread = threading.Thread(target=function, args=args)
-    thread.start()
-    return thread
 
 
 def test_threads_call_in_while_the_reactor_stops_and_runs_again():

@@ -1,99 +1,30 @@
 """No input, however it is cut, puts an end into a message but the end (CVE-2023-51764 and others).
 
 Servers disagree on what ends a message: a lone dot between line breaks, but which ones?  A CR or LF
-on its own is a line break for some.  So none of these reaches the wire.
+on its own is a line break for some.  So none of these reaches the wire.  What the encoder makes of
+every short text, and of any text in any cutting, is in tests/message/test_encoder.py.
 """
 
 from __future__ import annotations
 
 import io
-import itertools
-import re
 import select
 import socket
 from email.message import EmailMessage
-from itertools import pairwise, product
+from itertools import product
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyee import EventEmitter
 
 from smtp_connection.message import message as message_module
 from smtp_connection.message import sources
-from smtp_connection.message.encoder import WireEncoder, encode_whole
+from smtp_connection.message.encoder import encode_whole
 from smtp_connection.message.sources import PIECE
-from tests.injected.peers import MailServer, undoubled
+from tests.injected.peers import MailServer
 from tests.support.helpers import Pull, turn_until, wire_of
-
-ALPHABET = (b"\r", b"\n", b".", b"a")
-
-
-def check(wire, data):
-    """Check that ``wire`` has no end but its end, no CR or LF alone, and means ``data``."""
-    text = re.sub(rb"\r\n|\r|\n", b"\r\n", data)
-    if text and not text.endswith(b"\r\n"):
-        text += b"\r\n"
-    assert undoubled(wire) == text
-
-
-def in_pieces(pieces):
-    encoder = WireEncoder()
-    wire = b"".join([*map(encoder.encode, pieces), encoder.finish()])
-    assert encoder.size == len(wire)
-    return wire
-
-
-def cut(data, places):
-    places = sorted(place for place in places if place <= len(data))
-    return [data[start:end] for start, end in pairwise([0, *places, len(data)])]
-
-
-# -- the encoder ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("length", range(7))
-def test_every_short_text_in_one_piece_and_in_two(length):
-    for letters in product(ALPHABET, repeat=length):
-        data = b"".join(letters)
-        wire = encode_whole(data)
-        check(wire, data)
-        assert in_pieces([data]) == wire
-        for place in range(length + 1):
-            assert in_pieces([data[:place], data[place:]]) == wire, (data, place)
-
-
-@pytest.mark.parametrize("length", range(6))
-def test_every_shorter_text_in_every_cutting(length):
-    places = range(1, length)
-    for letters in product(ALPHABET, repeat=length):
-        data = b"".join(letters)
-        wire = encode_whole(data)
-        for count in range(length):
-            for chosen in itertools.combinations(places, count):
-                assert in_pieces(cut(data, chosen)) == wire, (data, chosen)
-
-
-contents = st.lists(
-    st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"..", b"a", b"\0", b"\x85", b"\r\n.\r\n"])
-).map(b"".join)
-places = st.lists(st.integers(0, 40), max_size=12)
-
-
-@given(contents, places)
-@example(b"\r\r\n.\n\n.", [1, 2, 3, 4, 5, 6])
-@example(b"a\r\n.\r\nb", [1, 1, 2, 2, 3, 4, 5])
-def test_longer_texts_in_any_cutting(data, places):
-    wire = in_pieces(cut(data, places))
-    check(wire, data)
-    assert wire == encode_whole(data)
-
-
-@given(st.text("\r\n.a\x85\u2028\u2029é\x0b\x0c\x1c"), places)
-def test_no_line_break_of_unicode_becomes_one_of_smtp(text, places):
-    wire = in_pieces(piece.encode() for piece in cut(text, places))
-    check(wire, text.encode())
-
+from tests.support.wires import ALPHABET, check_wire, contents, cut, places
 
 # -- the whole way of a message -------------------------------------------------------------------
 
@@ -146,7 +77,7 @@ def test_any_source_in_any_cutting(reactor, data, places, size, text):
             wire_of(iter(pieces), reactor),
             wire_of(by_and_by(pieces, reactor), reactor),
         ]
-    check(wires[0], whole.encode() if text else data)
+    check_wire(wires[0], whole.encode() if text else data)
     assert wires == [wires[0]] * len(wires)
 
 
@@ -156,7 +87,7 @@ def test_what_arrives_bit_by_bit(reactor, data, places):
     """From a file whose reads return less than they were asked for, and from a socket."""
     pieces = cut(data, places)
     wire = wire_of(as_file(pieces), reactor)
-    check(wire, data)
+    check_wire(wire, data)
     ours, theirs = socket.socketpair()
     with ours:
         pull = Pull(ours, reactor)
@@ -175,7 +106,7 @@ def test_the_edge_of_a_full_piece(reactor, before):
         data = b"x" * (PIECE - before) + edge + b"x"
         wire = wire_of(data, reactor)
         assert wire == encode_whole(data)
-        check(wire[PIECE - 10 :], data[PIECE - 10 :])
+        check_wire(wire[PIECE - 10 :], data[PIECE - 10 :])
 
 
 # -- to a server ----------------------------------------------------------------------------------

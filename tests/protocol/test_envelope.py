@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +125,15 @@ AN_ADDRESS = "an address is a string or {'address': ..., 'name': ...}"
 )
 def test_what_is_no_address(envelope, text):
     assert refusal(envelope) == text
+
+
+def test_any_mapping_is_an_envelope_or_an_address():
+    envelope = Envelope.parse(
+        MappingProxyType({"from": MappingProxyType({"address": "a@x.org"}), "to": "b@x.org"})
+    )
+    assert (envelope.sender, envelope.recipients) == ("a@x.org", ["b@x.org"])
+    to = MappingProxyType({"address": "b@x.org"})
+    assert Envelope.parse({"to": to}).recipients == ["b@x.org"]
 
 
 @pytest.mark.parametrize("envelope", [None, "b@x.org", ["b@x.org"], 5])

@@ -236,3 +236,10 @@ def test_lines_are_without_their_codes():
 
 def test_a_reply_shows_itself():
     assert repr(Reply(250, "250 ok")) == "Reply(250, '250 ok')"
+
+
+def test_a_reply_makes_an_error():
+    error = Reply(550, "550-no\n550 never").failure("Sender refused", "EENVELOPE", "MAIL FROM")
+    assert str(error) == "Sender refused: 550-no\n550 never"
+    assert (error.code, error.command) == ("EENVELOPE", "MAIL FROM")
+    assert (error.response, error.responseCode) == ("550-no\n550 never", 550)

@@ -1,197 +1,16 @@
-"""The conversations, fed by hand: what is said, and what is made of the answers."""
+"""A message, RSET and QUIT, fed by hand: what is said, and what is made of the replies."""
 
 from __future__ import annotations
 
 import pytest
 
 from smtp_connection import SMTPError
-from smtp_connection.protocol.capabilities import Capabilities
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.protocol.session import Session
-from smtp_connection.protocol.steps import Abandon, StartTLS, TooEarly
-from smtp_connection.protocol.transaction import open_session, quit_session, reset, transaction
-from tests.support.helpers import Clock, Talk, reply
-
-EHLO = "250-mx\r\n250-PIPELINING\r\n250 SIZE 1000"
-WITH_TLS = "250-mx\r\n250-PIPELINING\r\n250 STARTTLS"
-
-
-def failed(talk, code, command, text):
-    """Check the error that ``talk`` ended with."""
-    assert isinstance(talk.error, SMTPError)
-    assert (talk.error.code, talk.error.command) == (code, command)
-    assert str(talk.error) == text
-
-
-# -- opening --------------------------------------------------------------------------------------
-
-
-def opened(*answers, **options):
-    """Open a session; return the talk and the session."""
-    session = Session("me", **options)
-    talk = Talk(open_session(session), *answers)
-    return talk, session
-
-
-def test_greeting_and_ehlo():
-    talk, session = opened("220 ready", EHLO)
-    assert talk.said == ["AwaitGreeting", "EHLO me"]
-    assert talk.error is None
-    assert session.capabilities.size == 1000
-    assert session.capabilities.pipelining
-    assert not session.secure
-
-
-@pytest.mark.parametrize(
-    ("greeting", "code"),
-    [("421 busy", 421), ("554 no", 554), ("250 ok", 250), ("221 bye", 221), ("354 go", 354)],
-)
-def test_another_greeting_than_220(greeting, code):
-    talk, _ = opened(greeting)
-    failed(talk, "EPROTOCOL", "CONN", f"Invalid greeting: {greeting}")
-    assert (talk.error.response, talk.error.responseCode) == (greeting, code)
-
-
-def test_a_greeting_of_another_protocol_is_explained():
-    talk, _ = opened("HTTP/1.1 400 Bad Request")
-    failed(
-        talk,
-        "EPROTOCOL",
-        "CONN",
-        "Invalid greeting (this looks like an HTTP server: check host and port):"
-        " HTTP/1.1 400 Bad Request",
-    )
-
-
-def test_helo_for_servers_that_do_not_know_ehlo():
-    session = Session("me")
-    session.capabilities = Capabilities(reply(WITH_TLS))
-    talk = Talk(open_session(session), "220 ready", "502 what?", "250-mx\r\n250 STARTTLS")
-    assert talk.said == ["AwaitGreeting", "EHLO me", "HELO me"]
-    assert talk.error is None
-    assert dict(session.capabilities) == {}, "HELO announces nothing"
-
-
-def test_helo_refused():
-    talk, _ = opened("220 ready", "502 what?", "550 no")
-    failed(talk, "EPROTOCOL", "HELO", "HELO refused: 550 no")
-
-
-def test_no_helo_where_tls_is_required():
-    talk, _ = opened("220 ready", "502 what?", require_tls=True)
-    failed(
-        talk,
-        "ECONNECTION",
-        "EHLO",
-        "EHLO refused, and with HELO there is no STARTTLS, which is required: 502 what?",
-    )
-
-
-def test_helo_where_tls_is_required_and_there():
-    talk, _ = opened("220 ready", "502 what?", "250 mx", require_tls=True, secure=True)
-    assert talk.said == ["AwaitGreeting", "EHLO me", "HELO me"]
-    assert talk.error is None
-
-
-def test_lhlo():
-    talk, session = opened("220 ready", EHLO, lmtp=True)
-    assert talk.said == ["AwaitGreeting", "LHLO me"]
-    assert session.capabilities.pipelining
-
-
-def test_lhlo_refused():
-    talk, _ = opened("220 ready", "502 what?", lmtp=True)
-    failed(talk, "EPROTOCOL", "LHLO", "LHLO refused: 502 what?")
-
-
-@pytest.mark.parametrize("options", [{}, {"require_tls": True}, {"opportunistic_tls": True}])
-def test_starttls_where_it_is_announced(options):
-    talk, session = opened("220 ready", WITH_TLS, "220 go", None, EHLO, **options)
-    assert talk.said == ["AwaitGreeting", "EHLO me", "STARTTLS", "StartTLS", "EHLO me"]
-    assert session.secure
-    assert not session.upgrade_refused
-    assert "STARTTLS" not in session.capabilities
-
-
-def test_what_was_said_in_clear_text_is_forgotten():
-    """Somebody in between could have added 'AUTH PLAIN', say."""
-    session = Session("me")
-    dialogue = open_session(session)
-    answers = [None, reply("220 ready"), reply(WITH_TLS), reply("220 go")]
-    steps = [dialogue.send(answer) for answer in answers]
-    assert isinstance(steps[-1], StartTLS)
-    assert not session.secure, "not before the handshake has succeeded"
-    dialogue.send(None)
-    assert session.secure
-    assert dict(session.capabilities) == {}
-    dialogue.close()
-
-
-def test_lhlo_after_starttls():
-    talk, _ = opened("220 ready", WITH_TLS, "220 go", None, EHLO, lmtp=True)
-    assert talk.said[-1] == "LHLO me"
-
-
-@pytest.mark.parametrize("announced", [WITH_TLS, EHLO])
-@pytest.mark.parametrize("options", [{"ignore_tls": True}, {"secure": True}])
-def test_no_starttls_where_it_is_not_wanted(announced, options):
-    talk, session = opened("220 ready", announced, **options)
-    assert talk.said == ["AwaitGreeting", "EHLO me"]
-    assert session.secure == options.get("secure", False)
-
-
-def test_tls_that_is_required_and_not_announced():
-    """Nothing more is said, in clear text, to whoever took the announcement out."""
-    talk, _ = opened("220 ready", EHLO, require_tls=True)
-    assert talk.said == ["AwaitGreeting", "EHLO me"]
-    failed(talk, "ETLS", "STARTTLS", "STARTTLS is required, and the server does not offer it")
-
-
-@pytest.mark.parametrize("options", [{}, {"require_tls": True}])
-@pytest.mark.parametrize("answer", ["454 later", "502 what?", "334 go"])
-def test_starttls_refused(options, answer):
-    talk, session = opened("220 ready", WITH_TLS, answer, **options)
-    failed(talk, "ETLS", "STARTTLS", f"STARTTLS refused: {answer}")
-    assert not session.secure
-
-
-def test_starttls_refused_and_not_needed():
-    talk, session = opened("220 ready", WITH_TLS, "454 later", opportunistic_tls=True)
-    assert talk.error is None
-    assert session.upgrade_refused
-    assert not session.secure
-    assert session.capabilities.pipelining
-
-
-# -- a message ------------------------------------------------------------------------------------
-
-
-class Letter:
-    """Stands for a message; the dialogue never looks into it."""
-
-    whole = True
-    size = 123
-
-
-class Desk:
-    """Sends one message in a session, fed by hand."""
-
-    def __init__(self, *extensions, **options):
-        self.session = Session("me", **options)
-        self.session.capabilities = Capabilities(
-            reply("\r\n".join(["250-mx", *(f"250-{each}" for each in extensions), "250 HELP"]))
-        )
-        self.clock = Clock()
-        self.message = Letter()
-
-    def send(self, *answers, to=("b@x.org",), **envelope):
-        envelope = Envelope.parse({"from": "a@x.org", "to": to, **envelope})
-        return Talk(transaction(envelope, self.message, self.session, self.clock), *answers)
-
-    def mail(self, **envelope):
-        """Return the MAIL command for ``envelope``."""
-        return self.send("550 no", **envelope).said[0]
-
+from smtp_connection.protocol.steps import Abandon, TooEarly
+from smtp_connection.protocol.transaction import quit_session, reset, transaction
+from tests.support.desk import Answers, Desk
+from tests.support.helpers import Talk, failed, reply
 
 TWO = ("b@x.org", "c@x.org")
 
@@ -225,63 +44,6 @@ def test_a_pipelined_message():
     ]
     assert talk.value.accepted == [*TWO]
     assert not desk.session.transaction_open
-
-
-@pytest.fixture(params=[True, False], ids=["pipelined", "step by step"])
-def pipelining(request):
-    return request.param
-
-
-class Answers:
-    """The server's side of an envelope, in both ways of saying it."""
-
-    def __init__(self, pipelining, *extensions):
-        self.pipelining = pipelining
-        self.desk = Desk(*["PIPELINING"] * pipelining, *extensions)
-
-    def send(self, mail, rcpts=(), data=None, *rest, first=(), **envelope):
-        """``first`` are replies to what is said before MAIL; step by step, replies to what is not
-        said any more are left out."""
-        if self.pipelining:
-            return self.desk.send(
-                [*first, mail, *rcpts, data or "503 no valid recipients"], *rest, **envelope
-            )
-        answers = [*first, mail, *rcpts, *([data] if data else []), *rest]
-        return self.desk.send(*answers, **envelope)
-
-
-@pytest.fixture
-def answers(pipelining):
-    return Answers(pipelining)
-
-
-def test_some_recipients_are_refused(answers):
-    talk = answers.send("250 ok", ["550 b", "250 ok"], "354 go", ["250 queued"], to=TWO)
-    info = talk.value
-    assert (info.accepted, info.rejected) == (["c@x.org"], ["b@x.org"])
-    (error,) = info.rejectedErrors
-    assert (error.code, error.command, error.recipient) == ("EENVELOPE", "RCPT TO", "b@x.org")
-    assert str(error) == "Recipient refused: 550 b"
-
-
-@pytest.mark.parametrize(
-    ("replies", "spokesman"),
-    [
-        (["550 b", "551 c"], "551 c"),
-        (["450 b", "551 c"], "450 b"),
-        (["550 b", "451 c"], "451 c"),
-        (["450 b", "451 c"], "450 b"),
-    ],
-)
-def test_all_recipients_are_refused(answers, replies, spokesman):
-    """A temporary refusal speaks for the message: it is worth another try."""
-    talk = answers.send("250 ok", replies, to=TWO)
-    failed(talk, "EENVELOPE", "RCPT TO", f"All recipients were refused: {spokesman}")
-    assert talk.error.rejected == [*TWO]
-    assert [str(error) for error in talk.error.rejectedErrors] == [
-        f"Recipient refused: {text}" for text in replies
-    ]
-    assert answers.desk.session.transaction_open, "the server has still the sender"
 
 
 def test_the_sender_is_refused(answers):
@@ -425,43 +187,6 @@ def test_the_message_id_that_the_server_gave():
     assert talk.value.serverMessageId == "<abc@x.prod.outlook.com>"
 
 
-# -- LMTP -----------------------------------------------------------------------------------------
-
-THREE = ("b@x.org", "c@x.org", "d@x.org")
-
-
-def lmtp(answers, *final, rcpts=("250 ok", "550 c", "250 ok")):
-    answers.desk.session.lmtp = True
-    return answers.send("250 ok", rcpts, "354 go", [*final], to=THREE)
-
-
-def test_lmtp_has_a_reply_for_each_accepted_recipient(answers):
-    talk = lmtp(answers, "250 b is fine", "452 d is full")
-    assert talk.steps[-1].replies == 2
-    info = talk.value
-    assert (info.accepted, info.rejected) == (["b@x.org"], ["c@x.org", "d@x.org"])
-    assert [str(error) for error in info.rejectedErrors] == [
-        "Recipient refused: 550 c",
-        "Message failed for d@x.org: 452 d is full",
-    ]
-    assert [error.code for error in info.rejectedErrors] == ["EENVELOPE", "EMESSAGE"]
-    assert [error.recipient for error in info.rejectedErrors] == ["c@x.org", "d@x.org"]
-    assert info.response == "452 d is full"
-
-
-def test_lmtp_where_all_are_refused_in_the_end(answers):
-    talk = lmtp(answers, "552 b is full", "452 d is full")
-    failed(talk, "EMESSAGE", "DATA", "Message failed for every recipient: 452 d is full")
-    assert talk.error.rejected == ["c@x.org", "b@x.org", "d@x.org"]
-    assert len(talk.error.rejectedErrors) == 3
-    assert not answers.desk.session.transaction_open
-
-
-def test_lmtp_where_all_are_accepted(answers):
-    talk = lmtp(answers, "250 b", "250 c", "250 d", rcpts=["250 ok"] * 3)
-    assert talk.value.accepted == [*THREE]
-
-
 # -- the parameters of MAIL and RCPT --------------------------------------------------------------
 
 
@@ -541,7 +266,7 @@ def test_requiretls_where_it_is_possible():
     assert desk.mail(requireTLSExtensionEnabled=True) == "MAIL FROM:<a@x.org> REQUIRETLS"
 
 
-# -- the rest -------------------------------------------------------------------------------------
+# -- RSET and QUIT --------------------------------------------------------------------------------
 
 
 def test_reset():

@@ -1,4 +1,5 @@
-"""The threads for what blocks: as few as allowed, and gone when there is nothing to do."""
+"""Threads for what blocks: as few as allowed, and gone when there is nothing to do; and what comes
+back from them to the reactor."""
 
 from __future__ import annotations
 
@@ -125,3 +126,66 @@ def test_a_task_that_an_old_thread_has_done_by_then_is_not_refused(tasks, monkey
     monkeypatch.setattr(threading.Thread, "start", refuse_late)
     tasks.submit(workers, "second")
     assert tasks.next() == "second"
+
+
+# -- jobs ------------------------------------------------------------------------------------------
+
+
+def test_the_result_of_a_job_comes_back_to_the_reactor_s_thread(reactor):
+    def arrived(*outcome):
+        calls.append((outcome, threading.get_ident()))
+
+    calls = []
+    reactor.run_in_thread(threading.get_ident, arrived)
+    reactor.run()
+    (((result, error), thread),) = calls
+    assert error is None
+    assert thread == threading.get_ident() != result
+
+
+@pytest.mark.parametrize("kind", [LookupError, SystemExit, KeyboardInterrupt])
+def test_the_error_of_a_job_comes_back(reactor, kind):
+    def fail():
+        raise kind("no")
+
+    calls = []
+    reactor.run_in_thread(fail, lambda *outcome: calls.append(outcome))
+    reactor.run()
+    ((result, error),) = calls
+    assert result is None
+    assert isinstance(error, kind)
+
+
+def test_a_cancelled_job_is_not_waited_for(reactor):
+    gate = threading.Event()
+    job = reactor.run_in_thread(gate.wait, pytest.fail)
+    assert reactor.run_once(0)
+    job.cancel()
+    job.cancel()
+    reactor.run()
+    gate.set()
+
+
+def test_a_job_that_is_cancelled_after_it_has_ended_is_not_reported(reactor):
+    gate = threading.Event()
+    job = reactor.run_in_thread(gate.set, pytest.fail)
+    gate.wait()
+    job.cancel()
+    for thread in threading.enumerate():
+        if thread.name == "smtp_connection worker":
+            thread.join()
+    reactor.run()
+
+
+def test_a_thread_that_cannot_be_started_fails_the_job(reactor, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    calls = []
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    reactor.run_in_thread(pytest.fail, lambda *outcome: calls.append(outcome))
+    assert calls == []
+    reactor.run()
+    ((result, error),) = calls
+    assert result is None
+    assert str(error) == "can't start new thread"

@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pytest
+from pyee import EventEmitter
 
 from smtp_connection import SMTPConnection, SMTPError
 from tests.support.sessions import ENVELOPE, PASSWORD, POINTS, TO_TWO, at_every_point
@@ -329,6 +330,41 @@ def test_a_port_that_cannot_be(reactor, diary, port):
     assert str(port) in diary.error().message
 
 
+class ClosedMeanwhile(socket.socket):
+    """A socket that another thread closes while the connection prepares it."""
+
+    def setsockopt(self, *args):
+        self.close()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("option", "kind", "code"),
+    [
+        ("connection", socket.socket, "EBADF"),
+        ("connection", ClosedMeanwhile, "ESOCKET"),
+        ("socket", socket.socket, "EBADF"),
+    ],
+)
+def test_a_socket_that_is_closed_when_it_is_handed_over(reactor, diary, option, kind, code, secure):
+    sock = kind()
+    if kind is socket.socket:
+        sock.close()
+    options = {option: sock, "host": "127.0.0.1", "port": 25, "secure": secure}
+    connection = SMTPConnection(options, reactor=reactor)
+    diary.listen(connection)
+    connection.connect(diary.callback("connected"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "end"]
+    err = diary.error()
+    assert (err.code, err.command) == (code, "CONN")
+    assert isinstance(err.__cause__, OSError)
+    assert diary.error("connected") is err
+    assert connection.destroyed
+    assert sock.fileno() == -1
+
+
 # -- who hears of it -------------------------------------------------------------------------------
 
 
@@ -399,3 +435,28 @@ def test_the_failure_of_one_message_is_not_heard_by_those_behind_it(by_hand, dia
     assert diary.names() == ["connect", "later", "end"]
     assert diary.error("later").code == "ECONNECTION"
     assert diary.error("later").__cause__ is caught.value
+
+
+def test_a_server_that_hangs_up_between_two_operations(by_hand, reactor, diary):
+    """Nothing has been said for the second one, so no reply and no token is waited for."""
+    stream = EventEmitter()
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, stream, diary.callback("first"))
+    connection.reset(diary.callback("second"))
+    peer.feed("220 ready\r\n")
+    peer.feed("250 scripted\r\n")
+    peer.heard()
+
+    def fail() -> None:
+        stream.emit("error", OSError("disk on fire"))
+        # The message has failed by the next turn, in which the connection closes.
+        reactor.call_soon(peer.sock.close)
+
+    reactor.call_soon(fail)
+    reactor.run()
+
+    assert diary.names() == ["connect", "first", "error", "second", "end"]
+    assert str(diary.error("second")) == (
+        "Connection closed unexpectedly, waiting for the next operation"
+    )

@@ -157,7 +157,7 @@ def test_which_mechanism_is_used(logged_in, announced, auth, options, mechanism)
         ("AUTH XOAUTH2", {**PASSWORD, "method": "XOAUTH2"}, 'Missing credentials for "XOAUTH2"'),
         ("AUTH XOAUTH2", {"xoauth2": "ya29.t0k3n"}, 'Missing credentials for "XOAUTH2"'),
         ("AUTH PLAIN", {"user": USER, "pass": f"{SECRET}\0"}, "NUL"),
-        ("AUTH XOAUTH2", {"user": f"{USER}\x01", "xoauth2": "t"}, "line break, NUL or ^A"),
+        ("AUTH XOAUTH2", {"user": f"{USER}\x01", "xoauth2": "t"}, "a control character"),
         ("AUTH PLAIN", "me:s3cr3t", "auth is a dict"),
         ("AUTH PLAIN", {"user": USER, "pass": b"s3cr3t"}, "auth 'pass' is a string"),
     ],

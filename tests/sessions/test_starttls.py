@@ -195,3 +195,36 @@ def test_less_than_tls_1_2_has_to_be_asked_for(
     assert diary.names() == ["error", "end", "connect", "end"]
     assert diary.error().code == "ETLS"
     assert "no TLS version suits both" in diary.error().message
+
+
+# -- what the client itself cannot use -------------------------------------------------------------
+
+
+@pytest.fixture(params=["missing", "no certificate"])
+def unusable_ca(request, tmp_path):
+    path = tmp_path / "ca.pem"
+    if request.param != "missing":
+        path.write_text("nothing of the kind")
+    return str(path)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_unusable_ca_ends_the_connection_before_the_handshake(
+    by_hand, diary, unusable_ca, secure
+):
+    connection, peer = by_hand(secure=secure, tls={"ca": unusable_ca})
+    connection.connect(diary.callback("connected"))
+    if secure:
+        peer.settle()
+    else:
+        peer.feed("220 ready\r\n")
+        peer.feed("250-scripted\r\n250 STARTTLS\r\n")
+        assert peer.heard() == b"EHLO me\r\nSTARTTLS\r\n"
+        peer.feed("220 go\r\n")
+
+    assert peer.heard() == b""
+    assert diary.names() == ["error", "connected", "end"]
+    error = diary.error()
+    assert (error.code, error.command) == ("ETLS", "CONN")
+    assert str(error).startswith(f"tls option 'ca' (file {unusable_ca!r}) cannot be used: ")
+    assert isinstance(error.__cause__, OSError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,6 +37,18 @@ class MovableClock:
 
     def __call__(self) -> float:
         return time.monotonic() + self.ahead
+
+
+def fail_with(text: str) -> None:
+    """Raise ``LookupError``, for callbacks that are to fail."""
+    raise LookupError(text)
+
+
+def in_thread(function: Callable[..., object], *args: Any) -> threading.Thread:
+    """Call ``function(*args)`` on a new thread, and return the thread."""
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    return thread
 
 
 def turn_until(reactor: Reactor, condition: Callable[[], object]) -> None:
@@ -98,6 +111,13 @@ class Talk:
             for step in self.steps
             if isinstance(step, Command)
         ]
+
+
+def failed(talk: Talk, code: str, command: str, text: str) -> None:
+    """Check the error that ``talk`` ended with."""
+    assert isinstance(talk.error, SMTPError)
+    assert (talk.error.code, talk.error.command) == (code, command)
+    assert str(talk.error) == text
 
 
 def _wire(step: Any) -> Any:

@@ -14,15 +14,27 @@ import pytest
 
 from smtp_connection.errors import SMTPError
 from smtp_connection.mime.compose import compose
-from smtp_connection.mime.email_message import serialize
+from smtp_connection.mime.email_message import message_envelope, serialize
+from smtp_connection.mime.mail import Mail
 
 SMALL = {"from": "a@x.org", "to": "b@y.org", "text": "hello"}
 FILE = {"filename": "f.bin", "content": b"\0\1"}
+CALENDAR = {"content": "BEGIN:VCALENDAR", "contentType": "Text/calendar; method=REQUEST"}
+
+
+def composed(mail: Mapping[str, Any]) -> EmailMessage:
+    """Read the dict ``mail`` and compose its message."""
+    return compose(Mail(mail))
+
+
+def envelope_of(mail: Mapping[str, Any] | Message) -> dict[str, Any]:
+    """Return the envelope that a dict or a message asks for."""
+    return message_envelope(mail) if isinstance(mail, Message) else Mail(mail).envelope()
 
 
 def written(mail: Mapping[str, Any]) -> bytes:
     """Compose and serialize, and check what holds for every mail."""
-    wire = serialize(compose(mail))
+    wire = serialize(composed(mail))
     assert wire.count(b"\n") == wire.count(b"\r") == wire.count(b"\r\n")
     assert all(len(line) <= 998 for line in wire.split(b"\r\n"))
     assert "bcc" not in [name.lower() for name in header_names(wire)]
@@ -66,6 +78,17 @@ def refused(call: Callable[[Any], object], argument: Any, code: str = "EMESSAGE"
     assert (caught.value.code, caught.value.command) == (code, "API")
     assert len(str(caught.value)) < 400
     return caught.value
+
+
+def assert_refusal_names(mail: Any, words: list[str]) -> None:
+    """Check that composing ``mail`` fails with an error text that has all ``words`` in it."""
+    text = str(refused(composed, mail))
+    assert [word for word in words if word not in text] == []
+
+
+def case_name(value: Any) -> str:
+    """Return the name of a test case: the mail, and nothing for the words."""
+    return "" if isinstance(value, list) else repr(value)[:40]
 
 
 def raw_message(*headers: tuple[str, Any], policy: Any = default) -> Message:

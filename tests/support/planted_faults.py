@@ -15,8 +15,8 @@ from smtp_connection.driver.queue import Operations
 from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
 from smtp_connection.net.transport import Transport
-from smtp_connection.protocol import transaction
-from smtp_connection.reactor.loop import Timer
+from smtp_connection.protocol import recipients
+from smtp_connection.reactor.timers import Timer
 
 left_open: list[socket.socket] = []
 """The sockets that "sockets stay open" has not closed."""
@@ -146,7 +146,7 @@ def _leave_a_job(self: Any, linger: float) -> None:
 
 
 def _never(self: Any, seconds: float, callback: Any, *args: Any) -> Timer:
-    return Timer(self, self._clock() + seconds, callback, args)
+    return Timer(self._timers, self._clock() + seconds, callback, args)
 
 
 def _double_line_breaks(data: bytes) -> bytes:
@@ -175,7 +175,7 @@ FAULTS = {
     "all callbacks are forgotten": Fault(Operations, "settle", _nothing),
     "success without a verdict": Fault(Operations, "settle", _hide_doubt),
     "success whatever is said": Fault(Operations, "settle", _succeed_always),
-    "no doubt": Fault(transaction, "_put_in_doubt", _nothing),
+    "no doubt": Fault(recipients, "_put_in_doubt", _nothing),
     "doubt without a reason": Fault(Operations, "settle", _always_doubt),
     "the queue has no order": Fault(Operations, "add", _add_in_front),
     "'end' is emitted twice": Fault(SMTPConnection, "emit", _end_twice),

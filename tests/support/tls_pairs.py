@@ -16,7 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from smtp_connection.errors import SMTPError
 from smtp_connection.net.errors import tls_error
-from smtp_connection.net.tls import TLSOptions, context_for
+from smtp_connection.net.tls import context_for
+from smtp_connection.options.tls import TLSOptions
 
 HOST = "mx.example.org"
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)

@@ -220,7 +220,9 @@ class VirtualReactor(Reactor):
         self.virtual_selector.next_deadline = self._next_deadline
 
     def _next_deadline(self) -> float | None:
-        return min((deadline for deadline, _, timer in self._timers if timer.active), default=None)
+        return min(
+            (deadline for deadline, _, timer in self._timers.heap if timer.active), default=None
+        )
 
     def on_thread(self) -> bool:
         return not self.elsewhere

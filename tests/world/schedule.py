@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from smtp_connection.message import message, sources
-from smtp_connection.net import connector, resolver, transport
-from smtp_connection.reactor import loop as reactor
+from smtp_connection.net import connector, handshake, resolver, transport
+from smtp_connection.reactor import wakeup
 
 from . import plan as plans
 from .chance import Chance
@@ -28,9 +28,10 @@ _CONTEXTS: dict[str, VirtualContext] = {}
 
 _REPLACED = (
     (connector, "socket", _SOCKET_MODULE),
-    (reactor, "socket", _SOCKET_MODULE),
+    (handshake, "socket", _SOCKET_MODULE),
     (resolver, "socket", _SOCKET_MODULE),
     (transport, "socket", _SOCKET_MODULE),
+    (wakeup, "socket", _SOCKET_MODULE),
     # Small enough for messages of some hundred bytes to come in many pieces.
     (sources, "PIECE", 200),
     (message, "PIECE", 200),

@@ -14,7 +14,7 @@ import pytest
 
 from smtp_connection.message import message
 from smtp_connection.net import connector
-from smtp_connection.reactor import loop as reactor
+from smtp_connection.reactor import wakeup
 from tests.support.planted_faults import plant
 from tests.world import BrokenInvariant, converse, run_schedule, virtual_world
 
@@ -98,7 +98,7 @@ def test_the_world_leaves_the_package_as_it_was():
     with virtual_world():
         assert connector.socket is not socket
         assert before > message.PIECE
-    assert connector.socket is reactor.socket is socket
+    assert connector.socket is wakeup.socket is socket
     assert before == message.PIECE
 
 

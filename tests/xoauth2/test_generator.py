@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from smtp_connection import Reactor, SMTPError, run
-from smtp_connection.reactor.loop import current_reactor
+from smtp_connection.reactor.default import current_reactor
 from smtp_connection.xoauth2 import Token, create_xoauth2_generator
 from tests.support.oauth2_server import waiting_for
 
@@ -254,7 +254,7 @@ def test_the_reactor_that_is_running_is_the_one_to_use(reactor):
 
 
 def test_without_a_running_reactor_it_is_the_default_one(reactor, monkeypatch):
-    monkeypatch.setattr("smtp_connection.reactor.loop._default", reactor)
+    monkeypatch.setattr("smtp_connection.reactor.default._default", reactor)
     generator = create_xoauth2_generator(user=USER, accessToken=OLD)
     used: list[Any] = []
     generator.getToken(lambda: used.append(current_reactor()))
@@ -414,7 +414,7 @@ def test_without_requests_a_ready_token_still_works(generator_for, outcome_of, e
     generator = generator_for(accessToken=OLD)
     assert outcome_of(generator.getToken) == (None, response(OLD), OLD)
     error = error_of(generator.generateToken)
-    assert "pip install 'smtp_connection[oauth2]'" in str(error)
+    assert "pip install '.[oauth2]'" in str(error)
     assert isinstance(error.__cause__, ImportError)
 
 

@@ -347,7 +347,7 @@ def test_without_pyjwt_there_are_no_service_accounts(
 ):
     monkeypatch.setitem(sys.modules, "jwt", None)
     generator = generator_for(service="bot@example.com", privateKey=pem(service_key))
-    assert "pip install 'smtp_connection[oauth2]'" in str(error_of(generator.getToken))
+    assert "pip install '.[oauth2]'" in str(error_of(generator.getToken))
 
 
 def test_without_cryptography_there_are_none_either(
@@ -358,4 +358,4 @@ def test_without_cryptography_there_are_none_either(
 
     monkeypatch.setattr(jwt, "encode", encode)
     generator = generator_for(service="bot@example.com", privateKey=pem(service_key))
-    assert "pip install 'smtp_connection[oauth2]'" in str(error_of(generator.getToken))
+    assert "pip install '.[oauth2]'" in str(error_of(generator.getToken))

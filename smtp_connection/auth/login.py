@@ -1,0 +1,67 @@
+"""A login (RFC 4954): which mechanism is used, and the dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import auth_error
+from ..protocol.session import Session
+from ..protocol.steps import Dialogue
+from .credentials import Credentials
+from .custom import custom_login
+from .mechanisms import MECHANISMS
+
+__all__ = ["choose_mechanism", "login"]
+
+# In the order of preference.  Over TLS the simplest comes first, because servers get it right; in
+# clear text the one that does not show the password.
+_OVER_TLS = ("PLAIN", "LOGIN", "CRAM-MD5")
+_IN_CLEAR = ("CRAM-MD5", "PLAIN", "LOGIN")
+
+
+def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
+    """Log in with the credentials in ``auth``; the value is ``True``.
+
+    Raises :class:`SMTPError` (``EAUTH``); the session can be used after that.
+    """
+    credentials = Credentials(auth)
+    mechanism = choose_mechanism(credentials, session)
+    handler = session.custom_auth.get(mechanism)
+    if handler is not None:
+        yield from custom_login(handler, auth, mechanism, session)
+    elif mechanism in MECHANISMS:
+        yield from MECHANISMS[mechanism](credentials)
+    else:
+        known = ", ".join([*MECHANISMS, *session.custom_auth])
+        raise auth_error(f'Unknown authentication method "{mechanism}"; known are {known}')
+    session.authenticated = True
+    return True
+
+
+def choose_mechanism(credentials: Credentials, session: Session) -> str:
+    """Return the name of the mechanism to use.
+
+    The one that the caller names is used whether or not the server announces it.  Raises
+    :class:`SMTPError` (``EAUTH``) if none fits, and after a refused STARTTLS.
+    """
+    named = credentials.method or session.auth_method
+    if session.upgrade_refused:
+        text = "No login: the server refused STARTTLS, so this connection is in clear text"
+        raise auth_error(text)
+    if named:
+        return named
+    announced = session.capabilities.auth
+    if credentials.token and "XOAUTH2" in announced:
+        return "XOAUTH2"
+    if credentials.domain and "NTLM" in announced:
+        return "NTLM"
+    if credentials.password or not credentials.token:
+        for mechanism in _OVER_TLS if session.secure else _IN_CLEAR:
+            if mechanism in announced:
+                return mechanism
+    for mechanism in announced:
+        if mechanism in session.custom_auth:
+            return mechanism
+    offer = f"it announces {', '.join(announced)}" if announced else "it announces none"
+    raise auth_error(f"The server announces no authentication mechanism that fits; {offer}")

@@ -1,0 +1,176 @@
+"""One machine for every set of options: a set is a class, and each option is said once, in it::
+
+class Order(Settings, noun="order"):
+    drink: Option[str] = Option(text, "tea", alias="beverage")
+    sugar: Option[float] = Option(number("a number of spoons"), 1)
+    pin: Option[str | None] = Option(text, None, secret=True)
+
+Order.parse({"Drink": "coffee"}).drink
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+
+from ..records import Record
+from .checks import Refusal
+from .names import NameTable
+
+__all__ = ["Option", "Settings"]
+
+if TYPE_CHECKING:
+    S = TypeVar("S", bound="Settings")  # made at run time, the bound would cost 1 ms
+
+T = TypeVar("T")
+
+
+class Option(Generic[T]):
+    """One option: what it accepts, its default, and whether it may be shown.
+
+    - ``check``: accepts or refuses a value, see :mod:`.checks`
+    - ``default``: what an option that is not given, or given as ``None``, is
+    - ``secret`` (bool): neither ``repr`` nor an error text shows the value
+    - ``alias`` (str or None): another name for the same option
+
+    For type checkers, as an attribute of a :class:`Settings` it is a ``T``.
+    """
+
+    __slots__ = ("alias", "check", "default", "secret")
+
+    def __init__(
+        self,
+        check: Callable[[Any], T | None],
+        default: T,
+        *,
+        secret: bool = False,
+        alias: str | None = None,
+    ) -> None:
+        self.check = check
+        self.default = default
+        self.secret = secret
+        self.alias = alias
+
+    @overload
+    def __get__(self, settings: None, owner: type) -> Option[T]: ...
+    @overload
+    def __get__(self, settings: Settings, owner: type) -> T: ...
+    def __get__(self, settings: Settings | None, owner: type) -> Option[T] | T:
+        # Not asked where a value was given: that one stands in the __dict__ of the settings.
+        return self if settings is None else self.default
+
+
+def _plain(value: object) -> str:
+    """Show strings and numbers as they are, and of anything else only the type."""
+    return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
+
+
+def _type_alone(value: object) -> str:
+    return type(value).__name__
+
+
+class Settings(Record):
+    """Checked values under Node's names, read as attributes or as a dict, and never changed.
+
+    A subclass has an :class:`Option` for each name, and may say, as keywords of its ``class`` line:
+
+    - ``noun``: what an option of this set is called in error texts
+    - ``shows``: makes text of a wrong value that is not secret
+    - ``instead``: names that exist in Node and cannot exist in Python, each with advice
+
+    :meth:`parse` makes one of what a caller gives.  (A dataclass would take a third of the time in
+    which the whole package is imported.)
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Every name, in order, and its default."""
+
+    _options: ClassVar[dict[str, Option[Any]]]
+    _aliases: ClassVar[dict[str, str]]
+    _names: ClassVar[NameTable]
+    _noun: ClassVar[str]
+    _shows: ClassVar[Callable[[object], str]]
+
+    def __init_subclass__(
+        cls,
+        noun: str = "option",
+        shows: Callable[[object], str] = _plain,
+        instead: Mapping[str, str] = {},
+    ) -> None:
+        options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
+        cls.defaults = {name: each.default for name, each in options.items()}
+        cls._options = options
+        cls._aliases = {each.alias: name for name, each in options.items() if each.alias}
+        cls._names = NameTable(noun, [*options, *cls._aliases], instead)
+        cls._noun = noun
+        cls._shows = staticmethod(shows)
+
+    def __init__(self, **values: Any) -> None:
+        """``values`` are kept as they are; those that are left out have their defaults."""
+        unknown = values.keys() - self.defaults.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no {min(unknown)!r}")
+        self.__dict__.update(values)
+
+    @classmethod
+    def parse(cls: type[S], given: object, more: Mapping[str, Any] = {}) -> S:
+        """Check the dict ``given``, or ``None``; ``more`` are options by keyword, which win.
+
+        Case and underscores of names do not count; an option that is ``None`` is not given.
+
+        Raises ``TypeError`` or ``ValueError`` that names the option, what it takes and, unless
+        that is secret, what it got.
+        """
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"{cls._noun}s are a dict; got {type(given).__name__}")
+        values: dict[str, Any] = {}
+        for name, value in {**cls._canonical(given or {}), **cls._canonical(more)}.items():
+            if value is not None and (accepted := cls._accepted(name, value)) is not None:
+                values[name] = accepted
+        cls._complete(values)
+        return cls(**values)
+
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> None:
+        """Fill in defaults that depend on other options, and refuse contradictions; ``values`` are
+        those that were given, each of them accepted by its check."""
+
+    @classmethod
+    def _canonical(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        values = cls._names.canonical(given)
+        for alias, name in cls._aliases.items():
+            if values.get(alias) is not None and values.get(name) is not None:
+                raise TypeError(
+                    f"{cls._noun}s {name!r} and {alias!r} are one option; give one of them"
+                )
+            if alias in values:
+                value = values[alias]
+                values = {key: each for key, each in values.items() if key != alias}
+                if value is not None:
+                    values[name] = value
+        return values
+
+    @classmethod
+    def _accepted(cls, name: str, value: object) -> Any:
+        option = cls._options[name]
+        try:
+            return option.check(value)
+        except Refusal as exc:
+            refusal = exc
+        # Not inside of the handler: its context would hold a value that may be a secret.
+        show = _type_alone if option.secret else cls._shows
+        raise refusal.error(refusal.text(f"{cls._noun} {name!r}", show))
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.defaults)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name!r} cannot be deleted: {type(self).__name__} never changes")
+
+    def __repr__(self) -> str:
+        shown = (name for name, option in self._options.items() if not option.secret)
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
+        return f"{type(self).__name__}({values})"

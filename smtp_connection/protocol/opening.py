@@ -1,0 +1,68 @@
+"""How a session begins: greeting, EHLO, HELO or LHLO, and STARTTLS.
+
+Dialogues do no I/O: they yield what to do next (see ``steps``) and receive the result.
+"""
+
+from __future__ import annotations
+
+from ..errors import SMTPError
+from .capabilities import Capabilities
+from .hints import about_banner
+from .session import Session
+from .steps import AwaitGreeting, Command, Dialogue, StartTLS
+
+__all__ = ["open_session"]
+
+
+def open_session(session: Session) -> Dialogue[None]:
+    """Receive the greeting, introduce the client, and upgrade to TLS where the options ask for it
+    or the server offers it.
+
+    Raises :class:`SMTPError`; every failure ends the connection.
+    """
+    greeting = yield AwaitGreeting()
+    if greeting.code != 220:
+        hint = about_banner(greeting.text)
+        text = f"Invalid greeting ({hint})" if hint else "Invalid greeting"
+        raise greeting.failure(text, "EPROTOCOL", "CONN")
+    yield from _introduce(session)
+    if session.secure or session.ignore_tls:
+        return
+    if session.require_tls or "STARTTLS" in session.capabilities:
+        yield from _upgrade(session)
+
+
+def _introduce(session: Session) -> Dialogue[None]:
+    """EHLO (RFC 5321 section 4.1.1.1), or HELO for servers that do not know it; LMTP has LHLO
+    alone (RFC 2033 section 4.1)."""
+    verb = "LHLO" if session.lmtp else "EHLO"
+    reply = yield Command(f"{verb} {session.name}")
+    if reply.positive:
+        session.capabilities = Capabilities(reply)
+        return
+    if session.lmtp:
+        raise reply.failure("LHLO refused", "EPROTOCOL", verb)
+    if session.require_tls and not session.secure:
+        text = "EHLO refused, and with HELO there is no STARTTLS, which is required"
+        raise reply.failure(text, "ECONNECTION", verb)
+    reply = yield Command(f"HELO {session.name}")
+    if not reply.positive:
+        raise reply.failure("HELO refused", "EPROTOCOL", "HELO")
+    session.capabilities = Capabilities()
+
+
+def _upgrade(session: Session) -> Dialogue[None]:
+    """STARTTLS (RFC 3207); after it, nothing counts that was said in clear text."""
+    if "STARTTLS" not in session.capabilities:
+        text = "STARTTLS is required, and the server does not offer it"
+        raise SMTPError(text, code="ETLS", command="STARTTLS")
+    reply = yield Command("STARTTLS")
+    if not reply.positive:
+        if session.opportunistic_tls:
+            session.upgrade_refused = True
+            return
+        raise reply.failure("STARTTLS refused", "ETLS", "STARTTLS")
+    yield StartTLS()
+    session.secure = True
+    session.capabilities = Capabilities()
+    yield from _introduce(session)

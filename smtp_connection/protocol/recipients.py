@@ -1,0 +1,129 @@
+"""What the server says of each recipient, and what errors report of that."""
+
+from __future__ import annotations
+
+from ..errors import SMTPError
+from .replies import Reply
+
+__all__ = ["Recipients"]
+
+
+class Recipients:
+    """Sorts the recipients of one message by the server's replies.
+
+    - ``accepted``, ``rejected`` (list of str): the recipients, as they were given
+    - ``errors`` (list of SMTPError): one for each rejected recipient, in the same order
+    """
+
+    __slots__ = ("accepted", "errors", "rejected")
+
+    def __init__(self) -> None:
+        self.accepted: list[str] = []
+        self.rejected: list[str] = []
+        self.errors: list[SMTPError] = []
+
+    # -- the replies to RCPT ----------------------------------------------------------------------
+
+    def judge(self, recipient: str, reply: Reply) -> None:
+        """Sort ``recipient`` by the reply to its RCPT."""
+        if reply.positive:
+            self.accepted.append(recipient)
+        else:
+            self._reject(recipient, reply.failure("Recipient refused", "EENVELOPE", "RCPT TO"))
+
+    def require_one(self) -> None:
+        """Raise :class:`SMTPError` (``EENVELOPE``) unless at least one recipient is accepted."""
+        if not self.accepted:
+            refusal = SMTPError(
+                "All recipients were refused",
+                code="EENVELOPE",
+                command="RCPT TO",
+                response=self._spokesman().response,
+            )
+            raise self._reported_in(refusal)
+
+    # -- the final replies ------------------------------------------------------------------------
+
+    def judge_together(self, replies: list[Reply], lost: SMTPError | None) -> None:
+        """Raise :class:`SMTPError` unless the one final reply of SMTP accepts the message.
+
+        ``lost`` is the error with which the connection ended before that reply was there.
+        """
+        if lost is not None:
+            raise self._reported_in(_unanswered(lost))
+        if not replies[0].positive:
+            raise _verdict("Message failed", replies[0])
+
+    def judge_each(self, replies: list[Reply], lost: SMTPError | None) -> None:
+        """Sort the accepted recipients once more by the final replies of LMTP, of which there is
+        one for each, in their order (RFC 2033 section 4.2).
+
+        ``lost`` is the error with which the connection ended before all of them were there.
+        Raises :class:`SMTPError` if nobody is left.
+        """
+        pending, self.accepted = self.accepted, []
+        for recipient, reply in zip(pending, replies, strict=lost is None):
+            if reply.positive:
+                self.accepted.append(recipient)
+            else:
+                self._reject(recipient, _verdict(f"Message failed for {recipient}", reply))
+        if lost is not None:
+            self._reject_unanswered(pending[len(replies) :], lost)
+        if not self.accepted:
+            failure = lost or SMTPError(
+                "Message failed for every recipient",
+                code="EMESSAGE",
+                command="DATA",
+                response=self._spokesman().response,
+            )
+            raise self._reported_in(failure)
+
+    def _reject_unanswered(self, recipients: list[str], lost: SMTPError) -> None:
+        # The server's last words, if they are a refusal, are about the first of these.
+        response = lost.response
+        for recipient in recipients:
+            text = f"No final reply for {recipient}"
+            error = SMTPError(text, code=lost.code, command="DATA", response=response)
+            self._reject(recipient, _unanswered(error))
+            response = None
+
+    # -- the errors -------------------------------------------------------------------------------
+
+    def _reject(self, recipient: str, error: SMTPError) -> None:
+        error.recipient = recipient
+        self.rejected.append(recipient)
+        self.errors.append(error)
+
+    def _spokesman(self) -> SMTPError:
+        """Return the error whose reply speaks for the whole message: a temporary refusal, if there
+        is one, because then another attempt may succeed."""
+        temporary = (error for error in self.errors if 400 <= (error.responseCode or 0) < 500)
+        return next(temporary, self.errors[-1])
+
+    def _reported_in(self, error: SMTPError) -> SMTPError:
+        """Let ``error`` name the rejected recipients, and be in doubt if one of them is."""
+        if any(each.inDoubt for each in self.errors):
+            _put_in_doubt(error)
+        error.rejected = self.rejected
+        error.rejectedErrors = self.errors
+        return error
+
+
+def _verdict(text: str, reply: Reply) -> SMTPError:
+    """Return the error for a final reply that does not say that the message was accepted."""
+    error = reply.failure(text, "EMESSAGE", "DATA")
+    # Only 4xx and 5xx are refusals; any other reply leaves open what became of the message.
+    error.inDoubt = not 400 <= reply.code < 600
+    return error
+
+
+def _unanswered(error: SMTPError) -> SMTPError:
+    """Put ``error``, with which the connection ended, in doubt, unless it carries a refusal."""
+    if error.response is None:
+        _put_in_doubt(error)
+    return error
+
+
+def _put_in_doubt(error: SMTPError) -> None:
+    error.inDoubt = True
+    error.add_hint("the message had been sent to its end, so it may have been accepted")
