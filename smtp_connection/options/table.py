@@ -56,8 +56,8 @@ class Option(Generic[T]):
     @overload
     def __get__(self, settings: Settings, owner: type) -> T: ...
     def __get__(self, settings: Settings | None, owner: type) -> Option[T] | T:
-        # Not asked where a value was given: that one stands in the __dict__ of the settings.
-        return self if settings is None else self.default
+        # Called for the class alone: settings have every value in their own __dict__.
+        return self
 
 
 def _plain(value: object) -> str:
@@ -82,9 +82,10 @@ class Settings(Record):
     which the whole package is imported.)
     """
 
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, Any]]
     """Every name, in order, and its default."""
 
+    _keys: ClassVar[tuple[str, ...]]
     _options: ClassVar[dict[str, Option[Any]]]
     _aliases: ClassVar[dict[str, str]]
     _names: ClassVar[NameTable]
@@ -99,6 +100,7 @@ class Settings(Record):
     ) -> None:
         options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
         cls.defaults = {name: each.default for name, each in options.items()}
+        cls._keys = tuple(options)
         cls._options = options
         cls._aliases = {each.alias: name for name, each in options.items() if each.alias}
         cls._names = NameTable(noun, [*options, *cls._aliases], instead)
@@ -110,7 +112,7 @@ class Settings(Record):
         unknown = values.keys() - self.defaults.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} has no {min(unknown)!r}")
-        self.__dict__.update(values)
+        self.__dict__.update({**self.defaults, **values})
 
     @classmethod
     def parse(cls: type[S], given: object, more: Mapping[str, Any] = {}) -> S:
@@ -162,7 +164,7 @@ class Settings(Record):
         raise refusal.error(refusal.text(f"{cls._noun} {name!r}", show))
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(self.defaults)
+        return self._keys
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")
