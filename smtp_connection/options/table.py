@@ -76,10 +76,10 @@ class Settings(Record):
 
     - ``noun``: what an option of this set is called in error texts
     - ``shows``: makes text of a wrong value that is not secret
-    - ``instead``: names that exist in Node and cannot exist in Python, each with advice
+    - ``instead``: names that exist in Node but not in Python, each with advice
 
-    :meth:`parse` makes one of what a caller gives.  (A dataclass would take a third of the time in
-    which the whole package is imported.)
+    :meth:`parse` makes one of what a caller gives.  It is no dataclass because to import
+    ``dataclasses`` would take a third of the time that the whole package takes.
     """
 
     defaults: ClassVar[Mapping[str, Any]]
@@ -138,18 +138,17 @@ class Settings(Record):
         those that were given, each of them accepted by its check."""
 
     @classmethod
-    def _canonical(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        values = cls._names.canonical(given)
+    def _canonical(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = dict(cls._names.canonical(given))
         for alias, name in cls._aliases.items():
-            if values.get(alias) is not None and values.get(name) is not None:
+            value = values.pop(alias, None)
+            if value is None:
+                continue
+            if values.get(name) is not None:
                 raise TypeError(
                     f"{cls._noun}s {name!r} and {alias!r} are one option; give one of them"
                 )
-            if alias in values:
-                value = values[alias]
-                values = {key: each for key, each in values.items() if key != alias}
-                if value is not None:
-                    values[name] = value
+            values[name] = value
         return values
 
     @classmethod
