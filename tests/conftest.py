@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import select
 import socket
 import ssl
@@ -18,6 +19,13 @@ from smtp_connection import Reactor, SMTPConnection
 from tests.support.diary import Diary
 from tests.support.helpers import MovableClock, open_files
 from tests.support.scripted_server import HandFedPeer, Script, ScriptedServer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from run to run: the workers of pytest-xdist have to agree."""
+    for item in items:
+        if re.search(r" at 0x[0-9a-f]", item.name):
+            raise pytest.UsageError(f"{item.nodeid} is named after an address in memory: use ids")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +80,17 @@ def reactor(movable_clock: MovableClock) -> Iterator[Reactor]:
         assert not reactor._handles, f"still watched: {reactor._handles}"
         assert not reactor._timers.live, f"still due: {reactor._timers.heap}"
         assert not reactor._jobs.live, "a worker thread is still waited for"
+
+
+@pytest.fixture(scope="session")
+def ipv6() -> str:
+    """The loopback address of IPv6; where there is none, the test is skipped."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError as exc:
+        pytest.skip(f"this machine has no IPv6 on its loopback interface: {exc}")
+    return "::1"
 
 
 @pytest.fixture

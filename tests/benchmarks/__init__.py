@@ -1,1 +1,4 @@
-"""Benchmarks of the package and its peers: ``python -m tests.benchmarks``; see README.rst."""
+"""Benchmarks of the package and its peers: ``python -m tests.benchmarks``.
+
+See docs/performance.rst.
+"""

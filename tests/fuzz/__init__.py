@@ -1,4 +1,4 @@
-"""Fuzzing: ``python -m tests.fuzz`` (see README.rst)."""
+"""Fuzzing: ``python -m tests.fuzz`` (see docs/contributing.rst)."""
 
 TARGETS = ("replies", "ehlo", "encoder", "envelope", "options", "client")
 """Each is a module with a function ``check(data)``, and a folder of seeds in ``corpus``."""

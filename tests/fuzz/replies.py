@@ -52,7 +52,7 @@ def _parsed_in_little_room(cutting: list[bytes]) -> tuple[list[str], bool]:
 
 
 def _replies(data: bytes) -> tuple[list[tuple[int, str]], str]:
-    """The rules (RFC 5321 section 4.2, and what README.rst says beyond it), as simple as can be."""
+    """The rules of RFC 5321 section 4.2 and of docs/differences.rst, as simple as can be."""
     *lines, tail = data.split(b"\n")
     found, waiting, codes = [], [], []
     for line in lines:

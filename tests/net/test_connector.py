@@ -15,19 +15,6 @@ from tests.support.helpers import Clock, turn_until
 LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
-def families():
-    """Return the address families that have a loopback interface here."""
-    found = []
-    for family, host in LOOPBACKS.items():
-        try:
-            with socket.socket(family) as sock:
-                sock.bind((host, 0))
-        except OSError:
-            continue
-        found.append(family)
-    return found
-
-
 class Network:
     """Loopback addresses of every kind, all found under the name ``mx.example.com``."""
 
@@ -141,7 +128,13 @@ def race(clock):
 # -- one address ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
+@pytest.fixture(params=LOOPBACKS, ids=lambda family: family.name)
+def family(request):
+    if request.param == socket.AF_INET6:
+        request.getfixturevalue("ipv6")
+    return request.param
+
+
 def test_it_connects(race, network, family):
     listener = network.add_listening(family)
     sock = race().start().sock()
@@ -286,8 +279,9 @@ def test_local_address_is_bound_to(race, network):
     assert sock.getsockname()[0] == "127.0.0.2"
 
 
+@pytest.mark.usefixtures("ipv6")
 def test_only_addresses_of_the_family_of_local_address_are_tried(race, network):
-    for family in families():
+    for family in LOOPBACKS:
         network.add_listening(family)
     sock = race(local_address="127.0.0.1").start().sock()
     assert sock.family == socket.AF_INET

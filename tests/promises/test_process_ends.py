@@ -145,7 +145,9 @@ def test_the_interpreter_ends_without_a_word(server, command, program):
 
 
 def test_an_interrupted_program_ends_with_one_traceback(server, command):
+    # A parent that ignores SIGINT, as nohup does, passes that on to its children.
     program = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
 connection.connect(lambda: print("connected", flush=True))
 run()
 """

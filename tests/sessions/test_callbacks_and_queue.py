@@ -173,7 +173,9 @@ def test_a_builtin_that_does_not_tell_what_it_takes_gets_everything(by_hand):
 
 
 @pytest.mark.parametrize("method", ["connect", "login", "send", "reset"])
-@pytest.mark.parametrize("callback", [7, "name", lambda *, needed: None], ids=repr)
+@pytest.mark.parametrize(
+    "callback", [7, "name", lambda *, needed: None], ids=["number", "text", "needs a keyword"]
+)
 def test_what_cannot_be_called_is_refused_at_once(by_hand, diary, method, callback):
     connection, peer = by_hand()
     arguments = {"login": [PASSWORD], "send": [ENVELOPE, "hi"]}.get(method, [])

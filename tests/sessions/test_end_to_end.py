@@ -203,11 +203,11 @@ def test_lmtp_judges_each_recipient(serve_mail, deliver, diary):
     assert diary.commands()[0].startswith("LHLO ")
 
 
-def test_ipv6(serve_mail, deliver, diary, tls_context, trust):
-    server = serve_mail(host="::1", tls_context=tls_context)
+def test_ipv6(serve_mail, deliver, diary, tls_context, trust, ipv6):
+    server = serve_mail(host=ipv6, tls_context=tls_context)
     deliver(server, tls=trust)
     delivered(server, diary, secure=True)
-    assert server.mailbox.sessions[0].peer[0] == "::1"
+    assert server.mailbox.sessions[0].peer[0] == ipv6
 
 
 def test_local_address(serve_mail, deliver, diary):

@@ -319,14 +319,20 @@ def test_the_greeting_time_ends_with_the_greeting(serve, connect_to, reactor, di
 # -- TLS -------------------------------------------------------------------------------------------
 
 
-def test_a_handshake_that_never_begins_after_starttls(serve, connect_to, reactor, diary, silence):
+def no_handshake(ending):
+    """Make a script that agrees to STARTTLS, shakes no hands, and comes to its ``ending``."""
+
     def script(peer):
         peer.greet("STARTTLS")
         peer.play("C: STARTTLS\nS: 220 go")
         peer.sock.recv(65536)  # the client's first flight
-        silence(GREETING + 1)(peer)
+        ending(peer)
 
-    connection = connect_to(serve(script))
+    return script
+
+
+def test_a_handshake_that_never_begins_after_starttls(serve, connect_to, reactor, diary, silence):
+    connection = connect_to(serve(no_handshake(silence(GREETING + 1))))
     connection.connect(diary.callback("connected"))
     connection.send(ENVELOPE, "hi", diary.callback("sent"))
     reactor.run()
@@ -334,6 +340,20 @@ def test_a_handshake_that_never_begins_after_starttls(serve, connect_to, reactor
     assert diary.names() == ["error", "connected", "sent", "end"]
     assert diary.error().code == "ETIMEDOUT"
     assert "TLS handshake" in diary.error().message
+
+
+def test_silence_after_starttls(serve, connect_to, reactor, diary, silence):
+    """Silence ends the connection during the handshake, too, however long that may take."""
+    server = serve(no_handshake(silence(SILENCE + 1)))
+    connection = connect_to(server, greetingTimeout=(SILENCE + 60) * 1000)
+    connection.connect(diary.callback("connected"))
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    reactor.run()
+
+    assert diary.names() == ["error", "connected", "sent", "end"]
+    assert (diary.error().code, diary.error().command) == ("ETIMEDOUT", "CONN")
+    waited = f"silence for {SILENCE * 1000} ms, waiting for the TLS handshake"
+    assert diary.error().message.endswith(waited)
 
 
 def test_a_handshake_that_never_begins_from_the_first_byte(

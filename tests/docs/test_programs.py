@@ -1,9 +1,8 @@
-"""The programs of README.rst run as they stand, but for host and port; its tables are complete."""
+"""The programs of README.rst and of the manual run as they stand, except for host and port."""
 
 from __future__ import annotations
 
 import base64
-import configparser
 import email
 import email.policy
 import json
@@ -19,23 +18,16 @@ import pytest
 import trustme
 from aiosmtpd.smtp import AuthResult
 
-from smtp_connection import SendInfo, SMTPError
-from smtp_connection.options.smtp import Options
-from smtp_connection.options.tls import TLSOptions
-from smtp_connection.protocol.envelope import Envelope
-from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.support.mail_server import Recorder, Running, context_of, mail_server
+from tests.support.manual import PROGRAMS, ROOT, TEXTS, programs
 from tests.support.oauth2_server import TokenEndpoint
 from tests.support.proxy_servers import Tunnels
-from tests.support.readme import PROGRAMS, README, ROOT, named_in, section
 from tests.support.scripted_server import ScriptedServer
-
-# -- programs --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def run_program(authority, run_text, tmp_path) -> Any:
-    """Run a program of the README against a server: ``done = run_program(name, server)``.
+    """Run a program of the manual against a server: ``done = run_program(name, server)``.
 
     Each further argument is a pair of what is to be replaced and what takes its place.
     """
@@ -95,7 +87,8 @@ def submission(authority) -> Iterator[Running]:
 
 
 def test_every_program_is_run_by_a_test():
-    assert README.count(".. code-block:: python\n") == len(PROGRAMS)
+    blocks = sum(text.count(".. code-block:: python\n") for text in TEXTS.values())
+    assert blocks == len(list(programs())) == len(PROGRAMS)
     tested = Path(__file__).read_text(encoding="utf-8")
     for name in PROGRAMS:
         assert f'run_program("{name}", ' in tested or f'PROGRAMS["{name}"]' in tested, name
@@ -247,6 +240,17 @@ def test_inside_asyncio(run_program):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "['b@x.org']\n"
+    assert len(server.mailbox.envelopes) == 1
+
+
+def test_on_a_thread(run_text):
+    program = PROGRAMS["on-a-thread"]
+    assert program.count("2525") == 1
+    with mail_server() as server:
+        done = run_text(program.replace("2525", str(server.port)))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("None SendInfo(accepted=['b@x.org'], rejected=[]")
     assert len(server.mailbox.envelopes) == 1
 
 
@@ -422,62 +426,3 @@ def test_tokens_from_msal(run_program, token_server, tmp_path, answer, shown):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"{shown}\n")
     assert token_server.mailbox.responses[0] == b"user=someone@example.com\1auth=Bearer first\1\1"
-
-
-def test_the_log_that_is_shown_is_that_of_the_demo():
-    def dated(line: str) -> str:
-        # Times, ports, our own name and the server's version are others each time.
-        line = re.sub(r"^ +\d+  (\w)", r"0  \1", line.rstrip())
-        return re.sub(r"EHLO .*|:\d+\b|SMTP [\d.]+$", "", line)
-
-    (shown,) = re.findall(r"^       ms  who     what\n(?:    .*\n)+", README, re.MULTILINE)
-    command = [sys.executable, "-m", "smtp_connection", "demo"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    printed = done.stdout.splitlines()
-    start = printed.index("   ms  who     what")
-    expected = [dated(line[4:]) for line in shown.splitlines()]
-    assert [dated(line) for line in printed[start : start + len(expected)]] == expected
-
-
-# -- tables ----------------------------------------------------------------------------------------
-
-
-def test_the_commands_are_there():
-    install = "    python3 -m venv .venv && .venv/bin/pip install"
-    module = ".venv/bin/python -m"
-    assert f"\n{install} '.[demo]' && {module} smtp_connection demo\n" in README
-    assert f"\n{install} '.[test]' && {module} pytest\n" in README
-
-
-def test_every_option_is_in_the_tables():
-    assert set(Options.defaults) <= named_in(section("Options"))
-    assert set(TLSOptions.defaults) <= named_in(section("Options"))
-    assert set(XOAuth2Options.defaults) <= named_in(section("Access tokens"))
-
-
-def test_every_error_code_is_in_the_table():
-    codes: set[str] = set()
-    for source in (ROOT / "smtp_connection").rglob("*.py"):
-        codes.update(re.findall(r'"(E[A-Z_]{3,})"', source.read_text(encoding="utf-8")))
-    assert {"EAUTH", "ETLS", "ENOTFOUND"} < codes
-    # Neither a verb nor the C library's names for what Node calls ENOTFOUND is a code.
-    codes -= {"EHLO", "EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY"}
-    assert codes <= named_in(section("Errors"))
-
-
-def test_every_value_of_the_info_is_in_the_table():
-    assert set(SendInfo.__slots__) <= named_in(section("The info"))
-
-
-def test_the_keys_of_an_envelope_are_those_of_the_table():
-    keys = re.findall("^``(\\w+)``  ", section("The envelope"), re.MULTILINE)
-    with pytest.raises(SMTPError) as caught:
-        Envelope.parse({"unknown": 1})
-    known = caught.value.message.rpartition("known are ")[2].split(", ")
-    assert sorted(keys) == sorted(known)
-
-
-def test_every_extra_is_in_the_table():
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    assert set(setup["options.extras_require"]) <= named_in(section("Installation"))

@@ -1,0 +1,64 @@
+"""The tables of the manual are complete."""
+
+from __future__ import annotations
+
+import configparser
+import re
+
+import pytest
+
+from smtp_connection import SendInfo, SMTPConnection, SMTPError
+from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.xoauth2 import createXOAuth2Generator
+from tests.support.manual import PAGES, ROOT, named_in, section, simple_rows
+
+
+def first_column(page: str, title: str) -> set[str]:
+    """Return what the first columns of the tables under ``title`` name."""
+    return set().union(*(named_in(cells[0]) for cells in simple_rows(section(page, title))))
+
+
+def test_the_options_are_those_of_the_table(reactor):
+    options = SMTPConnection(reactor=reactor).options
+    assert set(options) == first_column("options", "Connection options")
+
+
+def test_the_tls_options_are_those_of_the_table(reactor):
+    options = SMTPConnection(reactor=reactor, tls={}).options
+    assert set(options.tls) == first_column("options", "TLS options")
+
+
+def test_the_options_of_a_token_generator_are_those_of_the_table(reactor):
+    options = createXOAuth2Generator(reactor=reactor).options
+    assert set(options) == first_column("logins", "Access tokens")
+
+
+def test_every_error_code_is_in_the_table():
+    codes: set[str] = set()
+    for source in (ROOT / "smtp_connection").rglob("*.py"):
+        codes.update(re.findall(r'"(E[A-Z_]{3,})"', source.read_text(encoding="utf-8")))
+    assert {"EAUTH", "ETLS", "ENOTFOUND"} < codes
+    # Neither a verb nor the C library's names for what Node calls ENOTFOUND is a code.
+    codes -= {"EHLO", "EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY"}
+    assert codes <= named_in(section("errors_and_log", "Errors"))
+
+
+def test_the_values_of_the_info_are_those_of_the_table():
+    assert set(SendInfo.__slots__) == first_column("messages", "The info")
+
+
+def test_the_keys_of_an_envelope_are_those_of_the_table():
+    with pytest.raises(SMTPError) as caught:
+        Envelope.parse({"unknown": 1})
+    known = caught.value.message.rpartition("known are ")[2].split(", ")
+    assert set(known) == first_column("messages", "The envelope")
+
+
+def test_the_extras_are_those_of_the_table():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert set(setup["options.extras_require"]) == first_column("quickstart", "Installation")
+
+
+def test_every_page_is_in_the_table_of_contents():
+    assert set(PAGES) - {"index"} == set(re.findall(r"^   (\w+)$", PAGES["index"], re.MULTILINE))

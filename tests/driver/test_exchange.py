@@ -1,0 +1,217 @@
+"""Messages flow no faster than the transport takes them, and a verdict counts when all is sent."""
+
+from __future__ import annotations
+
+import pytest
+from pyee import EventEmitter
+
+from smtp_connection import SMTPError
+from smtp_connection.driver.exchange import Exchange
+from smtp_connection.message.message import Message
+from smtp_connection.message.sources import PIECE
+from smtp_connection.protocol.steps import Begin, Command, TooEarly, Transmit, Unanswered
+
+LARGE = 2 * PIECE
+"""Bytes; so many that every source hands them on before it reads more."""
+
+
+class SlowTransport:
+    """Takes as many bytes as there is room for; the rest waits, and more can be written."""
+
+    def __init__(self):
+        self.written = b""
+        self.room = 0
+
+    def write(self, data):
+        self.written += data
+        self.room -= len(data)
+
+    @property
+    def is_drained(self):
+        return self.room >= 0
+
+
+class Owner:
+    """Notes down how dialogues end, and that the next one may begin."""
+
+    def __init__(self):
+        self.outcomes = []
+
+    def dialogue_ended(self, value, error):
+        self.outcomes.append((value, error))
+
+    def next_dialogue(self):
+        assert self.outcomes, "the dialogue still goes on"
+
+
+class Session:
+    """An exchange whose transport, owner and server are the test."""
+
+    def __init__(self, reactor):
+        self.transport = SlowTransport()
+        self.owner = Owner()
+        self._reactor = reactor
+        self._exchange = Exchange(reactor, self.owner, limit=1000, trace=None)
+        self._exchange.transport = self.transport
+
+    def start(self, dialogue):
+        self._exchange.start(dialogue)
+        self._reactor.run()
+
+    def stop(self, error):
+        return self._exchange.stop(error)
+
+    def make_room(self, size):
+        """Let the transport take what waits and ``size`` bytes more."""
+        waited, self.transport.room = not self.transport.is_drained, size
+        if waited:
+            self._exchange.drained()
+        self._reactor.run()
+
+    def feed(self, reply):
+        self._exchange.data_received(reply)
+        self._reactor.run()
+
+
+@pytest.fixture
+def session(reactor):
+    return Session(reactor)
+
+
+class Pieces:
+    """A message source that counts how many of its pieces have been pulled."""
+
+    def __init__(self, *pieces):
+        self.pulled = 0
+        self._pieces = pieces
+
+    def __iter__(self):
+        for piece in self._pieces:
+            self.pulled += 1
+            yield piece
+
+
+A, B, C = (bytes([letter]) * 78 + b"\r\n" for letter in b"abc")
+LETTERS = [line * (LARGE // 80 + 1) for line in (A, B, C)]
+
+
+def sending(message):
+    """A dialogue that sends a message: the text of the verdict, or what stood in its way."""
+    yield Begin(message)
+    try:
+        (reply,) = yield Transmit(message)
+    except TooEarly as early:
+        return f"too early: {early.reply.text}"
+    except Unanswered:
+        return "unanswered"
+    return reply.text
+
+
+def test_nothing_is_pulled_while_the_transport_is_full(session, reactor):
+    source = Pieces(*LETTERS)
+    session.make_room(LARGE * 3 // 2)
+    session.start(sending(Message(source, reactor)))
+    assert source.pulled == 2
+    assert session.transport.written == b"".join(LETTERS[:2])
+
+    session.make_room(1)
+    assert source.pulled == 3
+    assert session.transport.written == b"".join(LETTERS)
+
+    session.make_room(1000)
+    assert session.transport.written == b"".join(LETTERS) + b".\r\n"
+
+    assert session.owner.outcomes == []
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+
+
+def test_nothing_is_pulled_while_a_command_still_waits(session, reactor):
+    def dialogue(message):
+        yield Command("DATA")
+        return (yield from sending(message))
+
+    source = Pieces(*LETTERS)
+    session.start(dialogue(Message(source, reactor)))
+    assert not session.transport.is_drained
+    session.feed(b"354 go on\r\n")
+    assert source.pulled == 1  # looked at, so that an empty message is never begun
+    assert session.transport.written == b"DATA\r\n"
+
+    session.make_room(10 * LARGE)
+    assert session.transport.written == b"DATA\r\n" + b"".join(LETTERS) + b".\r\n"
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+
+
+def test_what_a_source_pushes_waits_until_the_transport_is_drained(session, reactor):
+    stream = EventEmitter()
+    session.start(sending(Message(stream, reactor)))
+    for letter in LETTERS:
+        stream.emit("data", letter)
+        reactor.run()
+    assert session.transport.written == LETTERS[0]
+
+    session.make_room(10 * LARGE)
+    assert session.transport.written == b"".join(LETTERS)
+    stream.emit("end")
+    reactor.run()
+    assert session.transport.written == b"".join(LETTERS) + b".\r\n"
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+
+
+def test_a_message_that_is_there_goes_out_piece_by_piece(session, reactor):
+    content = b"".join(LETTERS)
+    session.start(sending(Message(content, reactor)))
+    for start in range(0, len(content), PIECE):
+        assert session.transport.written == content[: start + PIECE]
+        session.make_room(0)
+    assert session.transport.written == content + b".\r\n"
+    session.make_room(0)
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+
+
+each_end = pytest.mark.parametrize(
+    "content", [b"hi\r\n", [b"hi\r\n"]], ids=["the only piece", "the final dot"]
+)
+
+
+def start_to_the_end(session, reactor, content):
+    """Start a message whose last byte the transport has, but cannot take yet."""
+    room = 0 if isinstance(content, bytes) else len(b"hi\r\n")
+    session.make_room(room)
+    session.start(sending(Message(content, reactor)))
+    assert session.transport.written == b"hi\r\n.\r\n"
+    assert not session.transport.is_drained
+
+
+@each_end
+def test_a_verdict_counts_when_the_end_of_the_message_is_sent(session, reactor, content):
+    start_to_the_end(session, reactor, content)
+    session.make_room(0)
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+
+
+@each_end
+def test_a_reply_before_the_end_of_the_message_is_sent_is_no_verdict(session, reactor, content):
+    start_to_the_end(session, reactor, content)
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("too early: 250 queued", None)]
+
+
+@each_end
+def test_a_message_is_in_doubt_when_its_end_is_sent(session, reactor, content):
+    lost = SMTPError("lost", code="ECONNECTION")
+    start_to_the_end(session, reactor, content)
+    session.make_room(0)
+    assert session.stop(lost) == ("unanswered", None)
+
+
+@each_end
+def test_a_message_is_not_in_doubt_before_its_end_is_sent(session, reactor, content):
+    lost = SMTPError("lost", code="ECONNECTION")
+    start_to_the_end(session, reactor, content)
+    assert session.stop(lost) == (None, lost)
