@@ -2,7 +2,7 @@
 
 Here each conversation is cut where a reply ends, where the code of a reply ends, instead of a
 reply, and at some other bytes: some 2,800 sessions, which take 5 seconds.  ``python -m
-tests.promises.faults`` cuts it at all of the bytes: 53,000 sessions, two minutes on two cores.
+tests.promises.faults`` cuts it at all of the bytes: 53,000 sessions, two minutes of CPU time.
 """
 
 from __future__ import annotations
