@@ -250,6 +250,37 @@ def test_threads_call_in_while_the_reactor_stops_and_runs_again():
     assert sorted(messages) == sorted(b"%d/%d\r\n" % (w, n) for w in range(4) for n in range(100))
 
 
+class Late:
+    """A message that nobody can iterate over until it is ``ready``."""
+
+    def __init__(self):
+        self.asked, self.ready = threading.Event(), threading.Event()
+
+    def __iter__(self):
+        self.asked.set()
+        assert self.ready.wait(10)
+        return iter(["too late"])
+
+
+def test_what_is_called_while_the_connection_ends_is_told_so(by_hand, diary):
+    connection, peer = by_hand()
+    connection.connect()
+    peer.feed("220 ready\r\n")
+    peer.feed("250 scripted\r\n")
+    message = Late()
+    thread = in_thread(connection.send, ENVELOPE, message, diary.callback("sent"))
+    assert message.asked.wait(10)
+    connection.close()
+    peer.settle()
+    assert diary.names() == ["connect", "end"]
+
+    message.ready.set()
+    thread.join()
+    peer.settle()
+    assert diary.names() == ["connect", "end", "sent"]
+    assert diary.error("sent").code == "ECONNECTION"
+
+
 class Leaving(Reactor):
     """Calls ``at_the_end()`` on another thread when ``run()`` has nothing left to do."""
 
