@@ -52,7 +52,7 @@ class Session:
         self.owner = Owner()
         self._reactor = reactor
         self._exchange = Exchange(reactor, self.owner, limit=1000, trace=None)
-        self._exchange.transport = self.transport
+        self._exchange.use(self.transport)
 
     def start(self, dialogue):
         self._exchange.start(dialogue)
