@@ -1,4 +1,5 @@
-"""What all tests share: a reactor that must end up empty, scripted servers, a diary of events."""
+"""What all tests share: a reactor that must end up empty, servers that play scripts, a diary of
+events."""
 
 from __future__ import annotations
 
@@ -8,18 +9,16 @@ import re
 import select
 import socket
 import ssl
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from smtp_connection import Reactor, SMTPConnection, SMTPError
-from tests.support.helpers import open_files
-from tests.support.scripted_server import HandFedPeer, Peer, Script, ScriptedServer
-from tests.support.sessions import Point
+from smtp_connection import Reactor, SMTPConnection
+from tests.support.diary import Diary
+from tests.support.helpers import MovableClock, open_files
+from tests.support.scripted_server import HandFedPeer, Script, ScriptedServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,16 +44,6 @@ def nothing_left() -> Iterator[None]:
         gc.collect()  # warns of what nobody has closed
         left = open_files() - files
     assert not left, f"descriptors are left over: {left}"
-
-
-class MovableClock:
-    """The real time, and ``ahead`` seconds more."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
 
 
 @pytest.fixture
@@ -118,48 +107,6 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
         server.close()
 
 
-class Diary:
-    """Writes down what a connection emits and what its callbacks get, in order."""
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[Any, ...]] = []
-        self.log: list[tuple[str, str]] = []
-
-    def listen(self, connection: SMTPConnection, errors: bool = True) -> None:
-        """Listen to all events of ``connection`` (``'error'`` only with ``errors``)."""
-        connection.on("connect", lambda: self.entries.append(("connect",)))
-        connection.on("end", lambda: self.entries.append(("end",)))
-        connection.on("log", lambda entry: self.log.append((entry.type, entry.message)))
-        if errors:
-            connection.on("error", lambda err: self.entries.append(("error", err)))
-
-    def callback(self, name: str) -> Callable[..., None]:
-        """Return a callback that writes ``(name, err, result)`` down."""
-
-        def note(err: Any, result: Any) -> None:
-            self.entries.append((name, err, result))
-
-        return note
-
-    def names(self) -> list[str]:
-        """Return what happened, in order, without the details."""
-        return [entry[0] for entry in self.entries]
-
-    def of(self, name: str) -> list[tuple[Any, ...]]:
-        """Return the details of everything called ``name``."""
-        return [entry[1:] for entry in self.entries if entry[0] == name]
-
-    def error(self, name: str = "error") -> Any:
-        """Return the one error that ``name`` got."""
-        (entry,) = self.of(name)
-        assert entry[0] is not None
-        return entry[0]
-
-    def commands(self) -> list[str]:
-        """Return the commands that the log shows (option ``debug``)."""
-        return [message for type, message in self.log if type == "client"]
-
-
 @pytest.fixture
 def diary() -> Diary:
     return Diary()
@@ -198,61 +145,6 @@ def by_hand(reactor: Reactor, diary: Diary) -> Iterator[Callable[..., Any]]:
     for peer in peers:
         peer.hang_up()
         peer.client_end.close()
-
-
-@pytest.fixture
-def fail_at(
-    serve: Callable[..., ScriptedServer],
-    connect_to: Callable[..., SMTPConnection],
-    reactor: Reactor,
-    diary: Diary,
-) -> Callable[..., SMTPError]:
-    """Let a session end badly, check that all who are concerned hear of it once and in order, and
-    return the error: ``err = fail_at(point, ending)``."""
-
-    def run(point: Point, ending: Script, **options: Any) -> SMTPError:
-        def script(peer: Peer) -> None:
-            point.approach(peer)
-            ending(peer)
-
-        connection = connect_to(serve(script), **point.options, **options)
-        connection.connect(diary.callback("connected"))
-        point.call(connection, diary.callback("operation"))
-        connection.reset(diary.callback("later"))
-        reactor.run()
-
-        pending = ["operation", "later"] if point.connected else ["connected", "operation", "later"]
-        before = ["connect", "connected"] if point.connected else []
-        assert diary.names() == [*before, "error", *pending, "end"]
-        err = diary.error()
-        *before_last, later = pending
-        assert [diary.of(name) for name in before_last] == [[(err, None)]] * len(before_last)
-        if err.inDoubt or (err.permanent and point.connected):
-            # What had not been begun is neither in doubt nor refused.
-            assert not diary.error(later).inDoubt
-            assert not diary.error(later).permanent
-            assert diary.error(later).__cause__ is err
-        else:
-            assert diary.of(later) == [(err, None)]
-        assert connection.destroyed
-        return err
-
-    return run
-
-
-@pytest.fixture
-def full_port() -> Iterator[int]:
-    """A port on which nobody accepts, and whose queue of connections is full."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("elsewhere a full queue refuses connections")
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-        for filler in fillers:
-            filler.close()
 
 
 @pytest.fixture(scope="session")

@@ -56,8 +56,8 @@ class Option(Generic[T]):
     @overload
     def __get__(self, settings: Settings, owner: type) -> T: ...
     def __get__(self, settings: Settings | None, owner: type) -> Option[T] | T:
-        # Not asked where a value was given: that one stands in the __dict__ of the settings.
-        return self if settings is None else self.default
+        # Called for the class alone: settings have every value in their own __dict__.
+        return self
 
 
 def _plain(value: object) -> str:
@@ -76,15 +76,16 @@ class Settings(Record):
 
     - ``noun``: what an option of this set is called in error texts
     - ``shows``: makes text of a wrong value that is not secret
-    - ``instead``: names that exist in Node and cannot exist in Python, each with advice
+    - ``instead``: names that exist in Node but not in Python, each with advice
 
-    :meth:`parse` makes one of what a caller gives.  (A dataclass would take a third of the time in
-    which the whole package is imported.)
+    :meth:`parse` makes one of what a caller gives.  It is no dataclass because to import
+    ``dataclasses`` would take a third of the time that the whole package takes.
     """
 
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, Any]]
     """Every name, in order, and its default."""
 
+    _keys: ClassVar[tuple[str, ...]]
     _options: ClassVar[dict[str, Option[Any]]]
     _aliases: ClassVar[dict[str, str]]
     _names: ClassVar[NameTable]
@@ -99,6 +100,7 @@ class Settings(Record):
     ) -> None:
         options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
         cls.defaults = {name: each.default for name, each in options.items()}
+        cls._keys = tuple(options)
         cls._options = options
         cls._aliases = {each.alias: name for name, each in options.items() if each.alias}
         cls._names = NameTable(noun, [*options, *cls._aliases], instead)
@@ -110,7 +112,7 @@ class Settings(Record):
         unknown = values.keys() - self.defaults.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} has no {min(unknown)!r}")
-        self.__dict__.update(values)
+        self.__dict__.update({**self.defaults, **values})
 
     @classmethod
     def parse(cls: type[S], given: object, more: Mapping[str, Any] = {}) -> S:
@@ -136,18 +138,17 @@ class Settings(Record):
         those that were given, each of them accepted by its check."""
 
     @classmethod
-    def _canonical(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        values = cls._names.canonical(given)
+    def _canonical(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = dict(cls._names.canonical(given))
         for alias, name in cls._aliases.items():
-            if values.get(alias) is not None and values.get(name) is not None:
+            value = values.pop(alias, None)
+            if value is None:
+                continue
+            if values.get(name) is not None:
                 raise TypeError(
                     f"{cls._noun}s {name!r} and {alias!r} are one option; give one of them"
                 )
-            if alias in values:
-                value = values[alias]
-                values = {key: each for key, each in values.items() if key != alias}
-                if value is not None:
-                    values[name] = value
+            values[name] = value
         return values
 
     @classmethod
@@ -162,7 +163,7 @@ class Settings(Record):
         raise refusal.error(refusal.text(f"{cls._noun} {name!r}", show))
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(self.defaults)
+        return self._keys
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")

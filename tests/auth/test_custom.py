@@ -7,6 +7,8 @@ from concurrent.futures import Future
 
 import pytest
 
+from smtp_connection import SMTPError
+
 AUTH = {"user": "me", "pass": "s3cr3t", "method": "X-Own"}
 
 
@@ -98,6 +100,16 @@ def test_a_handler_that_raises_fails_the_login_only(login, diary):
     login(handler)
     assert diary.error("login").code == "EAUTH"
     assert isinstance(diary.error("login").__cause__, ValueError)
+
+
+def test_an_error_of_ours_that_a_handler_raises_is_told_as_it_is(login, diary):
+    own = SMTPError("the account is locked", code="EAUTH", command="AUTH X-OWN")
+
+    def handler(context):
+        raise own
+
+    login(handler)
+    assert diary.of("login") == [(own, None)]
 
 
 def test_a_callback_that_raises_fails_the_login_only(login, diary):

@@ -52,7 +52,7 @@ class Session:
         self.owner = Owner()
         self._reactor = reactor
         self._exchange = Exchange(reactor, self.owner, limit=1000, trace=None)
-        self._exchange.transport = self.transport
+        self._exchange.use(self.transport)
 
     def start(self, dialogue):
         self._exchange.start(dialogue)
@@ -215,3 +215,16 @@ def test_a_message_is_not_in_doubt_before_its_end_is_sent(session, reactor, cont
     lost = SMTPError("lost", code="ECONNECTION")
     start_to_the_end(session, reactor, content)
     assert session.stop(lost) == (None, lost)
+
+
+def test_a_dialogue_must_not_go_on_when_the_connection_has_ended(session, reactor):
+    def dialogue(message):
+        try:
+            yield Transmit(message)
+        except Unanswered:
+            yield Command("RSET")
+
+    session.make_room(100)
+    session.start(dialogue(Message(b"hi", reactor)))
+    with pytest.raises(RuntimeError, match="goes on, although the connection has ended"):
+        session.stop(SMTPError("lost", code="ECONNECTION"))

@@ -26,14 +26,19 @@ from smtp_connection.options.proxy import ProxyURL
 from smtp_connection.xoauth2.options import XOAuth2Options
 from smtp_connection.xoauth2.token_request import TokenRequest
 from tests.support.helpers import wire_of
+from tests.support.smtp_server import Session
 
 from .values import CONTROL
 
 # -- SMTP -----------------------------------------------------------------------------------------
 
-_CAPABILITIES = (
-    "250-server\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN"
-    "\r\n250 AUTH PLAIN LOGIN CRAM-MD5 XOAUTH2 NTLM X-OWN"
+_EXTENSIONS = (
+    "PIPELINING",
+    "SIZE 1000000",
+    "8BITMIME",
+    "SMTPUTF8",
+    "DSN",
+    "AUTH PLAIN LOGIN CRAM-MD5 XOAUTH2 NTLM X-OWN",
 )
 
 
@@ -44,7 +49,7 @@ def _ntlm_challenge() -> str:
 
 
 _ACCEPTED = "235 welcome"
-_CONVERSATIONS = {
+_LOGINS = {
     "PLAIN": [_ACCEPTED],
     "LOGIN": ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", _ACCEPTED],
     "CRAM-MD5": ["334 PDFAeD4=", _ACCEPTED],
@@ -54,15 +59,31 @@ _CONVERSATIONS = {
 }
 
 
+class _HearingSession(Session):
+    """Takes everything; ``said`` are the lines that it has heard."""
+
+    def __init__(self, lmtp: bool) -> None:
+        super().__init__(*_EXTENSIONS, lmtp=lmtp, logins=_LOGINS)
+        self.said: list[str] = []
+
+    def obey(self, line: str) -> None:
+        assert not CONTROL.search(line), line
+        self.said.append(line)
+        super().obey(line)
+
+    def store(self, content: bytes) -> None:
+        check_data(content + b".\r\n" + self.pending)
+        super().store(content)
+
+
 class MailServer:
     """Takes everything; it hears lines, and of a message the content up to the final dot."""
 
     def __init__(self, by_hand: Callable[..., Any], **options: Any) -> None:
         self.connection, self._peer = by_hand(debug=False, **options)
-        self._answers: list[str] = []  # to what follows AUTH
-        self._content: bytes | None = None
+        self._session = _HearingSession(options.get("lmtp", False))
         self.connection.connect()
-        self._peer.feed("220 ready\r\n")
+        self._peer.feed(self._session.greet())
         (self.introduction,) = self._converse()
 
     def hear(self, call: Callable[[SMTPConnection, Callable[..., None]], None]) -> list[str]:
@@ -78,40 +99,12 @@ class MailServer:
         return said
 
     def _converse(self) -> list[str]:
-        said: list[str] = []
         self._peer.settle()
         while heard := self._peer.heard():
-            if self._content is not None:
-                self._take_content(heard)
-                continue
-            assert heard.endswith(b"\r\n")
-            lines = heard.decode().split("\r\n")[:-1]
-            assert not CONTROL.search("".join(lines)), lines
-            said += lines
-            self._peer.feed("".join(f"{self._answer(line)}\r\n" for line in lines))
+            self._peer.feed(self._session.take(heard))
+        assert not self._session.pending, self._session.pending
+        said, self._session.said = self._session.said, []
         return said
-
-    def _answer(self, line: str) -> str:
-        if self._answers:
-            return self._answers.pop(0)
-        verb, _, rest = line.partition(" ")
-        if verb in ("EHLO", "LHLO"):
-            return _CAPABILITIES
-        if verb == "AUTH":
-            self._answers = list(_CONVERSATIONS[rest.partition(" ")[0]])
-            return self._answers.pop(0)
-        if verb == "DATA":
-            self._content = b""
-            return "354 go ahead"
-        assert verb in ("MAIL", "RCPT"), line
-        return "250 ok"
-
-    def _take_content(self, heard: bytes) -> None:
-        self._content = (self._content or b"") + heard
-        if self._content.endswith(b"\r\n.\r\n"):
-            check_data(self._content)
-            self._content = None
-            self._peer.feed("250 queued\r\n")
 
 
 def check_data(wire: bytes) -> None:

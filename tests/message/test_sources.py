@@ -598,8 +598,18 @@ def test_an_emitter_is_left_as_it_was(reactor, outcome):
     reactor.run()
 
 
-def test_an_emitter_that_somebody_else_has_cleared_does_no_harm(reactor):
-    emitter = EventEmitter()
+class Minding(EventEmitter):
+    """An emitter that minds the removal of a listener that it does not know, as older pyee does."""
+
+    def remove_listener(self, event, f):
+        if f not in self.listeners(event):
+            raise KeyError(f)
+        super().remove_listener(event, f)
+
+
+@pytest.mark.parametrize("kind", [EventEmitter, Minding])
+def test_an_emitter_that_somebody_else_has_cleared_does_no_harm(reactor, kind):
+    emitter = kind()
     pull = Pull(emitter, reactor)
     emitter.remove_all_listeners()
     pull.message.close()

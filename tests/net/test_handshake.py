@@ -10,7 +10,8 @@ import ssl
 import pytest
 
 from tests.support.helpers import turn_until
-from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, reset, tcp_pair
+from tests.support.smtp_server import reset
+from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, tcp_pair
 
 
 def test_a_stream_becomes_secure(connected, server_context, client_context):

@@ -12,7 +12,8 @@ import pytest
 from smtp_connection import Reactor
 from smtp_connection.net import transport as transport_module
 from tests.support.helpers import Clock, turn_until
-from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, reset, tcp_pair
+from tests.support.smtp_server import reset
+from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, tcp_pair
 
 # -- reading --------------------------------------------------------------------------------------
 

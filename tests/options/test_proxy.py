@@ -103,3 +103,37 @@ def test_the_options_show_neither_user_nor_password():
     assert str(options.proxy) == "http://***@[::1]:3128"
     assert SECRET not in repr(options) + repr(dict(options)) + f"{options.proxy} {options.proxy!r}"
     assert "ProxyURL('http://***@[::1]:3128')" in repr(options)
+
+
+# -- what the handshake says -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "spelling"),
+    [
+        ("mx.example.org", "mx.example.org"),
+        ("mx-ß.example", "mx-ss.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_the_form_in_which_a_host_is_asked_for(host, spelling):
+    assert ProxyURL("http", "proxy", 80).spelling(host) == spelling
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "objection"),
+    [
+        ("http", "mx.example\r\nX: y", "neither a host name nor an IP address"),
+        ("http", "mx example", "neither a host name nor an IP address"),
+        ("http", "", "neither a host name nor an IP address"),
+        ("http", "a..b", "neither a host name nor an IP address"),
+        ("socks5h", "fe80::1%a\r\nb", "an address with a zone"),
+        ("socks4", "2001:db8::1", "SOCKS4 has no IPv6"),
+        ("socks4a", "2001:db8::1", "SOCKS4 has no IPv6"),
+    ],
+)
+def test_a_host_that_cannot_be_asked_for(scheme, host, objection):
+    with pytest.raises(ValueError, match=objection):
+        ProxyURL(scheme, "proxy", 80).spelling(host)

@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+from itertools import accumulate, groupby, islice
 from typing import Any, NamedTuple
 
 import trustme
@@ -305,17 +305,27 @@ def run_together(cases: list[Case]) -> Report:
 
 
 def cases_of(talk: str, pipelining: bool, stride: int = 1) -> Iterator[Case]:
-    """Yield the cases of one conversation: every byte and every piece with every ending; with
-    ``stride`` only some of the bytes, for each ending others."""
+    """Yield the cases of one conversation: every byte and every piece with every ending.
+
+    With ``stride`` it is every ``stride``-th byte, for each ending others.  Where the server says
+    nothing after the cut, the outcome changes with the end of each piece, and with the end of the
+    code in it: these bytes are taken as well, and every piece; where it goes on, every third piece.
+    """
     clock = Clock()
     with Reactor(clock=clock) as clients, Reactor() as servers:
         uncut = Session(Case(talk, pipelining, None), clients, servers)
         let_all_end([uncut], clients, servers, clock)
     pieces = uncut.server.pieces
+    ends = list(accumulate(pieces))
+    turns = {*ends, *(end - size + 3 for size, end in zip(pieces, ends, strict=True) if size > 3)}
     for number, ending in enumerate(ENDINGS):
-        for at in range(number % stride, sum(pieces) + 1, stride):
+        at_bytes = set(range(number % stride, ends[-1] + 1, stride))
+        every = 1 if ending in HONEST else min(stride, 3)
+        if ending in HONEST:
+            at_bytes |= turns
+        for at in sorted(at_bytes):
             yield Case(talk, pipelining, Cut(ending, at))
-        for at in range(len(pieces)):
+        for at in range(number % every, len(pieces), every):
             yield Case(talk, pipelining, Cut(ending, at, lazy=True))
 
 

@@ -6,9 +6,8 @@ import sys
 
 import pytest
 
-from smtp_connection.driver.exchange import Exchange
-from smtp_connection.driver.queue import Operations
 from tests.support.killing_server import Server
+from tests.support.planted_faults import plant
 
 from .load import DELIVERED, FAILED, IN_DOUBT, Usage, disagreements, growth, run_cycle
 
@@ -43,18 +42,13 @@ def test_every_message_is_accounted_for_and_nothing_is_left(server):
 
 
 def test_it_notices_a_doubt_that_is_not_told(server, monkeypatch):
-    monkeypatch.setattr(Exchange, "in_doubt", False)
+    plant(monkeypatch, "no doubt")
     problems = run_cycle(server, CONNECTIONS, MESSAGES).problems
     assert any(problem.endswith("messages failed, taken 1 times") for problem in problems)
 
 
 def test_it_notices_a_message_that_is_reported_twice(server, monkeypatch):
-    def settle(self, *arguments):
-        really_settle(self, *arguments)
-        really_settle(self, *arguments)
-
-    really_settle = Operations.settle
-    monkeypatch.setattr(Operations, "settle", settle)
+    plant(monkeypatch, "a callback is called twice")
     assert "message 0 was reported twice" in run_cycle(server, CONNECTIONS, MESSAGES).problems
 
 

@@ -17,9 +17,8 @@ import pytest
 
 from smtp_connection import Reactor, SMTPConnection
 from tests.support.helpers import handling, in_thread
-from tests.support.mail_sink import MailSink
-from tests.support.scripted_server import HandFedPeer
 from tests.support.sessions import ENVELOPE, PASSWORD
+from tests.support.smtp_server import BackgroundServer, Session, hold
 
 # -- a signal while nothing happens ----------------------------------------------------------------
 
@@ -121,38 +120,13 @@ class OnSelect(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-class LoopServer:
-    """A server on the client's own reactor, so that every session takes the same course."""
-
-    def __init__(self, reactor):
-        self.replies = {"EHLO": "250-me\r\n250 AUTH PLAIN", "AUTH": "235 in", "QUIT": "221 bye"}
-        self.peer = HandFedPeer(reactor)
-        self.reactor = reactor
-        self.in_message = False
-        self.messages = []
-        self.peer.sock.sendall(b"220 ready\r\n")
-        reactor.add_reader(self.peer.sock, self.readable)
-
-    def readable(self):
-        said = b""
-        with contextlib.suppress(ConnectionError):
-            said = self.peer.heard()
-            for line in said.decode().splitlines():
-                self.peer.sock.sendall(self.reply_to(line))
-        if not said:
-            self.reactor.remove_reader(self.peer.sock)
-            self.peer.sock.close()
-
-    def reply_to(self, line):
-        if self.in_message:
-            self.in_message = line != "."
-            if self.in_message:
-                self.messages.append(line)
-                return b""
-            return b"250 queued\r\n"
-        self.in_message = line == "DATA"
-        reply = "354 go" if self.in_message else self.replies.get(line[:4], "250 ok")
-        return f"{reply}\r\n".encode()
+def serve_on(reactor):
+    """Serve a client on its own reactor, so that every session takes the same course; return the
+    client's end of the connection and the server's session."""
+    client_end, server_end = socket.socketpair()
+    session = Session("AUTH PLAIN", logins={"PLAIN": ["235 in"]})
+    hold(reactor, server_end, session)
+    return client_end, session
 
 
 @pytest.mark.parametrize("afterwards", ["run", "close"])
@@ -162,8 +136,8 @@ def test_a_keyboard_interrupt_while_nothing_happens_loses_nothing(diary, moment,
     selector.count = moment
     selector.before = lambda: signal.raise_signal(signal.SIGINT)
     with Reactor(selector=selector) as reactor:
-        server = LoopServer(reactor)
-        connection = SMTPConnection(connection=server.peer.client_end, reactor=reactor)
+        client_end, session = serve_on(reactor)
+        connection = SMTPConnection(connection=client_end, reactor=reactor)
         diary.listen(connection)
         connection.connect(diary.callback("connected"))
         for number in range(3):
@@ -184,7 +158,7 @@ def test_a_keyboard_interrupt_while_nothing_happens_loses_nothing(diary, moment,
     assert len(diary.of("sent")) == 3
     if afterwards == "run":
         assert [err for err, _ in diary.of("sent")] == [None] * 3
-        assert server.messages == ["message 0", "message 1", "message 2"]
+        assert session.messages == [b"message 0\r\n", b"message 1\r\n", b"message 2\r\n"]
 
 
 # -- a signal at any moment ------------------------------------------------------------------------
@@ -208,8 +182,8 @@ def hold_session(interrupt, moment):
         return trace
 
     with Reactor() as reactor:
-        server = LoopServer(reactor)
-        connection = SMTPConnection(connection=server.peer.client_end, reactor=reactor)
+        client_end, _ = serve_on(reactor)
+        connection = SMTPConnection(connection=client_end, reactor=reactor)
         connection.on("end", lambda: heard.append("end"))
         connection.on("error", lambda err: heard.append("error"))
         connection.connect(lambda err: heard.append("connected"))
@@ -250,8 +224,8 @@ def test_a_signal_handler_may_call_at_any_moment(method):
 def test_threads_call_in_while_the_reactor_stops_and_runs_again():
     """Whatever it is that stops it, no call is lost."""
     outcomes = []
-    with Reactor() as reactor, MailSink("PIPELINING") as sink:
-        connection = SMTPConnection(host=sink.host, port=sink.port, reactor=reactor)
+    with Reactor() as reactor, BackgroundServer("PIPELINING") as server:
+        connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
         connection.connect()
 
         def sent(err):
@@ -272,8 +246,39 @@ def test_threads_call_in_while_the_reactor_stops_and_runs_again():
             thread.join()
 
     assert outcomes == [None] * 400
-    messages = sink.clients[0].messages
-    assert sorted(messages) == sorted(b"%d/%d" % (w, n) for w in range(4) for n in range(100))
+    messages = server.sessions[0].messages
+    assert sorted(messages) == sorted(b"%d/%d\r\n" % (w, n) for w in range(4) for n in range(100))
+
+
+class Late:
+    """A message that nobody can iterate over until it is ``ready``."""
+
+    def __init__(self):
+        self.asked, self.ready = threading.Event(), threading.Event()
+
+    def __iter__(self):
+        self.asked.set()
+        assert self.ready.wait(10)
+        return iter(["too late"])
+
+
+def test_what_is_called_while_the_connection_ends_is_told_so(by_hand, diary):
+    connection, peer = by_hand()
+    connection.connect()
+    peer.feed("220 ready\r\n")
+    peer.feed("250 scripted\r\n")
+    message = Late()
+    thread = in_thread(connection.send, ENVELOPE, message, diary.callback("sent"))
+    assert message.asked.wait(10)
+    connection.close()
+    peer.settle()
+    assert diary.names() == ["connect", "end"]
+
+    message.ready.set()
+    thread.join()
+    peer.settle()
+    assert diary.names() == ["connect", "end", "sent"]
+    assert diary.error("sent").code == "ECONNECTION"
 
 
 class Leaving(Reactor):

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from smtp_connection import SMTPConnection, SMTPError
-from tests.support.mail_sink import MailSink
 from tests.support.sessions import ENVELOPE, PASSWORD
+from tests.support.smtp_server import BackgroundServer
 
 # -- callbacks take what they declare --------------------------------------------------------------
 
@@ -478,8 +478,8 @@ def test_callbacks_may_ask_for_more(by_hand, diary):
 @pytest.mark.parametrize("extensions", [[], ["PIPELINING"]], ids=["step by step", "pipelined"])
 def test_a_thousand_messages_at_once_arrive_in_order(reactor, extensions):
     sent = []
-    with MailSink(*extensions) as sink:
-        connection = SMTPConnection(host=sink.host, port=sink.port, reactor=reactor)
+    with BackgroundServer(*extensions) as server:
+        connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
         connection.connect()
         for number in range(1000):
             connection.send(
@@ -489,19 +489,19 @@ def test_a_thousand_messages_at_once_arrive_in_order(reactor, extensions):
             )
         connection.quit()
         reactor.run()
-        (client,) = sink.clients
+        (session,) = server.sessions
 
     assert sent == [(number, None) for number in range(1000)]
-    assert client.messages == [b"message %d" % number for number in range(1000)]
+    assert session.messages == [b"message %d\r\n" % number for number in range(1000)]
 
 
 def test_many_connections_on_one_reactor(reactor):
     connections, messages = 200, 50
     outcomes = []
     ends = []
-    with MailSink("PIPELINING") as sink:
+    with BackgroundServer("PIPELINING") as server:
         for number in range(connections):
-            connection = SMTPConnection(host=sink.host, port=sink.port, reactor=reactor)
+            connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
             connection.on("end", lambda number=number: ends.append(number))
             connection.connect()
             for count in range(messages):
@@ -511,10 +511,10 @@ def test_many_connections_on_one_reactor(reactor):
 
     assert outcomes == [None] * (connections * messages)
     assert sorted(ends) == list(range(connections))
-    for client in sink.clients:
-        number = client.messages[0].partition(b"/")[0]
-        assert client.messages == [b"%s/%d" % (number, count) for count in range(messages)]
-    assert len({client.messages[0] for client in sink.clients}) == connections
+    for session in server.sessions:
+        number = session.messages[0].partition(b"/")[0]
+        assert session.messages == [b"%s/%d\r\n" % (number, count) for count in range(messages)]
+    assert len({session.messages[0] for session in server.sessions}) == connections
 
 
 def test_a_queue_of_failures_is_as_deep_as_it_likes(by_hand):
@@ -569,8 +569,8 @@ def test_methods_may_be_called_from_any_thread(serve, connect_to, reactor, diary
 def test_many_threads_may_send_at_once(reactor):
     workers, messages = 8, 50
     outcomes = []
-    with MailSink("PIPELINING") as sink:
-        connection = SMTPConnection(host=sink.host, port=sink.port, reactor=reactor)
+    with BackgroundServer("PIPELINING") as server:
+        connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
 
         def done(err):
             outcomes.append(err)
@@ -586,10 +586,10 @@ def test_many_threads_may_send_at_once(reactor):
         reactor.run()
         for thread in threads:
             thread.join()
-        (client,) = sink.clients
+        (session,) = server.sessions
 
     assert outcomes == [None] * (workers * messages)
     expected = [
-        b"%d/%d" % (worker, count) for worker in range(workers) for count in range(messages)
+        b"%d/%d\r\n" % (worker, count) for worker in range(workers) for count in range(messages)
     ]
-    assert sorted(client.messages) == sorted(expected)
+    assert sorted(session.messages) == sorted(expected)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
 from smtp_connection import Reactor
+
+from .smtp_server import Line, Listener, Session
 
 # What a server does instead of going on.  Garbage is said once, endless data until nobody listens.
 HONEST = ("fin", "rst", "silence")
@@ -52,14 +53,6 @@ _LMTP = {
     "erin@example.com": b"452 4.2.2 full\r\n",
     "frank@example.com": b"250-2.1.5 fine\r\n250 2.1.5 ok\r\n",
     "grace@example.com": b"550 5.2.2 full\r\n",
-}
-_REPLIES = {
-    b"AUTH": b"235 ok\r\n",
-    b"MAIL": b"250 ok\r\n",
-    b"RCPT": b"250 ok\r\n",
-    b"RSET": b"250 ok\r\n",
-    b"DATA": b"354 go\r\n",
-    b"QUIT": b"221 bye\r\n",
 }
 
 
@@ -101,15 +94,75 @@ class Verdict(NamedTuple):
     legible: int
 
 
+class _Session(Session):
+    """The conversation that is cut; it notes what it has decided, and what no client may do."""
+
+    def __init__(
+        self,
+        talk: Talk,
+        pipelining: bool,
+        out: Callable[[bytes], int],
+        start_tls: Callable[[], None],
+    ) -> None:
+        """``out`` says something, and returns how much of it the client can read."""
+        extensions = ["AUTH PLAIN"]
+        if pipelining:
+            extensions.insert(0, "PIPELINING")
+        if talk.tls:
+            extensions.insert(0, "STARTTLS")
+        super().__init__(
+            *extensions,
+            lmtp=talk.lmtp,
+            # Garbage makes a client turn to HELO.
+            replies={"STAR": "220 go", "HELO": "500 what?"},
+            logins={"PLAIN": ["235 ok"]},
+            refused={UNKNOWN: "550 no"},
+        )
+        self.verdicts: dict[tuple[int, str], Verdict] = {}
+        self.deviations: list[str] = []
+        self.begun = 0
+        self._talk = talk
+        self._out = out
+        self._start_tls = start_tls
+
+    def say(self, reply: bytes) -> None:
+        self._out(reply)
+
+    def obey(self, line: str) -> None:
+        self.begun += line.startswith("MAIL")
+        super().obey(line)
+        if line == "STARTTLS":
+            self.extensions.remove("STARTTLS")
+            self._start_tls()
+
+    def store(self, content: bytes) -> None:
+        found = re.match(rb"Subject: message (\d)\r\n", content)
+        number = int(found[1]) if found else 0
+        if not found or content.replace(b"\r\n..", b"\r\n.") != content_of(number):
+            self.deviations.append(f"it sent {content!r} as a message")
+            return
+        if self._talk.lmtp:
+            for recipient in self.recipients:
+                self._decide(number, [recipient], _LMTP[recipient])
+        else:
+            self._decide(number, self.recipients, _SMTP[number])
+
+    def _decide(self, number: int, recipients: list[str], reply: bytes) -> None:
+        accepted = reply.startswith(b"2")
+        legible = self._out(reply)
+        for recipient in recipients:
+            if (number, recipient) in self.verdicts:
+                self.deviations.append(f"it sent message {number} twice to {recipient}")
+            self.verdicts[number, recipient] = Verdict(accepted, reply, legible)
+
+
 class CutServer:
     """Takes one client on a port of its own.
 
     - ``verdicts``: by number of the message and recipient
     - ``deviations``: what the client has done that no client may do
-    - ``begun``: how many times it has got MAIL
     - ``pieces``: the length of each piece that has passed the gate
     - ``flood``: how much endless data it has sent
-    - ``hung_up``: the client has closed its side, or cannot be heard any more
     """
 
     def __init__(
@@ -122,30 +175,33 @@ class CutServer:
     ) -> None:
         self._reactor = reactor
         self._talk = talk
-        self._pipelining = pipelining
         self._cut = cut
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
-        self.port: int = self._listener.getsockname()[1]
-        self._sock = self._listener  # until there is a client
+        self._session = _Session(talk, pipelining, self._say, self._start_tls)
+        self._listener = Listener(reactor, self._accept, clients=1)
+        self.port = self._listener.port
+        self._line: Line | None = None  # until there is a client
         self._tls: ssl.SSLObject | None = None
         self._secure = False
         self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._unread = b""
-        self._in_message = False
-        self._recipients: list[str] = []
-        self._unsent = b""
         self._passed = 0
-        self.is_cut = False
+        self._is_cut = False
         self._last_passed = 0
         self._client_is_done = False
-        self.verdicts: dict[tuple[int, str], Verdict] = {}
-        self.deviations: list[str] = []
-        self.begun = 0
+        self.verdicts = self._session.verdicts
+        self.deviations = self._session.deviations
         self.pieces: list[int] = []
         self.flood = 0
-        self.hung_up = False
-        reactor.add_reader(self._listener, self._accept)
+
+    @property
+    def begun(self) -> int:
+        """How many times it has got MAIL."""
+        return self._session.begun
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the client has closed its side, or cannot be heard or reached any more."""
+        return self._line is not None and self._line.hung_up
 
     # -- the way out: everything passes the gate ------------------------------------------------
 
@@ -167,7 +223,7 @@ class CutServer:
         return len(text) if self._last_passed == len(record) else 0
 
     def _gate(self, data: bytes, onward: Callable[[bytes], None]) -> None:
-        if self.is_cut or not data:
+        if self._is_cut or not data:
             return
         cut, missing = self._cut, b""
         if cut is None or cut.lazy:
@@ -197,20 +253,13 @@ class CutServer:
             self._send(self._leaving.read())
 
     def _send(self, data: bytes) -> None:
-        self._unsent += data
-        if not self._unsent:
-            return
-        try:
-            sent = self._sock.send(self._unsent)
-        except BlockingIOError:
-            return
-        except OSError:  # the client is gone
-            self._stop()
-            return
-        self._unsent = self._unsent[sent:]
+        assert self._line is not None
+        self._line.send(data)
+        self._session.over = self.hung_up
 
     def _end(self, ending: str, onward: Callable[[bytes], None], missing: bytes) -> None:
-        self.is_cut = True
+        assert self._line is not None
+        self._is_cut = True
         filler = {**GARBAGE, **ENDLESS}.get(ending, b"")
         on_the_wire = self._tls is not None and not self._talk.inside
         if on_the_wire and filler and filler[:1] == missing[:1]:
@@ -219,14 +268,14 @@ class CutServer:
         if ending == "fin":
             if onward == self._encrypt:
                 self._say_goodbye()
-            self._sock.shutdown(socket.SHUT_WR)
+            self._line.shut_write()
         elif ending == "rst":
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._stop()
+            self._line.close(rudely=True)
+            self._session.over = True
         elif ending in GARBAGE:
             onward(GARBAGE[ending])
         elif ending in ENDLESS:
-            self._reactor.add_writer(self._sock, lambda: self._go_on(ENDLESS[ending], onward))
+            self._line.keep_sending(lambda: self._go_on(ENDLESS[ending], onward))
 
     def _say_goodbye(self) -> None:
         assert self._tls is not None
@@ -237,52 +286,30 @@ class CutServer:
         self._send(self._leaving.read())
 
     def _go_on(self, data: bytes, onward: Callable[[bytes], None]) -> None:
-        if self._unsent:
-            self._send(b"")
-            return
+        assert self._line is not None
         self.flood += len(data)
         onward(data)
         if self.flood > _MOST_FLOOD and not self.hung_up:
             self.deviations.append(f"it listened to {self.flood} bytes without an end")
-            self._reactor.remove_writer(self._sock)
+            self._line.keep_sending(None)
 
     # -- the way in -----------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        self._sock, _ = self._listener.accept()
-        self._sock.setblocking(False)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._reactor.remove_reader(self._listener)
-        self._listener.close()
-        self._reactor.add_reader(self._sock, self.read)
-        self._say(b"220 mx ready\r\n")
-
-    def read(self) -> None:
-        """Take what the client has said."""
-        while not self.hung_up:
-            try:
-                data = self._sock.recv(65536)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._client_hung_up()
-            elif self._client_is_done:
-                self.deviations.append(f"it wrote {data!r} after 'end'")
-            else:
-                self._take(data)
+    def _accept(self, sock: socket.socket) -> None:
+        self._line = Line(self._reactor, sock, self._take, self._client_hung_up)
+        self._session.greet()
 
     def client_is_done(self) -> None:
         """Take what is still on the way; the client has emitted ``'end'``."""
-        if self._sock is not self._listener:
-            self.read()
+        while self._line is not None and not self._line.hung_up and self._line.read():
+            pass
         self._client_is_done = True
 
     def _take(self, data: bytes) -> None:
-        if self._tls is None:
-            self._unread += data
-            self._answer()
+        if self._client_is_done:
+            self.deviations.append(f"it wrote {data!r} after 'end'")
+        elif self._tls is None:
+            self._session.take(data)
         else:
             self._arrived.write(data)
             try:
@@ -293,6 +320,9 @@ class CutServer:
                 pass  # the client breaks off, because of what it has got
             self._send_records()
 
+    def _start_tls(self) -> None:
+        self._tls = self._context.wrap_bio(self._arrived, self._leaving, server_side=True)
+
     def _take_records(self) -> None:
         assert self._tls is not None
         if not self._secure:
@@ -300,93 +330,17 @@ class CutServer:
             self._secure = True
             self._send_records()
         while text := self._tls.read(65536):
-            self._unread += text
-            self._answer()
-
-    def _answer(self) -> None:
-        while not self.hung_up:
-            end = b"\r\n.\r\n" if self._in_message else b"\r\n"
-            line, found, rest = self._unread.partition(end)
-            if not found:
-                return
-            self._unread = rest
-            if self._in_message:
-                self._in_message = False
-                self._store(line + b"\r\n")
-            else:
-                self._obey(line)
-
-    def _obey(self, line: bytes) -> None:
-        verb = line[:4].upper()
-        if verb in (b"EHLO", b"LHLO"):
-            self._say(self._extensions())
-        elif verb == b"STAR":
-            self._say(b"220 go\r\n")
-            self._tls = self._context.wrap_bio(self._arrived, self._leaving, server_side=True)
-        elif verb == b"RCPT":
-            self._judge(line.decode().partition("<")[2].partition(">")[0])
-        elif verb in _REPLIES:
-            if verb == b"MAIL":
-                self.begun += 1
-                self._recipients = []
-            self._in_message = verb == b"DATA"
-            self._say(_REPLIES[verb])
-        else:
-            self._say(b"500 what?\r\n")
-
-    def _extensions(self) -> bytes:
-        lines = [b"250-mx", b"250 AUTH PLAIN"]
-        if self._pipelining:
-            lines.insert(1, b"250-PIPELINING")
-        if self._talk.tls and self._tls is None:
-            lines.insert(1, b"250-STARTTLS")
-        return b"".join(line + b"\r\n" for line in lines)
-
-    def _judge(self, recipient: str) -> None:
-        if recipient == UNKNOWN:
-            self._say(b"550 no\r\n")
-        else:
-            self._recipients.append(recipient)
-            self._say(_REPLIES[b"RCPT"])
-
-    def _store(self, content: bytes) -> None:
-        found = re.match(rb"Subject: message (\d)\r\n", content)
-        number = int(found[1]) if found else 0
-        if not found or content.replace(b"\r\n..", b"\r\n.") != content_of(number):
-            self.deviations.append(f"it sent {content!r} as a message")
-            return
-        if self._talk.lmtp:
-            for recipient in self._recipients:
-                self._decide(number, [recipient], _LMTP[recipient])
-        else:
-            self._decide(number, self._recipients, _SMTP[number])
-
-    def _decide(self, number: int, recipients: list[str], reply: bytes) -> None:
-        accepted = reply.startswith(b"2")
-        legible = self._say(reply)
-        for recipient in recipients:
-            if (number, recipient) in self.verdicts:
-                self.deviations.append(f"it sent message {number} twice to {recipient}")
-            self.verdicts[number, recipient] = Verdict(accepted, reply, legible)
+            self._session.take(text)
 
     # -- the end --------------------------------------------------------------------------------
 
     def _client_hung_up(self) -> None:
-        self.hung_up = True
-        self._reactor.remove_reader(self._sock)
-        self._reactor.remove_writer(self._sock)
         # Where silence was asked for, the client waits for our side as well, and has to give up.
-        if not self.is_cut or (self._cut and self._cut.ending == "fin"):
-            self._stop()
-
-    def _stop(self) -> None:
-        self.hung_up = True
-        self.close()
+        if not self._is_cut or (self._cut and self._cut.ending == "fin"):
+            self.close()
 
     def close(self) -> None:
         """Let go of everything."""
-        for sock in (self._listener, self._sock):
-            if sock.fileno() >= 0:
-                self._reactor.remove_reader(sock)
-                self._reactor.remove_writer(sock)
-                sock.close()
+        self._listener.close()
+        if self._line is not None:
+            self._line.close()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class MovableClock:
+    """The real time, and ``ahead`` seconds more."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 def fail_with(text: str) -> None:

@@ -9,20 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import selectors
 import socket
-import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
-_REPLIES = {
-    b"EHLO": b"250-sink\r\n250 PIPELINING\r\n",
-    b"MAIL": b"250 ok\r\n",
-    b"RCPT": b"250 ok\r\n",
-    b"DATA": b"354 go\r\n",
-    b"QUIT": b"221 bye\r\n",
-}
+from smtp_connection import Reactor
+
+from .smtp_server import Listener, Session, hold
+
 _STORED = b"250 2.0.0 stored\r\n"
 
 MOMENTS = {
@@ -51,71 +47,40 @@ class Doom(NamedTuple):
     rudely: bool
 
 
-class _Client:
-    def __init__(self, server: KillingServer, sock: socket.socket, doom: Doom | None) -> None:
-        self._server = server
-        self._sock = sock
+class _DoomedSession(Session):
+    """A session that tells its messages to ``store(content)``, and ends when its time has come."""
+
+    def __init__(self, store: Callable[[bytes], None], doom: Doom | None) -> None:
+        super().__init__("PIPELINING")
+        self._store = store
         self._doom = doom
         self._begun = -1  # the message of this connection, counted from 0
-        self._in_message = False
-        self._unread = b""
-        self._replies: list[bytes] = []
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(b"220 ready\r\n")
 
-    def read(self) -> None:
-        data = self._sock.recv(65536)
-        if not data:
-            self._server.forget(self._sock)
-            return
-        self._unread += data
-        while True:
-            end = b"\r\n.\r\n" if self._in_message else b"\r\n"
-            line, found, rest = self._unread.partition(end)
-            if not found:
-                break
-            self._unread = rest
-            if self._take(line):
-                self._kill()
-                return
-        self._flush()
-
-    def _take(self, line: bytes) -> bool:
-        """Take a command or a message; return whether this is the end."""
-        if self._in_message:
-            return self._store(line)
+    def obey(self, line: str) -> None:
         verb = line[:4]
-        self._begun += verb == b"MAIL"
-        self._in_message = verb == b"DATA"
-        self._replies.append(_REPLIES[verb])
-        return (verb == b"MAIL" and self._is_time_for("envelope")) or (
-            verb == b"DATA" and self._is_time_for("go-ahead")
-        )
+        self._begun += verb == "MAIL"
+        super().obey(line)
+        if verb == "MAIL":
+            self._end_at("envelope")
+        elif verb == "DATA":
+            self._end_at("go-ahead")
 
-    def _store(self, content: bytes) -> bool:
-        self._in_message = False
-        if self._is_time_for("dropped"):
-            return True
-        self._server.store(content + b"\r\n")
-        told = _STORED[:7] if self._is_time_for("half told") else _STORED
-        if not self._is_time_for("stored"):
-            self._replies.append(told)
-        return any(map(self._is_time_for, ("stored", "half told", "told")))
+    def store(self, content: bytes) -> None:
+        if self._end_at("dropped"):
+            return
+        self._store(content)
+        if self._end_at("stored"):
+            return
+        self.say(_STORED[:7] if self._end_at("half told") else _STORED)
+        self._end_at("told")
 
-    def _is_time_for(self, moment: str) -> bool:
+    def _end_at(self, moment: str) -> bool:
+        """End the session if ``moment`` is its time; return whether it is."""
         doom = self._doom
-        return doom is not None and doom.message == self._begun and doom.moment == moment
-
-    def _flush(self) -> None:
-        self._sock.sendall(b"".join(self._replies))
-        self._replies.clear()
-
-    def _kill(self) -> None:
-        assert self._doom is not None
-        self._flush()
-        if self._doom.rudely:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._server.forget(self._sock)
+        if doom is None or doom.message != self._begun or doom.moment != moment:
+            return False
+        self.over, self.rudely = True, doom.rudely
+        return True
 
 
 class KillingServer:
@@ -126,10 +91,8 @@ class KillingServer:
         self._messages = messages
         self._killed = killed
         self._random = random.Random(seed)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-        self.port: int = self._listener.getsockname()[1]
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._reactor = Reactor()
+        self._port = Listener(self._reactor, self._accept).port
         self._begin()
 
     def _begin(self) -> None:
@@ -146,39 +109,28 @@ class KillingServer:
 
     def run(self) -> None:
         """Serve until standard input ends."""
-        self._selector.register(sys.stdin, selectors.EVENT_READ, None)
-        print(self.port, flush=True)
-        while True:
-            for key, _ in self._selector.select():
-                if key.data is not None:
-                    key.data()
-                elif os.read(sys.stdin.fileno(), 1):
-                    self._report()
-                else:
-                    return
+        self._reactor.add_reader(sys.stdin, self._read_order)
+        print(self._port, flush=True)
+        self._reactor.run()
 
-    def _report(self) -> None:
-        sys.stdout.buffer.write(self._count)
-        sys.stdout.buffer.flush()
-        self._begin()
+    def _read_order(self) -> None:
+        if os.read(sys.stdin.fileno(), 1):
+            sys.stdout.buffer.write(self._count)
+            sys.stdout.buffer.flush()
+            self._begin()
+        else:
+            self._reactor.stop()
 
-    def _accept(self) -> None:
-        sock, _ = self._listener.accept()
-        client = _Client(self, sock, self._dooms.get(self._accepted))
+    def _accept(self, sock: socket.socket) -> None:
+        doom = self._dooms.get(self._accepted)
         self._accepted += 1
-        self._selector.register(sock, selectors.EVENT_READ, client.read)
+        hold(self._reactor, sock, _DoomedSession(self._store, doom))
 
-    def store(self, content: bytes) -> None:
-        """Count a message."""
+    def _store(self, content: bytes) -> None:
         number = int(content[9 : content.index(b"\r\n")])
         if content != content_of(number):
             raise ValueError(f"{content!r} is not what message {number} is")
         self._count[number] += 1
-
-    def forget(self, sock: socket.socket) -> None:
-        """Hang up."""
-        self._selector.unregister(sock)
-        sock.close()
 
 
 class Server:

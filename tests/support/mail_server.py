@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import trustme
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from smtp_connection.cli.demo import LoopbackServer, Mailbox
 
@@ -39,13 +39,16 @@ class Recorder(Mailbox):
         self.logins.append((mechanism, user, password))
         return (user, password) == (self.login["user"].encode(), self.login["pass"].encode())
 
-    async def handle_RCPT(self, server, session, envelope, address, options):
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
         if address in self.refused:
             return "550 5.1.1 no such user"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        assert server.transport is not None
         self.sessions.append(session)
         self.certificates.append(server.transport.get_extra_info("peercert"))
         await super().handle_DATA(server, session, envelope)

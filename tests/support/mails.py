@@ -44,10 +44,11 @@ def written(mail: Mapping[str, Any]) -> bytes:
 def sent(mail: Mapping[str, Any]) -> EmailMessage:
     """What a receiver makes of ``mail``; it finds no fault with any part of it."""
     message = email.message_from_bytes(written(mail), policy=default)
+    assert isinstance(message, EmailMessage)
     for part in message.walk():
         assert part.defects == []
         assert [defect for header in part.values() for defect in header.defects] == []
-    return message  # type: ignore[return-value]
+    return message
 
 
 def text_of(part: Any) -> str:

@@ -15,11 +15,12 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Callable
 
 from smtp_connection import Reactor
+
+from .smtp_server import reset
 
 _PATIENCE = 20.0
 """Seconds after which a peer that does not do its part fails the test."""
@@ -118,8 +119,7 @@ class Peer:
 
     def reset(self) -> None:
         """Hang up rudely (RST)."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        reset(self.sock)
 
     # -- the usual openings ---------------------------------------------------------------------
 

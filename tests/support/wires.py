@@ -43,5 +43,5 @@ def check_wire(wire: bytes, data: bytes) -> None:
 
 def cut(data: AnyStr, places: Collection[int]) -> list[AnyStr]:
     """Return ``data`` cut at those of ``places`` that are in it."""
-    inside = sorted(place for place in places if place <= len(data))
+    inside: list[int] = sorted(place for place in places if place <= len(data))
     return [data[start:end] for start, end in pairwise([0, *inside, len(data)])]

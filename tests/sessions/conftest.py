@@ -1,0 +1,70 @@
+"""What only whole sessions need: how they end badly, and a port where nobody answers."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from smtp_connection import Reactor, SMTPConnection, SMTPError
+from tests.support.diary import Diary
+from tests.support.scripted_server import Peer, Script, ScriptedServer
+from tests.support.sessions import Point
+
+
+@pytest.fixture
+def fail_at(
+    serve: Callable[..., ScriptedServer],
+    connect_to: Callable[..., SMTPConnection],
+    reactor: Reactor,
+    diary: Diary,
+) -> Callable[..., SMTPError]:
+    """Let a session end badly, check that all who are concerned hear of it once and in order, and
+    return the error: ``err = fail_at(point, ending)``."""
+
+    def run(point: Point, ending: Script, **options: Any) -> SMTPError:
+        def script(peer: Peer) -> None:
+            point.approach(peer)
+            ending(peer)
+
+        connection = connect_to(serve(script), **point.options, **options)
+        connection.connect(diary.callback("connected"))
+        point.call(connection, diary.callback("operation"))
+        connection.reset(diary.callback("later"))
+        reactor.run()
+
+        pending = ["operation", "later"] if point.connected else ["connected", "operation", "later"]
+        before = ["connect", "connected"] if point.connected else []
+        assert diary.names() == [*before, "error", *pending, "end"]
+        err = diary.error()
+        *before_last, later = pending
+        assert [diary.of(name) for name in before_last] == [[(err, None)]] * len(before_last)
+        if err.inDoubt or (err.permanent and point.connected):
+            # What had not been begun is neither in doubt nor refused.
+            assert not diary.error(later).inDoubt
+            assert not diary.error(later).permanent
+            assert diary.error(later).__cause__ is err
+        else:
+            assert diary.of(later) == [(err, None)]
+        assert connection.destroyed
+        return err
+
+    return run
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port on which nobody accepts, and whose queue of connections is full."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("elsewhere a full queue refuses connections")
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+        for filler in fillers:
+            filler.close()

@@ -1,0 +1,203 @@
+"""Faults for the package, so that the load, the fault matrix and the world can show that they would
+notice them: ``plant(monkeypatch, "a callback is called twice")``."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any, NamedTuple
+
+import pytest
+
+from smtp_connection import Reactor, SMTPConnection, SMTPError
+from smtp_connection.driver.lifecycle import Lifecycle
+from smtp_connection.driver.queue import Operations
+from smtp_connection.message import message
+from smtp_connection.message.sources import IterableSource
+from smtp_connection.net.transport import Transport
+from smtp_connection.protocol import recipients
+from smtp_connection.reactor.timers import Timer
+
+left_open: list[socket.socket] = []
+"""The sockets that "sockets stay open" has not closed."""
+
+let_jobs_end = threading.Event()
+"""What the job of "a job goes on" waits for."""
+
+_settle = Operations.settle
+_emit = SMTPConnection.emit
+_tear_down = Lifecycle._tear_down
+
+
+# -- callbacks and what they are told --------------------------------------------------------------
+
+
+class _Everybody:
+    def __contains__(self, recipient: object) -> bool:
+        return True
+
+
+class _Success:
+    accepted = _Everybody()
+
+
+def _call_back_twice(self: Any, operation: Any, error: Any, value: Any = None) -> None:
+    _settle(self, operation, error, value)
+    _settle(self, operation, error, value)
+
+
+def _call_back_at_once(self: Any, operation: Any, error: Any, value: Any = None) -> None:
+    callback, operation.callback = operation.callback, None
+    if callback is not None:
+        callback(*operation.arguments.fit(error, value))
+    _settle(self, operation, None)
+
+
+def _forget_resets(self: Any, operation: Any, error: Any, value: Any = None) -> None:
+    if operation.message is not None:
+        _settle(self, operation, error, value)
+
+
+def _hide_doubt(self: Any, operation: Any, error: Any, value: Any = None) -> None:
+    if error is not None and error.inDoubt:
+        error, value = None, _Success()
+    _settle(self, operation, error, value)
+
+
+def _always_doubt(self: Any, operation: Any, error: Any, value: Any = None) -> None:
+    if error is not None:
+        error.inDoubt = True
+    _settle(self, operation, error, value)
+
+
+def _succeed_always(self: Any, operation: Any, error: Any, value: Any = None) -> None:
+    _settle(self, operation, None, value)
+
+
+def _add_in_front(self: Any, operation: Any) -> None:
+    self._queue.appendleft(operation)
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def _end_twice(self: Any, event: str, *args: Any) -> object:
+    _emit(self, event, *args)
+    return _emit(self, event, *args) if event == "end" else None
+
+
+def _never_end(self: Any, event: str, *args: Any) -> object:
+    return event == "end" or _emit(self, event, *args)
+
+
+def _connect_after_the_end(self: Any, event: str, *args: Any) -> object:
+    return _emit(self, event, *args) and event == "end" and _emit(self, "connect")
+
+
+def _report_twice(self: Any, event: str, *args: Any) -> object:
+    if event == "error" and self.listeners("error"):
+        _emit(self, event, *args)
+    return _emit(self, event, *args)
+
+
+def _swallow_exceptions(self: Any, event: str, *args: Any) -> object:
+    try:
+        return _emit(self, event, *args)
+    except (AssertionError, SMTPError):
+        raise  # a test's own, or the 'error' that nobody listens to
+    except Exception:
+        return True
+
+
+# -- the connection, and what is left of it --------------------------------------------------------
+
+
+def _drop_with_a_last_word(self: Any) -> None:
+    """Hang up later, and not without a word."""
+
+    def say_more() -> None:
+        self._sock.send(b"NOOP\r\n")
+        self._sock.close()
+
+    if not self._closed:
+        self._closed = True
+        self._reactor.remove_reader(self._sock)
+        self._reactor.remove_writer(self._sock)
+        self._reactor.call_later(1, say_more)
+
+
+def _drop_without_closing(self: Any) -> None:
+    self._closed = True
+    if self._linger_timer is not None:
+        self._linger_timer.cancel()
+    self._reactor.remove_reader(self._sock)
+    self._reactor.remove_writer(self._sock)
+    left_open.append(self._sock)
+
+
+def _leave_a_timer(self: Any, linger: float) -> None:
+    _tear_down(self, linger)
+    self._reactor.call_later(30, int)
+
+
+def _leave_a_job(self: Any, linger: float) -> None:
+    _tear_down(self, linger)
+    self._reactor.run_in_thread(let_jobs_end.wait, lambda *_: None)
+
+
+def _never(self: Any, seconds: float, callback: Any, *args: Any) -> Timer:
+    return Timer(self._timers, self._clock() + seconds, callback, args)
+
+
+def _double_line_breaks(data: bytes) -> bytes:
+    return data.replace(b"\n", b"\r\n") + b"\r\n.\r\n"
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+class Fault(NamedTuple):
+    """What takes the place of ``owner.name``."""
+
+    owner: Any
+    name: str
+    replacement: Any
+
+
+FAULTS = {
+    "a callback is called twice": Fault(Operations, "settle", _call_back_twice),
+    "a callback is called at once": Fault(Operations, "settle", _call_back_at_once),
+    "a callback is forgotten": Fault(Operations, "settle", _forget_resets),
+    "all callbacks are forgotten": Fault(Operations, "settle", _nothing),
+    "success without a verdict": Fault(Operations, "settle", _hide_doubt),
+    "success whatever is said": Fault(Operations, "settle", _succeed_always),
+    "no doubt": Fault(recipients, "_put_in_doubt", _nothing),
+    "doubt without a reason": Fault(Operations, "settle", _always_doubt),
+    "the queue has no order": Fault(Operations, "add", _add_in_front),
+    "'end' is emitted twice": Fault(SMTPConnection, "emit", _end_twice),
+    "'end' is not emitted": Fault(SMTPConnection, "emit", _never_end),
+    "'end' is not the last": Fault(SMTPConnection, "emit", _connect_after_the_end),
+    "an error is reported twice": Fault(SMTPConnection, "emit", _report_twice),
+    "an exception is swallowed": Fault(SMTPConnection, "emit", _swallow_exceptions),
+    "something is written after 'end'": Fault(Transport, "_drop", _drop_with_a_last_word),
+    "sockets stay open": Fault(Transport, "_drop", _drop_without_closing),
+    "a descriptor is closed while it is watched": Fault(Reactor, "remove_reader", _nothing),
+    "the reactor turns for nothing": Fault(Transport, "_writable", _nothing),
+    "timers stay alive": Fault(Timer, "cancel", _nothing),
+    "timers never fire": Fault(Reactor, "call_later", _never),
+    "a timer is left": Fault(Lifecycle, "_tear_down", _leave_a_timer),
+    "a job goes on": Fault(Lifecycle, "_tear_down", _leave_a_job),
+    "sources are not let go of": Fault(IterableSource, "close", _nothing),
+    "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
+}
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """Plant the one of :data:`FAULTS` that is called ``fault``."""
+    left_open.clear()
+    let_jobs_end.clear()
+    monkeypatch.setattr(*FAULTS[fault])
