@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pydoc
+import re
 
 from pyee import EventEmitter
 
@@ -39,7 +40,8 @@ def test_its_public_names_are_those_of_node_and_of_pyee():
 def test_its_help_tells_of_each_of_them():
     text = pydoc.render_doc(SMTPConnection, renderer=pydoc.plaintext)
     for name in METHODS:
-        assert f"{name}(self" in text
+        # From Python 3.13 on, long signatures take several lines.
+        assert re.search(rf" {name}\([\s|]*self\b", text)
         assert getattr(SMTPConnection, name).__doc__
     for name in ATTRIBUTES:
         found = getattr(SMTPConnection, name, None)
