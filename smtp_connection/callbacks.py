@@ -28,6 +28,11 @@ class Arguments:
             return offered + (None,) * (self.least - len(offered))
         return offered
 
+    def fit_error(self, error: Exception) -> tuple[Any, ...]:
+        """Return the arguments of a callback ``(err, value)`` when there is no value: a parameter
+        that has a default keeps it."""
+        return self.fit(error, None) if self.most is None else self.fit(error)
+
 
 _ANY = Arguments(0, None)
 _USUAL = {(least, most): Arguments(least, most) for least in range(4) for most in range(least, 4)}

@@ -79,7 +79,7 @@ def reactor(movable_clock: MovableClock) -> Iterator[Reactor]:
         yield reactor
         assert not reactor._handles, f"still watched: {reactor._handles}"
         assert not reactor._timers.live, f"still due: {reactor._timers.heap}"
-        assert not reactor._jobs.live, "a worker thread is still waited for"
+        assert not len(reactor._jobs.unfinished), "a worker thread is still waited for"
 
 
 @pytest.fixture(scope="session")

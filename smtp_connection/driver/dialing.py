@@ -14,6 +14,7 @@ from ..net.tls import context_for
 from ..net.transport import Transport, TransportOwner
 from ..options.smtp import Options
 from ..protocol.hints import about_tls
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class DialingOwner(Protocol):
 
     def connection_failed(self, error: SMTPError) -> None:
         """There is no stream, and there will be none."""
+
+    def broke(self, exc: BaseException) -> None:
+        """``exc``, which nobody has foreseen, was raised on the way."""
 
     def tell(self, describe: Callable[[], str]) -> None:
         """Something has happened that the log may tell."""
@@ -103,6 +107,11 @@ class Dialing:
         """What is missing for a connection, for the text of a time-out; may be empty."""
         return self._connector.waiting_for if self._connector is not None else ""
 
+    def broke(self, exc: BaseException) -> None:
+        """(Guarded)"""
+        self._owner.broke(exc)
+
+    @guarded
     def _connected(self, sock: socket.socket | None, error: SMTPError | None) -> None:
         self._connector = None
         if sock is not None:
@@ -116,6 +125,7 @@ class Dialing:
             if handed_over:
                 prepare(sock)
             self.transport = transport = Transport(self._reactor, sock, self._transport_owner)
+            transport.start()
         except (OSError, ValueError) as exc:
             cause = exc if isinstance(exc, OSError) else OSError(str(exc))
             self._owner.connection_failed(socket_error(cause, "Cannot use the socket"))
@@ -146,6 +156,12 @@ class Dialing:
         # The peer may be one end of a tunnel, also where the socket was handed over.
         tunnel = settings.proxy or settings.connection or settings.socket
         return tunnel is None or is_loopback(host)
+
+    def hang_up(self) -> None:
+        """Say goodbye and let go of the stream, without a reactor; may be called from any thread
+        and from a signal handler."""
+        if self.transport is not None:
+            self.transport.hang_up()
 
     def close(self, linger: float) -> None:
         """Let go of the stream, or stop making it; ``linger`` as in :meth:`Transport.close`.

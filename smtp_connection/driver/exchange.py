@@ -24,6 +24,7 @@ from ..protocol.steps import (
     Transmit,
     Unanswered,
 )
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from .pump import Pump
 from .trace import Trace
@@ -52,6 +53,9 @@ class ExchangeOwner(Protocol):
     def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
         """The connection cannot be used any more; ``own``: ``error`` is that of the dialogue."""
 
+    def broke(self, exc: BaseException) -> None:
+        """``exc``, which nobody has foreseen, was raised in the middle of a step."""
+
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
         """The server ends the session, and perhaps says why; or the stream failed (``error``)."""
 
@@ -64,6 +68,7 @@ class Exchange:
         "_dialogue",
         "_limit",
         "_missing",
+        "_outcome",
         "_owner",
         "_parser",
         "_pump",
@@ -88,11 +93,12 @@ class Exchange:
         self._trace = trace
         self._limit = limit
         self._parser = ReplyParser(limit)
-        self._pump = Pump(reactor, trace, self._message_begun, self._source_failed)
+        self._pump = Pump(reactor, trace, self._message_begun, self._source_failed, owner.broke)
         self._dialogue: Dialogue[Any] | None = None
         self._step: Step | None = None
         self._missing = 0  # replies that are still to come before the dialogue goes on
         self._collected: list[Reply] = []
+        self._outcome: tuple[Any, SMTPError | None] | None = None  # once it has been stopped
         self._ticket = 0  # of the question that is waiting for its answer
         self._secrets: list[str] = []  # that this dialogue has sent
         self.last_response: str | None = None
@@ -102,11 +108,6 @@ class Exchange:
     def use(self, transport: Transport) -> None:
         """Say everything over ``transport`` from now on."""
         self._transport = self._pump.transport = transport
-
-    @property
-    def calls_out(self) -> bool:
-        """Whether code of the caller's is being run in the middle of a step."""
-        return self._pump.calls_out
 
     def halt(self) -> None:
         """Read no source and say nothing any more: :meth:`stop` is about to be called."""
@@ -125,25 +126,36 @@ class Exchange:
 
     def stop(self, error: SMTPError) -> tuple[Any, SMTPError | None]:
         """Drop the dialogue, because the connection ends with ``error``; return the value or the
-        error that the dialogue ends with."""
-        in_doubt = self.in_doubt
-        dialogue, self._dialogue = self._dialogue, None
-        collected, self._collected = self._collected, []
-        self._step = None
-        self._pump.stop()
+        error that the dialogue ends with.
+
+        May be called again, after an interrupt: the outcome stays the same.
+        """
+        if self._outcome is None:
+            self._outcome = self._conclude(error)
+        self._dialogue = self._step = None
+        self._collected = []
         self._missing = 0
         self._ticket += 1
+        self._pump.stop()
+        return self._outcome
+
+    def _conclude(self, error: SMTPError) -> tuple[Any, SMTPError | None]:
+        dialogue = self._dialogue
         if dialogue is None:
             return None, error
-        if not in_doubt:
+        if not self.in_doubt:
             dialogue.close()
             return None, error
         try:
-            dialogue.throw(Unanswered(error, collected))
+            dialogue.throw(Unanswered(error, self._collected))
         except StopIteration as stop:
             return stop.value, None
         except SMTPError as verdict:
             return None, verdict
+        except Unanswered:
+            # An interrupt has ended the dialogue, which would have said this.
+            error.inDoubt = True
+            return None, error
         raise RuntimeError("the dialogue goes on, although the connection has ended")
 
     @property
@@ -206,16 +218,16 @@ class Exchange:
             if step.shown_as is not None:
                 self._secrets += secrets_in(step.line, step.shown_as)
             if step.reveals is not None:
-                self._pump.call_out(self._owner.credentials_revealed, step.reveals)
+                self._owner.credentials_revealed(step.reveals)
             if self._trace is not None:
                 self._trace.client(step.line if step.shown_as is None else step.shown_as)
-            self._transport.write(f"{step.line}\r\n".encode())
+            self._write(f"{step.line}\r\n")
         elif isinstance(step, Pipeline):
             self._missing = len(step.lines)
             if self._trace is not None:
                 for line in step.lines:
                     self._trace.client(line)
-            self._transport.write(("\r\n".join(step.lines) + "\r\n").encode())
+            self._write("\r\n".join(step.lines) + "\r\n")
         elif isinstance(step, Transmit):
             self._missing = step.replies
             self._pump.send(step.message)
@@ -228,12 +240,22 @@ class Exchange:
         else:
             self._ask(step)
 
+    def broke(self, exc: BaseException) -> None:
+        """(TransportOwner, PumpOwner)"""
+        self._owner.broke(exc)
+
+    def _write(self, lines: str) -> None:
+        # Loggers have heard of it, and may have called close().
+        if not self._pump.halted:
+            self._transport.write(lines.encode())
+
     def _message_begun(self) -> None:
         self._go_on(None)
 
     def _source_failed(self, error: SMTPError) -> None:
         self._go_on(error, True)
 
+    @guarded
     def _upgraded(self) -> None:
         self._parser = ReplyParser(self._limit)
         self._go_on(None)
@@ -246,10 +268,11 @@ class Exchange:
             self._reactor.call_soon_threadsafe(self._answered, ticket, error, value)
 
         try:
-            self._pump.call_out(step.question, answer)
+            step.question(answer)
         except Exception as exc:
             answer(exc)
 
+    @guarded
     def _answered(self, ticket: int, error: object, value: Any) -> None:
         if ticket != self._ticket or self._dialogue is None:
             return  # answered already, or nobody wants to know any more
@@ -261,12 +284,20 @@ class Exchange:
 
     # -- the transport ------------------------------------------------------------------------
 
+    @guarded
     def drained(self) -> None:
         """(TransportOwner)"""
         self._pump.drained()
 
     def data_received(self, data: bytes) -> None:
         """(TransportOwner)"""
+        try:
+            self._feed(data)
+        except BaseException as exc:
+            self._owner.broke(exc)
+            raise
+
+    def _feed(self, data: bytes) -> None:
         try:
             replies = self._parser.feed(data)
         except ReplyTooLong as exc:
@@ -358,6 +389,7 @@ class Exchange:
             )
         self._owner.connection_failed(error)
 
+    @guarded
     def connection_lost(self, error: SMTPError | None) -> None:
         """(TransportOwner)"""
         remainder = masked(self._parser.remainder.strip(), self._secrets)

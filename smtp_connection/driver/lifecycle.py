@@ -1,7 +1,49 @@
-"""The life of a connection, from ``connect()`` to ``'end'``."""
+"""The life of a connection, from ``connect()`` to ``'end'``.
+
+The facts
+---------
+
+**Anything may be interrupted.**  Python runs the handler of a signal between two instructions of
+the main thread, whatever these belong to, and the handler may raise (Ctrl-C does) or call
+``close()``.  Sources of messages, loggers and handlers of mechanisms are code of the caller's that
+runs in the middle of a step, and may do the same.
+
+**Nobody may ever run the reactor again.**  ``run()`` may have been left by an exception, its thread
+may have ended, the reactor may be closed.  Then a socket that waits for the reactor stays open.
+
+**Other threads call at any time**, also while the connection ends.
+
+The strategy
+------------
+
+There is one state, and one way from ``ENDING`` to ``CLOSED``: :meth:`Lifecycle._end`.  Whoever
+wants the connection to end says why (``_Ending``; the first reason counts) and then has ``_end``
+called: a failure at once, because it is found on the reactor's thread, between two steps;
+``close()`` at the end of the turn, because its caller may have interrupted anything.  Nothing is
+said to the server once the state is ``ENDING``.
+
+- ``_end`` *can be interrupted and called again*: it is a list of things to do of which each may be
+  done twice.  So a second ``close()`` finishes what the first could not.  An operation keeps its
+  first outcome, and a callback or an event that is due twice is called once (``queue.py``,
+  ``_tell_failure``, ``_tell_end``).
+- ``_end`` *runs no code of the caller's*: it has callbacks, listeners, sources and loggers called
+  on later turns, in this order: sources are closed, ``'error'`` is emitted, the callbacks are
+  called in the order of the operations, ``'end'`` is emitted.
+- *Without a running reactor* ``close()`` lets go of the socket directly.  The rest is due when the
+  reactor runs again, if ever.
+- *An exception that nobody has foreseen is a reason to end* (``guard.py``): the callbacks get an
+  error that names it, and ``run()`` raises it.
+
+Who may call what
+-----------------
+
+``connect``, ``accepts``, ``refuse``, ``enqueue`` and ``close`` are for any thread and any signal
+handler.  All else is called by the exchange, the dialing and the reactor, on the reactor's thread.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
@@ -13,7 +55,7 @@ from ..protocol.hints import about_banner, about_silence
 from ..protocol.opening import open_session
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
-from ..reactor.default import current_reactor
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from .dialing import Dialing
 from .exchange import Exchange
@@ -41,11 +83,66 @@ class _State(Enum):
     NEW = "connect() has not been called"
     CONNECTING = "between connect() and the 'connect' event"
     READY = "operations are carried out"
-    CLOSING = "close() was called; the reactor has still to do it"
-    CLOSED = "over"
+    ENDING = "there is a reason to end; it has still to be done"
+    CLOSED = "all that is due has been scheduled"
 
 
 _OPEN = (_State.READY, _State.CONNECTING)
+
+_CLOSED_HERE = "Connection closed by close()"
+
+
+class _Ending:
+    """Why a connection ends, and what that means for the operations that are not finished.
+
+    - ``error`` (SMTPError): for the operation under way
+    - ``text`` (str or None): for the others, where the connection did not fail
+    - ``own`` (bool): ``error`` is the failure of one message alone
+    - ``raised`` (bool): ``run()`` raises the cause of ``error``, so that everybody hears of it
+    - ``opening`` (bool): the session had not been opened
+    - ``logged``, ``told`` (bool): the log, and the listeners of ``'error'``, have heard of it
+    """
+
+    __slots__ = ("_unsent", "error", "logged", "opening", "own", "raised", "text", "told")
+
+    def __init__(
+        self,
+        error: SMTPError,
+        *,
+        text: str | None = None,
+        own: bool = False,
+        raised: bool = False,
+        opening: bool = False,
+    ) -> None:
+        self.error = error
+        self.text = text
+        self.own = own
+        self.raised = raised
+        self.opening = opening
+        self.logged = self.told = False
+        self._unsent = error.copy()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the connection failed, rather than being closed in an orderly way."""
+        return self.text is None
+
+    def for_others(self) -> SMTPError:
+        """Return the error for one of the operations that are not under way."""
+        error = self.error
+        if self.text is not None:
+            return connection_error(self.text)
+        if self.own:
+            # It is the failure of one message; the others did not fail, they were not sent.
+            text = f"Connection closed, because the message before failed: {error}"
+            other = SMTPError(text, code="ECONNECTION", command="CONN")
+        else:
+            other = self._unsent.copy()
+            if error.inDoubt or (error.permanent and not self.opening):
+                # Only the operation under way is in doubt, or refused.
+                other.response = other.responseCode = None
+        other.__cause__ = error
+        return other
 
 
 class Lifecycle:
@@ -56,11 +153,16 @@ class Lifecycle:
     """
 
     def __init__(self, emitter: Emitter, reactor: Reactor, settings: Options, sid: str) -> None:
-        self._emitter = emitter
+        # A connection that nobody has started, or that is over, goes as soon as its owner lets go
+        # of it; in between, it is kept by what it waits for.
+        self._emitter = weakref.ref(emitter)
+        self._kept: Emitter | None = None
         self._reactor = reactor
         self._settings = settings
         self._sid = sid
         self._state = _State.NEW
+        self._ending: _Ending | None = None
+        self._ended = False
         self._host, self._port = settings.host, settings.port
         self.stage = "init"
         self.session = Session(
@@ -76,7 +178,7 @@ class Lifecycle:
         self._operations = Operations(reactor, self._report)
         self._time_outs = TimeOuts(reactor, settings, self.connection_failed)
         self._warned = False
-        self._trace = trace = trace_for(settings, reactor, emitter, sid)
+        self._trace = trace = trace_for(settings, reactor, self._emit, self._listeners, sid)
         traffic = trace if trace is not None and trace.traffic else None
         self._exchange = Exchange(reactor, self, settings.maxResponseSize, traffic)
         self._dialing = Dialing(reactor, settings, self, self._exchange)
@@ -92,7 +194,7 @@ class Lifecycle:
     @property
     def destroyed(self) -> bool:
         """Whether the connection is over, or about to be."""
-        return self._state in (_State.CLOSING, _State.CLOSED)
+        return self._ending is not None
 
     @property
     def last_response(self) -> str | None:
@@ -113,12 +215,11 @@ class Lifecycle:
             refused = operation if operation.hears_errors else Operation(None)
             self._operations.refuse(refused, f"Cannot connect: {why}")
             return
-        self._state = _State.CONNECTING
         self._host, self._port = host, port
-        callback = operation.callback
-        if callback is not None and operation.arguments is not None:
-            arguments = operation.arguments.fit(None)
-            self._emitter.once("connect", lambda: callback(*arguments))
+        self._kept = self._emitter()
+        self._state = _State.CONNECTING
+        if operation.has_callback and self._kept is not None:
+            self._kept.once("connect", operation.call_on_success)
             if operation.hears_errors:
                 self._operations.connecting = operation
         self._reactor.call_soon(self._dial)
@@ -146,28 +247,37 @@ class Lifecycle:
 
     def close(self) -> None:
         """End the session at once."""
-        if self.destroyed:
+        if self._state is _State.CLOSED:
+            # What was scheduled may have been interrupted.
+            self._reactor.call_soon(self._let_go)
+            self._reactor.call_soon(self._tell_end)
             return
-        self._state = _State.CLOSING
-        self._exchange.halt()
-        if not self._reactor.on_thread():
-            self._reactor.call_soon(self._close)
-        elif current_reactor() is self._reactor and not self._exchange.calls_out:
-            # The caller may be a signal handler, which has interrupted whatever was going on.
-            self._reactor.call_last(self._close)
-        else:
-            self._close()
+        self._decide(_Ending(connection_error(_CLOSED_HERE), text=_CLOSED_HERE))
+        # Not at once: the caller may be a signal handler, which has interrupted anything.
+        self._reactor.call_last(self._close)
+        if not self._reactor.will_turn:
+            self._dialing.hang_up()
 
     # -- operations -------------------------------------------------------------------------------
 
     def _look_at_queue(self) -> None:
-        if self._state is not _State.CLOSED:
-            self.next_dialogue()
-            return
-        # Another thread was calling a method when the connection came to its end.
-        for operation in self._operations.take_queued():
-            if not isinstance(operation, Quit):
-                self._operations.refuse(operation, NOT_ITS_TURN)
+        try:
+            if self._state is not _State.CLOSED:
+                self.next_dialogue()
+                return
+            # Another thread was calling a method when the connection came to its end.
+            for operation in self._operations.queued:
+                self._refuse_late(operation)
+            self._operations.forget()
+        except BaseException as exc:
+            self.broke(exc)
+            raise
+
+    def _refuse_late(self, operation: Operation) -> None:
+        if isinstance(operation, Quit):
+            operation.settle(None, None)  # it has what it wants
+        else:
+            self._operations.refuse(operation, NOT_ITS_TURN)
 
     def next_dialogue(self) -> None:
         """(ExchangeOwner)"""
@@ -181,20 +291,18 @@ class Lifecycle:
     def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
         """(ExchangeOwner)"""
         operations = self._operations
-        operation, operations.current = operations.current, None
+        operation = operations.current
         if operation is None:
             self._opened(error)
         elif isinstance(operation, Quit):
             self._finish()
         else:
             operations.settle(operation, error, value)
-
-    def _report(self, error: SMTPError) -> None:
-        """Emit ``'error'``; pyee raises it if nobody listens."""
-        self._emitter.emit("error", error)
+            operations.current = None
 
     # -- connecting -------------------------------------------------------------------------------
 
+    @guarded
     def _dial(self) -> None:
         if not self.destroyed:
             self._time_outs.watch_connecting(
@@ -204,6 +312,8 @@ class Lifecycle:
 
     def connected(self, transport: Transport) -> None:
         """(DialingOwner)"""
+        if self.destroyed:
+            return
         self.stage = "connected"
         self.session.secure = transport.secure
         self.tell(lambda: f"Connected to {transport.describe()}")
@@ -243,11 +353,11 @@ class Lifecycle:
         if error is not None:
             self.connection_failed(error)
         elif not self.destroyed:  # close() on another thread comes before the 'connect' event
-            self._state = _State.READY
             self._operations.connecting = None
-            self._reactor.call_soon(self._emitter.emit, "connect")
+            self._state = _State.READY
+            self._reactor.call_soon(self._emit, "connect")
 
-    # -- the end ----------------------------------------------------------------------------------
+    # -- why it ends ------------------------------------------------------------------------------
 
     def _is_awaited(self) -> bool:
         """Whether anybody would notice if the connection ended now."""
@@ -255,10 +365,10 @@ class Lifecycle:
 
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
         """(ExchangeOwner)"""
-        if self._state is _State.CLOSING:
-            self._close(response)
-            return
-        if self.destroyed:
+        if self._ending is not None:
+            if not self._ending.failed and response is not None:
+                self._ending.error = connection_error(str(self._ending.text), response)
+            self._end()
             return
         handshaking = error is not None and error.code == "ETLS"
         if not self._is_awaited() and not handshaking:
@@ -278,83 +388,134 @@ class Lifecycle:
 
     def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
         """(ExchangeOwner, DialingOwner)"""
-        if self.destroyed:
-            return
-        if self._trace is not None:
-            self._trace.failure(error)
-        current, opening = self._operations.current, self._state is _State.CONNECTING
-        unsent = error.copy()
-        operations = self._take_pending()
-        concerned = operations[:1] if own else operations
-        value, first = self._exchange.stop(error)
-        heard = any(
-            operation.callback is not None
-            for operation in concerned
-            if operation is not current or first is not None  # it may have succeeded
-        )
-        self._reactor.call_soon(self._emit_failure, error, heard)
-        others = error
-        if own:
-            # It is the failure of one message; the others did not fail, they were not sent.
-            text = f"Connection closed, because the message before failed: {error}"
-            others = SMTPError(text, code="ECONNECTION", command="CONN")
-            others.__cause__ = error
-        elif error.inDoubt or (error.permanent and not opening):
-            # Only the operation under way is in doubt, or refused.
-            others = unsent
-            others.response = others.responseCode = None
-            others.__cause__ = error
-        for operation in operations:
-            if operation.callback is None:
-                self._operations.settle(operation, None)  # 'error' has told of it
-            elif operation is current:
-                self._operations.settle(operation, first, value)
-            else:
-                self._operations.settle(operation, others)
-        self._tear_down(linger=0)
-        self._reactor.call_soon(self._emitter.emit, "end")
+        if not self.destroyed:
+            self._decide(_Ending(error, own=own))
+            self._end()
 
-    def _emit_failure(self, error: SMTPError, heard: bool) -> None:
-        if self._emitter.listeners("error"):
-            self._emitter.emit("error", error)
-        elif not heard:
-            # After 'end', which would else be left for the next run().
-            self._reactor.call_soon(self._report, error)
+    def broke(self, exc: BaseException) -> None:
+        """(ExchangeOwner, DialingOwner)"""
+        if not self.destroyed:
+            what = type(exc).__name__
+            text = f"Connection closed, because {what} was raised in the middle of a step"
+            error = SMTPError(text, code="ECONNECTION", command="CONN")
+            error.__cause__ = exc
+            self._decide(_Ending(error, raised=True))
+            self._end()
 
     def _finish(self) -> None:
-        """Close in an orderly way: QUIT was answered, or the server ended an idle session."""
-        self._end_with(NOT_ITS_TURN)
+        """End in an orderly way: QUIT was answered, or the server ended an idle session."""
+        self._decide(_Ending(connection_error(NOT_ITS_TURN), text=NOT_ITS_TURN))
+        self._end()
 
-    def _close(self, response: str | None = None) -> None:
-        """Do what close() has announced; ``response``: what the server said before it was done."""
-        if self._state is _State.CLOSED:
+    def _decide(self, ending: _Ending) -> None:
+        """Take ``ending`` for the reason, unless there is one already."""
+        if self._ending is None:
+            ending.opening = self._state is _State.CONNECTING
+            self._ending = ending
+            self._state = _State.ENDING
+            self._exchange.halt()
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        try:
+            if self._exchange.in_doubt and self._dialing.transport is not None:
+                # The verdict may be there, and only not have been read.
+                self._dialing.transport.read_now()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Do all that is due at the end; may be called again after an interrupt, at any time."""
+        ending = self._ending
+        if ending is None or self._state is _State.CLOSED:
             return
-        self.tell(lambda: "Closing connection to the server")
-        self._end_with("Connection closed by close()", response)
-
-    def _end_with(self, text: str, response: str | None = None) -> None:
-        operations = self._take_pending()
-        value, first = self._exchange.stop(connection_error(text, response))
-        for operation in operations:
-            if isinstance(operation, Quit):
-                continue  # it has what it wants
-            if operation is operations[0]:
-                self._operations.settle(operation, first, value)
-            else:
-                self._operations.refuse(operation, text)
-        self._tear_down(linger=self._settings.socketCloseTimeout / 1000)
-        self._reactor.call_soon(self._emitter.emit, "end")
-
-    def _take_pending(self) -> list[Operation]:
-        """End the session; return the operations whose callbacks are still due, in order."""
-        self._state = _State.CLOSED
-        return self._operations.take_all()
-
-    def _tear_down(self, linger: float) -> None:
+        self._log_end(ending)
         self._time_outs.stop()
-        self._dialing.close(linger if self.stage == "connected" else 0)
+        operations = self._operations
+        unfinished, current = operations.unfinished, operations.current
+        value, first = self._exchange.stop(ending.error)
+        operations.close_sources()
+        if ending.failed:
+            concerned = unfinished[:1] if ending.own else unfinished
+            heard = ending.raised or any(
+                operation.has_callback
+                for operation in concerned
+                if operation is not current or first is not None  # it may have succeeded
+            )
+            self._reactor.call_soon(self._tell_failure, heard)
+        under_way = current
+        if current is None and unfinished and (ending.opening or not ending.failed):
+            under_way = unfinished[0]
+        for operation in unfinished:
+            if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):
+                operation.settle(None, None)  # 'end' or 'error' tells of it
+            elif operation is under_way:
+                operations.settle(operation, first, value)
+            else:
+                operations.settle(operation, ending.for_others())
+        self._let_go()
+        self._reactor.call_soon(self._tell_end)
+        operations.forget()
+        self._state = _State.CLOSED
+
+    def _let_go(self) -> None:
+        ending = self._ending
+        orderly = ending is not None and not ending.failed and self.stage == "connected"
+        self._dialing.close(self._settings.socketCloseTimeout / 1000 if orderly else 0)
+
+    def _log_end(self, ending: _Ending) -> None:
+        if ending.logged or self._trace is None:
+            return
+        ending.logged = True
+        try:
+            if ending.failed:
+                self._trace.failure(ending.error)
+            elif ending.text == _CLOSED_HERE:
+                self.tell(lambda: "Closing connection to the server")
+        except BaseException as exc:  # a logger's; it must not keep the connection from ending
+            self._reactor.call_soon(_raise, exc)
+
+    def _tell_failure(self, heard: bool) -> None:
+        ending = self._ending
+        if ending is None or ending.told:
+            return
+        ending.told = True
+        if self._listeners("error"):
+            self._emit("error", ending.error)
+        elif not heard:
+            # After 'end', which would else be left for the next run().
+            self._reactor.call_soon(self._report, ending.error)
+
+    def _tell_end(self) -> None:
+        emitter, self._kept = self._emitter(), None
+        if emitter is not None and not self._ended:
+            self._ended = True
+            emitter.emit("end")
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def _emit(self, event: str, *args: Any) -> None:
+        emitter = self._emitter()
+        if emitter is not None:
+            emitter.emit(event, *args)
+
+    def _listeners(self, event: str) -> list[Callable[..., Any]]:
+        emitter = self._emitter()
+        return emitter.listeners(event) if emitter is not None else []
+
+    def _report(self, error: SMTPError) -> None:
+        """Emit ``'error'``; pyee raises it if nobody listens."""
+        emitter = self._emitter()
+        if emitter is None:
+            raise error
+        emitter.emit("error", error)
 
     def tell(self, describe: Callable[[], str]) -> None:
         """(DialingOwner)"""
         if self._trace is not None:
             self._trace.socket(describe)
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc

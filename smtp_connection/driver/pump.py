@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ..errors import SMTPError
 from ..message.message import Message
 from ..net.transport import Transport
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from .trace import Trace
 
@@ -20,16 +20,15 @@ class Pump:
     - ``message`` (Message or None): the one that is being sent
     - ``transport`` (Transport): where it goes; set before the first message
     - ``halted`` (bool): the connection is about to end: no source is read, and nothing is sent
-    - ``calls_out`` (bool): code of the caller's is being run in the middle of a step
     """
 
     __slots__ = (
         "_begun",
+        "_broke",
         "_failed",
         "_reactor",
         "_starting",
         "_trace",
-        "calls_out",
         "halted",
         "message",
         "transport",
@@ -43,37 +42,36 @@ class Pump:
         trace: Trace | None,
         begun: Callable[[], object],
         failed: Callable[[SMTPError], object],
+        broke: Callable[[BaseException], object],
     ) -> None:
         """``begun()`` is called when the first piece of a message is there; ``failed(error)`` if a
-        source fails, before that or after."""
+        source fails, before that or after; ``broke(exc)`` for an exception that nobody has
+        foreseen."""
         self._reactor = reactor
         self._trace = trace
         self._begun = begun
         self._failed = failed
+        self._broke = broke
         self._starting: Message | None = None  # whose first piece is waited for
         self.message: Message | None = None
         self.halted = False
-        self.calls_out = False
-
-    def call_out(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call code of the caller's, which may call any method of the connection."""
-        self.calls_out = True
-        try:
-            return function(*args)
-        finally:
-            self.calls_out = False
 
     def begin(self, message: Message) -> None:
         """Open the source of ``message``, and wait for its first piece."""
         self._starting = message
         try:
-            self.call_out(message.start, self._reactor, self._source_ready)
+            message.start(self._reactor, self._source_ready)
         except SMTPError as error:
             self._starting = None
             self._failed(error)
         else:
             self._reactor.call_soon(self._source_ready)
 
+    def broke(self, exc: BaseException) -> None:
+        """(Guarded)"""
+        self._broke(exc)
+
+    @guarded
     def _source_ready(self) -> None:
         starting = self._starting
         if self.halted:
@@ -82,7 +80,7 @@ class Pump:
             self._send_piece()
         elif starting is not None:
             try:
-                begun = self.call_out(starting.has_begun)
+                begun = starting.has_begun()
             except SMTPError as error:
                 self._starting = None
                 self._failed(error)
@@ -96,6 +94,7 @@ class Pump:
         self.message = message
         self._send_piece()
 
+    @guarded
     def _send_piece(self) -> None:
         """Send the next piece; the one after it waits its turn, so that no connection starves."""
         message = self.message
@@ -104,7 +103,7 @@ class Pump:
 
     def _send_next_of(self, message: Message) -> None:
         try:
-            wire = message.next_wire() if message.whole else self.call_out(message.next_wire)
+            wire = message.next_wire()
         except SMTPError as error:
             self.message = None
             self._failed(error)

@@ -1,8 +1,11 @@
-"""What a connection is asked to do, in turn, and who is told how each of it ended."""
+"""What a connection is asked to do, in turn, and who is told how each of it ended.
+
+An operation is settled once: the first outcome counts, and its callback is called once, however
+often an end of the connection that was interrupted, and taken up again, settles it anew.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +15,12 @@ from ..message.message import Message
 from ..protocol.steps import Dialogue
 from ..reactor.loop import Reactor
 
-__all__ = ["Operation", "Operations", "Quit", "connection_error"]
+__all__ = ["NOT_ITS_TURN", "Operation", "Operations", "Quit", "connection_error"]
 
 NOT_ITS_TURN = "Connection closed before it was this operation's turn"
+
+# Places at the head of the queue that are given up together.
+_MANY_PLACES = 500
 
 
 def connection_error(text: str, response: str | None = None) -> SMTPError:
@@ -25,24 +31,62 @@ def connection_error(text: str, response: str | None = None) -> SMTPError:
 class Operation:
     """A call of ``connect``, ``login``, ``send`` or ``reset``: the callback, and what to do.
 
-    - ``arguments`` (Arguments or None): how many arguments the callback takes
+    - ``arguments`` (Arguments or None): how many arguments the callback takes, if there is one
     - ``dialogue`` (Dialogue or None): what to say to the server
     - ``message`` (Message or None): the message of a ``send``
     """
 
-    __slots__ = ("arguments", "callback", "dialogue", "message")
+    __slots__ = ("_callback", "_outcome", "_told", "arguments", "dialogue", "message")
 
     def __init__(self, callback: Callable[..., object] | None) -> None:
         """Raises ``TypeError`` for a ``callback`` that cannot be called."""
-        self.callback = callback
+        self._callback = callback
+        self._outcome: tuple[SMTPError | None, Any] | None = None
+        self._told = False
         self.arguments: Arguments | None = None if callback is None else arguments_taken(callback)
         self.dialogue: Dialogue[Any] | None = None
         self.message: Message | None = None
 
     @property
+    def has_callback(self) -> bool:
+        """Whether somebody wants to know how it ends."""
+        return self.arguments is not None
+
+    @property
     def hears_errors(self) -> bool:
         """Whether the callback has a parameter for the error."""
         return self.arguments is not None and self.arguments.most != 0
+
+    def call_on_success(self) -> None:
+        """Call the callback without an error and without a value."""
+        callback, self._callback = self._callback, None
+        if callback is not None and self.arguments is not None:
+            callback(*self.arguments.fit(None))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the outcome is known."""
+        return self._outcome is not None
+
+    def settle(self, error: SMTPError | None, value: Any) -> None:
+        """Take note of the outcome, unless there is one already."""
+        if self._outcome is None:
+            self._outcome = (error, value)
+
+    def tell(self, report: Callable[[SMTPError], object]) -> None:
+        """Tell the outcome to the callback, or an error to ``report`` where there is none; do
+        nothing if that has been done."""
+        if self._outcome is None or self._told:
+            return
+        error, value = self._outcome
+        callback, arguments = self._callback, self.arguments
+        if callback is not None and arguments is not None:
+            fitting = arguments.fit(None, value) if error is None else arguments.fit_error(error)
+            self._callback, self._told = None, True
+            callback(*fitting)
+        elif error is not None:
+            self._told = True
+            report(error)
 
 
 class Quit(Operation):
@@ -58,13 +102,16 @@ class Operations:
     - ``current`` (Operation or None): the one whose dialogue is under way
     """
 
-    __slots__ = ("_queue", "_reactor", "_report", "connecting", "current")
+    __slots__ = ("_queue", "_reactor", "_report", "_start", "connecting", "current")
 
     def __init__(self, reactor: Reactor, report: Callable[[SMTPError], object]) -> None:
         """``report(error)`` is called, on a later turn, for a failure that no callback hears."""
         self._reactor = reactor
         self._report = report
-        self._queue: deque[Operation] = deque()
+        # A list, because an empty deque takes 600 bytes and most connections have an empty queue.
+        # Any thread may append at any time; so a place is emptied before it is given up.
+        self._queue: list[Operation | None] = []
+        self._start = 0  # no operation is in front of this place
         self.connecting: Operation | None = None
         self.current: Operation | None = None
 
@@ -75,43 +122,61 @@ class Operations:
     def start_next(self) -> Dialogue[Any] | None:
         """Make the first operation of the queue the current one and return its dialogue, ``None``
         if the queue is empty."""
-        if not self._queue:
+        queue, place = self._queue, self._start
+        while place < len(queue) and queue[place] is None:
+            place += 1
+        if place == len(queue):
+            self._start = 0
+            del queue[:place]
             return None
-        self.current = operation = self._queue.popleft()
+        self.current = operation = queue[place]
+        assert operation is not None
+        queue[place] = None
+        self._start = place + 1
+        if place > _MANY_PLACES:
+            self._start = 0
+            del queue[: place + 1]
         return operation.dialogue
 
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
-        """Call the callback of ``operation`` on a later turn; without one, report ``error``."""
+        """Let ``operation`` end with ``error`` or ``value``: its callback is called on a later
+        turn; without one, ``error`` is reported."""
         message = operation.message
         if message is not None and not message.whole:
             # Not at once: it may be the source itself, a generator say, that calls close().
             self._reactor.call_soon(message.close)
-        if operation.callback is not None and operation.arguments is not None:
-            arguments = operation.arguments.fit(error, value)
-            self._reactor.call_soon(operation.callback, *arguments)
-        elif error is not None:
-            self._reactor.call_soon(self._report, error)
+        operation.settle(error, value)
+        self._reactor.call_soon(operation.tell, self._report)
 
     def refuse(self, operation: Operation, text: str) -> None:
         """Settle ``operation``, which is not carried out, with ``ECONNECTION``."""
         self.settle(operation, connection_error(text))
 
     @property
+    def queued(self) -> list[Operation]:
+        """The operations that have not begun, in order."""
+        return [operation for operation in self._queue if operation is not None]
+
+    @property
+    def unfinished(self) -> list[Operation]:
+        """The operations whose callbacks are still due, in order."""
+        first = [one for one in (self.connecting, self.current) if one is not None]
+        return first + [one for one in self.queued if one is not self.current]
+
+    @property
     def awaited(self) -> bool:
         """Whether anybody would notice if the connection ended now."""
-        unfinished = (self.current, *self._queue)
-        return any(one is not None and not isinstance(one, Quit) for one in unfinished)
+        return any(not isinstance(operation, Quit) for operation in self.unfinished)
 
-    def take_all(self) -> list[Operation]:
-        """Return the operations whose callbacks are still due, in order, and forget them."""
-        first = [one for one in (self.connecting, self.current) if one is not None]
+    def close_sources(self) -> None:
+        """Let go of the sources of all messages, on a later turn."""
+        for operation in self.unfinished:
+            if operation.message is not None and not operation.message.whole:
+                self._reactor.call_soon(operation.message.close)
+
+    def forget(self) -> None:
+        """Forget those that are settled; another thread may just have added one that is not."""
         self.connecting = self.current = None
-        return first + self.take_queued()
-
-    def take_queued(self) -> list[Operation]:
-        """Return the operations that have not begun, and forget them."""
-        # One by one: another thread may be adding to the queue.
-        operations = []
-        while self._queue:
-            operations.append(self._queue.popleft())
-        return operations
+        for place, operation in enumerate(self._queue):
+            if operation is not None and operation.settled:
+                self._queue[place] = None

@@ -20,7 +20,7 @@ class TimeOuts:
     Silence is watched beside them.
     """
 
-    __slots__ = ("_expired", "_phase", "_reactor", "_settings", "_silence")
+    __slots__ = ("_describe", "_expired", "_phase", "_reactor", "_settings", "_silence")
 
     def __init__(
         self, reactor: Reactor, settings: Options, expired: Callable[[SMTPError], object]
@@ -28,7 +28,8 @@ class TimeOuts:
         self._reactor = reactor
         self._settings = settings
         self._expired = expired
-        self._phase: Timer | None = None
+        self._describe: Callable[[], str] = str
+        self._phase = reactor.timer(self._expire)
         self._silence: Timer | None = None
 
     def watch_connecting(self, host: str, port: int, waiting_for: Callable[[], str]) -> None:
@@ -63,9 +64,7 @@ class TimeOuts:
 
     def end_phase(self) -> None:
         """The phase, if there is one, was finished in time."""
-        if self._phase is not None:
-            self._phase.cancel()
-            self._phase = None
+        self._phase.cancel()
 
     def watch_silence(
         self, last_heard: Callable[[], float], waiting_for: Callable[[], str]
@@ -76,18 +75,18 @@ class TimeOuts:
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
         """
         milliseconds = self._settings.socketTimeout
-        rest = last_heard() + milliseconds / 1000 - self._reactor.now
-        if rest > 0:
-            self._silence = self._reactor.call_later(
-                rest, self.watch_silence, last_heard, waiting_for
-            )
-            return
-        missing = waiting_for()
-        self._expire(
-            lambda: (
-                f"Timeout: silence for {milliseconds:g} ms{missing and f', waiting for {missing}'}"
-            )
-        )
+
+        def look() -> None:
+            rest = last_heard() + milliseconds / 1000 - self._reactor.now
+            if rest > 0:
+                timer.start(rest)
+                return
+            missing = waiting_for()
+            waiting = f", waiting for {missing}" if missing else ""
+            self._fail(f"Timeout: silence for {milliseconds:g} ms{waiting}")
+
+        self._silence = timer = self._reactor.timer(look)
+        look()
 
     def stop(self) -> None:
         """Watch nothing any more: the session is over."""
@@ -96,8 +95,11 @@ class TimeOuts:
             self._silence.cancel()
 
     def _start_phase(self, milliseconds: float, describe: Callable[[], str]) -> None:
-        self.end_phase()
-        self._phase = self._reactor.call_later(milliseconds / 1000, self._expire, describe)
+        self._describe = describe
+        self._phase.start(milliseconds / 1000)
 
-    def _expire(self, describe: Callable[[], str]) -> None:
-        self._expired(SMTPError(describe(), code="ETIMEDOUT", command="CONN"))
+    def _expire(self) -> None:
+        self._fail(self._describe())
+
+    def _fail(self, text: str) -> None:
+        self._expired(SMTPError(text, code="ETIMEDOUT", command="CONN"))

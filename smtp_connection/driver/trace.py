@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from ..options.smtp import Options
 from ..reactor.loop import Reactor
@@ -110,21 +110,21 @@ class Trace:
         getattr(self._logger, level)(text, *args, extra=self._extra)
 
 
-class _Emitter(Protocol):
-    def emit(self, event: str, *args: Any) -> bool: ...
-
-    def listeners(self, event: str) -> list[Callable[..., Any]]: ...
-
-
-def trace_for(settings: Options, reactor: Reactor, emitter: _Emitter, sid: str) -> Trace | None:
+def trace_for(
+    settings: Options,
+    reactor: Reactor,
+    emit: Callable[..., object],
+    listeners: Callable[[str], list[Callable[..., Any]]],
+    sid: str,
+) -> Trace | None:
     """Return the trace that the options ask for, ``None`` if nobody may follow."""
     traffic = settings.debug or settings.transactionLog
     if not traffic and settings.logger is None:
         return None
     return Trace(
         reactor,
-        emitter.emit,
-        lambda: bool(emitter.listeners("log")),
+        emit,
+        lambda: bool(listeners("log")),
         traffic=traffic,
         content=settings.debug and not settings.transactionLog,
         logger=settings.logger,

@@ -109,12 +109,15 @@ class Transport:
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
+
+    def start(self) -> None:
+        """Begin to read.  Raises ``OSError`` or ``ValueError`` for what cannot be watched."""
         if self._tls is None:
-            reactor.add_reader(sock, self._readable)
+            self._reactor.add_reader(self._sock, self._readable)
         else:
-            reactor.add_reader(sock, self._tls_readable)
+            self._reactor.add_reader(self._sock, self._tls_readable)
             # Whoever handed the socket over may have read a part of a record.
-            reactor.call_soon(self._tls_readable)
+            self._reactor.call_soon(self._tls_readable)
 
     # -- facts --------------------------------------------------------------------------------
 
@@ -320,7 +323,10 @@ class Transport:
         The peer has ``linger`` seconds to close its own; what it still says is thrown away.
         Without that time, or before TLS is up, the socket is dropped at once.
         """
-        if self._closed:
+        if self._linger_timer is not None and self._linger_timer.active:
+            return
+        if self._sock.fileno() < 0:
+            self._closed = True
             return
         pointless = self._handshaking or self._write_error is not None
         # The parent of a forked child still uses the connection: the child says nothing on it.
@@ -330,6 +336,34 @@ class Transport:
         self._closed = True
         self._unsent.clear()
         self._reactor.remove_writer(self._sock)
+        self._reactor.add_reader(self._sock, self._discard)
+        if self._announce_end():
+            self._linger_timer = self._reactor.timer(self._drop)
+            self._linger_timer.start(linger)
+        else:
+            self._drop()
+
+    def hang_up(self) -> None:
+        """Announce the end of our side, and drop the socket without waiting for the peer.
+
+        Needs no reactor that runs; may be called from any thread.
+        """
+        pointless = self._handshaking or self._write_error is not None
+        if not (self._closed or pointless or self._reactor.is_parents):
+            self._announce_end()
+        self._drop()
+
+    def read_now(self) -> None:
+        """Hand on what has arrived, without waiting for the reactor to say so."""
+        if self._closed:
+            return
+        if self._tls is not None:
+            self._tls_readable()
+        elif not self._handshaking:
+            self._readable()
+
+    def _announce_end(self) -> bool:
+        """Say that nothing more will come; return whether the peer may still be there."""
         try:
             if self._tls is not None:
                 self._tls.unwrap()
@@ -339,10 +373,8 @@ class Transport:
             # Not the method of SSLSocket, which would forget that it is one.
             socket.socket.shutdown(self._sock, socket.SHUT_WR)
         except OSError:
-            self._drop()
-            return
-        self._linger_timer = self._reactor.call_later(linger, self._drop)
-        self._reactor.add_reader(self._sock, self._discard)
+            return False
+        return True
 
     def _discard(self) -> None:
         try:

@@ -15,7 +15,9 @@ _lock = threading.Lock()
 
 def current_reactor() -> Reactor | None:
     """Return the reactor that is running on the calling thread, ``None`` if there is none."""
-    return running.reactor
+    reactor = running.reactor
+    # An interrupt may have kept it from taking itself out.
+    return reactor if reactor is not None and reactor.is_running else None
 
 
 def get_reactor() -> Reactor:

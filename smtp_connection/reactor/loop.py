@@ -58,11 +58,13 @@ from __future__ import annotations
 
 import os
 import selectors
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Protocol
 
 from .threads import Job, Jobs, Workers
@@ -83,7 +85,7 @@ class _Running(threading.local):
 
 
 running = _Running()
-"""``running.reactor`` is the one that is running on the calling thread."""
+"""``running.reactor`` is the one that began last to run on the calling thread."""
 
 
 class HasFileno(Protocol):
@@ -123,12 +125,15 @@ class Reactor:
         self._handles: dict[int, _Handle] = {}
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._last: deque[Callable[[], object]] = deque()
-        self._timers = Timers()
+        self._timers = Timers(clock)
         self._jobs = Jobs()
         self._workers = Workers()
         self._pid = os.getpid()
         self._owner = threading.get_ident()
-        self._running = False
+        # The frame of the run() or run_once() under way.  An interrupt may keep that from noting
+        # that it is over, so it counts only as long as it is on the stack of its thread.
+        self._runner: FrameType | None = None
+        self._hosted = False  # it ran last by run_once(), as another event loop does it
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._stopping = False
         self._waiting = True  # between runs as well: there may be a host that waits for it
@@ -153,10 +158,11 @@ class Reactor:
     call_soon_threadsafe = call_soon
 
     def call_last(self, callback: Callable[[], object]) -> None:
-        """Call ``callback()`` at the end of the turn under way, whatever ends it.
+        """Call ``callback()`` at the end of the turn under way, whatever ends it; if none is, at
+        the end of the next one.
 
-        To be called while the reactor runs, on its thread.  It is meant for signal handlers, which
-        cannot know what they have interrupted.
+        It may be called from any thread, and from a signal handler, which cannot know what it has
+        interrupted.
         """
         self._last.append(callback)
         if self._waiting:
@@ -171,10 +177,18 @@ class Reactor:
 
         To be called on the reactor's thread, like all methods that follow.
         """
-        timer = self._timers.add(self._clock() + seconds, callback, args)
+        timer = self.timer(callback, *args)
+        timer.start(seconds)
+        return timer
+
+    def timer(self, callback: Callable[..., object], *args: Any) -> Timer:
+        """Return a :class:`Timer` that will call ``callback(*args)`` once it has been started, as
+        often as it is started."""
+        return Timer(self._timers, self._news, callback, args)
+
+    def _news(self) -> None:
         if self._waiting:
             self._wake_up.send()
-        return timer
 
     # -- descriptors ------------------------------------------------------------------------
 
@@ -186,7 +200,7 @@ class Reactor:
     def remove_reader(self, file: int | HasFileno) -> None:
         """Stop watching ``file`` for reading."""
         handle = self._handles.get(_descriptor(file))
-        if handle is not None and handle.reader is not None:
+        if handle is not None:
             handle.reader = None
             self._watch(file)
 
@@ -198,7 +212,7 @@ class Reactor:
     def remove_writer(self, file: int | HasFileno) -> None:
         """Stop watching ``file`` for writing."""
         handle = self._handles.get(_descriptor(file))
-        if handle is not None and handle.writer is not None:
+        if handle is not None:
             handle.writer = None
             self._watch(file)
 
@@ -215,24 +229,28 @@ class Reactor:
         descriptor = _descriptor(file)
         handle = self._handles[descriptor]
         events = (_READ if handle.reader else 0) | (_WRITE if handle.writer else 0)
-        if self.is_parents:
+        if self.is_parents or not self._finalizer.alive:
             # What the child takes out of the shared epoll object is lost to the parent.
             if not events:
                 del self._handles[descriptor]
             return
-        known, handle.events = handle.events, events
+        # An interrupt may come between any two of these lines, and the same be asked for again.
         if not events:
+            try:
+                if handle.events:
+                    self._selector.unregister(descriptor)
+            except KeyError:
+                pass  # done, or forgotten by the selector
             del self._handles[descriptor]
-            if known:
-                self._selector.unregister(descriptor)
-        elif known != events:
-            watch = self._selector.modify if known else self._selector.register
+        elif handle.events != events:
+            watch = self._selector.modify if handle.events else self._selector.register
             try:
                 watch(descriptor, events, handle)
             except BaseException:
                 # A selector forgets what it cannot modify.
                 del self._handles[descriptor]
                 raise
+            handle.events = events
 
     # -- threads ----------------------------------------------------------------------------
 
@@ -257,6 +275,26 @@ class Reactor:
         """Whether this is a forked child, and the reactor that of its parent."""
         return self._pid != os.getpid()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether ``run()`` or ``run_once()`` is under way, on whatever thread."""
+        runner = self._runner
+        if runner is None:
+            return False
+        frame = sys._current_frames().get(self._owner)
+        while frame is not None and frame is not runner:
+            frame = frame.f_back
+        return frame is runner
+
+    @property
+    def will_turn(self) -> bool:
+        """Whether somebody turns the reactor: ``run()`` does, or another event loop hosts it."""
+        if not self._finalizer.alive or self.is_parents:
+            return False
+        if self._runner is not None:
+            return True
+        return self._hosted and self._owner in sys._current_frames()
+
     # -- running ----------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -266,29 +304,34 @@ class Reactor:
         ``run()`` may be called again.  Raises ``RuntimeError`` if the reactor is running already,
         is closed, or belongs to the parent of a forked process.
         """
-        self._enter()
-        has_signals = self._wake_up.claim_signals()
+        frame = sys._getframe()
+        has_signals = False
         try:
+            self._enter(frame, hosted=False)
+            has_signals = self._wake_up.claim_signals()
             self._stopping = False
             while not self._stopping and self._alive():
                 self._turn(None)
         finally:
+            if self._runner is frame:
+                self._leave()
             if has_signals:
                 self._wake_up.release_signals()
-            self._leave()
 
     def run_once(self, timeout: float | None = 0) -> bool:
         """Run one turn, waiting at most ``timeout`` seconds (``None``: as long as it takes).
 
         Returns whether anything is left that could still happen.  Raises as :meth:`run` does.
         """
-        self._enter()
+        frame = sys._getframe()
         try:
+            self._enter(frame, hosted=True)
             # If nothing is left, there may still be a wake-up call to be read.
             self._turn(timeout if self._alive() else 0)
             return self._alive()
         finally:
-            self._leave()
+            if self._runner is frame:
+                self._leave()
 
     def stop(self) -> None:
         """Make the ``run()`` under way return after this turn; may be called from any thread and
@@ -319,7 +362,7 @@ class Reactor:
 
     def close(self) -> None:
         """Close the selector.  To be called when nothing uses the reactor any more."""
-        if self._running:
+        if self.is_running:
             raise RuntimeError("the reactor is running: call stop() first")
         self._finalizer()
 
@@ -329,8 +372,13 @@ class Reactor:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _enter(self) -> None:
-        if self._running:
+    def _enter(self, frame: FrameType, *, hosted: bool) -> None:
+        if self.is_running:
+            if self._owner != threading.get_ident():
+                raise RuntimeError(
+                    "the reactor is running already, on another thread; the methods of connections"
+                    " may be called from this one"
+                )
             raise RuntimeError("the reactor is running already: call run() once, outside callbacks")
         if not self._finalizer.alive:
             raise RuntimeError("the reactor is closed")
@@ -338,19 +386,27 @@ class Reactor:
             # The selector is shared with the parent: using it here would steal its events.
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
-        self._running = True
-        self._outer, running.reactor = running.reactor, self
+        self._hosted = hosted
+        if running.reactor is not self:
+            self._outer, running.reactor = running.reactor, self
+        self._runner = frame
 
     def _leave(self) -> None:
-        try:
-            self._call_last()
-        finally:
-            running.reactor, self._outer = self._outer, None
-            self._running = False
-            self._waiting = True
+        running.reactor, self._outer = self._outer, None
+        # Noted first, called second: whoever appends to the list does it the other way round, so
+        # that one of the two sees the other.
+        self._runner = None
+        self._waiting = True
+        self._call_last()
 
     def _alive(self) -> bool:
-        return bool(self._ready or self._handles or self._timers.live or self._jobs.live)
+        return bool(
+            self._ready
+            or self._handles
+            or self._last
+            or self._jobs.unfinished
+            or self._timers.any_live()
+        )
 
     def _turn(self, timeout: float | None) -> None:
         self._waiting = True
@@ -370,8 +426,11 @@ class Reactor:
                 self._wake_up.drain()
                 continue
             # An earlier callback of this turn may have removed the reader or the writer.
-            if mask & _READ and handle.reader is not None:
-                handle.reader()
+            if mask & _READ:
+                if handle.reader is not None:
+                    handle.reader()
+                elif handle.writer is None and self._handles.get(key.fd) is handle:
+                    self._watch(key.fd)  # an interrupt has kept somebody from taking it out
             if mask & _WRITE and handle.writer is not None:
                 handle.writer()
         ready = self._ready

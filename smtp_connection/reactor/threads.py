@@ -69,25 +69,23 @@ class Job:
 
         The thread itself cannot be stopped; it ends when the function returns.
         """
-        if self._callback is not None:
-            self._callback = None
-            self._jobs.live -= 1
+        self._callback = None
+        self._jobs.unfinished.discard(self)
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
-        callback = self._callback
+        callback, self._callback = self._callback, None
+        self._jobs.unfinished.discard(self)
         if callback is not None:
-            self._callback = None
-            self._jobs.live -= 1
             callback(result, error)
 
 
 class Jobs:
-    """The jobs of one reactor; ``live`` is how many of them it still waits for."""
+    """The jobs of one reactor; ``unfinished`` are those that it still waits for."""
 
-    __slots__ = ("live",)
+    __slots__ = ("unfinished",)
 
     def __init__(self) -> None:
-        self.live = 0
+        self.unfinished: set[Job] = set()
 
     def start(
         self,
@@ -98,10 +96,9 @@ class Jobs:
     ) -> Job:
         """Have one of ``workers`` run ``function()``; return the job.
 
-        ``call_soon`` takes the result, or the error, to the reactor's thread.
+        Its end, whatever that is, is handed over to the reactor's thread with ``call_soon``.
         """
         job = Job(self, callback)
-        self.live += 1
 
         def run() -> None:
             try:
@@ -112,6 +109,8 @@ class Jobs:
 
         try:
             workers.submit(run)
-        except RuntimeError as exc:  # no more threads can be started
+        except RuntimeError as exc:  # there are no more threads to be had
             call_soon(job._finish, None, exc)
+        # Last: an interrupt before this must not leave a job that never ends.
+        self.unfinished.add(job)
         return job

@@ -1,9 +1,13 @@
 """Calls that are due later.
 
 Most timers are time-outs, and most time-outs are cancelled.  To take an entry out of the middle of
-a heap means to search for it, so :meth:`Timer.cancel` only empties the timer: its entry stays in
-the heap until it comes to the top, or until the cancelled entries are many, and the majority.  Then
-the heap is rebuilt without them, so that a long time-out on each of many short operations is cheap.
+a heap means to search for it, so :meth:`Timer.cancel` only disowns the entry: it stays in the heap
+until it comes to the top, or until such entries are many, and the majority.  Then the heap is
+rebuilt without them, so that a long time-out on each of many short operations is cheap.
+
+An interrupt may come between any two lines.  So how many timers are still to fire is derived from
+the heap and not kept, and a timer owns its entry only once that is in the heap.  A caller that
+cannot afford to lose hold of a timer that runs makes it first, and starts it then.
 """
 
 from __future__ import annotations
@@ -20,65 +24,85 @@ _MANY_CANCELLED = 64
 
 
 class Timer:
-    """A call that is due later; :meth:`cancel` takes it back."""
+    """A call that is due later, as soon as it has been started; :meth:`cancel` takes it back."""
 
-    __slots__ = ("_args", "_callback", "_timers", "deadline")
+    __slots__ = ("_args", "_callback", "_entry", "_started", "_timers", "deadline")
 
     def __init__(
-        self, timers: Timers, deadline: float, callback: Callable[..., object], args: Any
+        self,
+        timers: Timers,
+        started: Callable[[], object],
+        callback: Callable[..., object],
+        args: Any,
     ) -> None:
-        self.deadline = deadline
-        """When the call is due, on the reactor's clock, seconds."""
+        """``started()`` is called whenever the timer has been started."""
+        self.deadline = 0.0
+        """When the call is due, on the reactor's clock, seconds; 0 if it was never started."""
         self._timers = timers
-        self._callback: Callable[..., object] | None = callback
+        self._started = started
+        self._callback = callback
         self._args = args
+        self._entry = 0  # the sequence of its entry in the heap
 
     @property
     def active(self) -> bool:
         """Whether the call is still to come."""
-        return self._callback is not None
+        return self._entry != 0
+
+    def start(self, seconds: float) -> None:
+        """Let the call be due when ``seconds`` have passed, and not when it was due before."""
+        self.cancel()
+        self._timers.add(self, seconds)
+        self._started()
 
     def cancel(self) -> None:
         """Take the call back; nothing happens if it has been made or cancelled already."""
-        if self._callback is not None:
-            self._callback = self._args = None
-            self._timers._one_cancelled()
+        if self._entry:
+            self._entry = 0
+            self._timers.one_cancelled()
 
-    def _fire(self) -> None:
-        callback, args = self._callback, self._args
-        if callback is not None:
-            self._callback = self._args = None
-            self._timers.live -= 1
-            callback(*args)
+    def _fire(self, entry: int) -> None:
+        if self._entry == entry:
+            self._entry = 0
+            self._callback(*self._args)
 
 
 class Timers:
     """The timers of one reactor.
 
     - ``heap``: entries (deadline, sequence, timer), those of cancelled timers included; the
-      sequence is that of the calls of :meth:`add`, and decides between equal deadlines
-    - ``live``: how many timers are still to fire
+      sequence is that in which they were started, and decides between equal deadlines
     """
 
-    __slots__ = ("_sequence", "heap", "live")
+    __slots__ = ("_cancelled", "_clock", "_sequence", "heap")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.heap: list[tuple[float, int, Timer]] = []
-        self.live = 0
+        self._clock = clock
+        self._cancelled = 0  # at most so many since the heap was rebuilt
         self._sequence = 0
 
-    def add(self, deadline: float, callback: Callable[..., object], args: Any) -> Timer:
-        """Return a new timer, which will call ``callback(*args)``."""
-        timer = Timer(self, deadline, callback, args)
-        self._sequence += 1
-        heappush(self.heap, (deadline, self._sequence, timer))
-        self.live += 1
-        return timer
+    def add(self, timer: Timer, seconds: float) -> None:
+        """Let ``timer`` be due when ``seconds`` have passed."""
+        deadline = self._clock() + seconds
+        self._sequence = sequence = self._sequence + 1
+        heappush(self.heap, (deadline, sequence, timer))
+        timer.deadline = deadline
+        timer._entry = sequence
+
+    @property
+    def live(self) -> int:
+        """How many timers are still to fire."""
+        return sum(timer._entry == sequence for _, sequence, timer in self.heap)
+
+    def any_live(self) -> bool:
+        """Whether a timer is still to fire."""
+        return self.next_deadline() is not None
 
     def next_deadline(self) -> float | None:
         """Return when the next timer is due; ``None`` if there is none."""
         heap = self.heap
-        while heap and not heap[0][2].active:
+        while heap and heap[0][2]._entry != heap[0][1]:
             heappop(heap)
         return heap[0][0] if heap else None
 
@@ -92,11 +116,14 @@ class Timers:
         """
         heap = self.heap
         while heap and heap[0][0] <= now:
-            ready.append((heappop(heap)[2]._fire, ()))
+            _, sequence, timer = heap[0]
+            ready.append((timer._fire, (sequence,)))
+            heappop(heap)
 
-    def _one_cancelled(self) -> None:
-        self.live -= 1
-        cancelled = len(self.heap) - self.live
-        if cancelled > _MANY_CANCELLED and cancelled > self.live:
-            self.heap = [entry for entry in self.heap if entry[2].active]
+    def one_cancelled(self) -> None:
+        """Take note that one more entry of the heap is of no use."""
+        self._cancelled += 1
+        if self._cancelled > _MANY_CANCELLED and 2 * self._cancelled > len(self.heap):
+            self.heap = [entry for entry in self.heap if entry[2]._entry == entry[1]]
             heapify(self.heap)
+            self._cancelled = 0

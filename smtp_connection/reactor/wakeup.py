@@ -35,11 +35,14 @@ class WakeUp:
     def send(self) -> None:
         """Wake the reactor up; may be called from any thread and from a signal handler."""
         if not self._sent:
-            self._sent = True
             try:
+                self._sent = True
                 self.sender.send(b"\0")
             except OSError:
                 pass  # the reactor is closed, or the pair is full and wakes it up anyway
+            except BaseException:
+                self._sent = False  # interrupted: who comes next has to try
+                raise
 
     def drain(self) -> None:
         """Read what was sent, so that it does not end the next wait as well."""
@@ -62,9 +65,10 @@ class WakeUp:
             others = signal.set_wakeup_fd(self.sender.fileno(), warn_on_full_buffer=False)
         except ValueError:
             return False  # only the main thread of the main interpreter handles signals
-        if others != -1:
-            signal.set_wakeup_fd(others, warn_on_full_buffer=False)
-        return others == -1
+        if others in (-1, self.sender.fileno()):
+            return True
+        signal.set_wakeup_fd(others, warn_on_full_buffer=False)
+        return False
 
     def release_signals(self) -> None:
         """Undo :meth:`claim_signals`, unless somebody else has claimed the signals meanwhile."""

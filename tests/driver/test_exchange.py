@@ -40,6 +40,9 @@ class Owner:
     def dialogue_ended(self, value, error):
         self.outcomes.append((value, error))
 
+    def broke(self, exc):
+        raise AssertionError(f"{exc!r} was raised in the middle of a step")
+
     def next_dialogue(self):
         assert self.outcomes, "the dialogue still goes on"
 

@@ -287,7 +287,7 @@ def run_together(cases: list[Case]) -> Report:
         left = {
             "watched descriptors": len(clients._handles),
             "timers": clients._timers.live,
-            "jobs": clients._jobs.live,
+            "jobs": len(clients._jobs.unfinished),
         }
     left["threads"] = threading.active_count() - threads
     left["descriptors"] = len(open_files() - files)

@@ -57,7 +57,7 @@ class Cycle:
                 self._queue(connection, range(number * messages, (number + 1) * messages))
                 connection.quit()
             reactor.run()
-            left = (len(reactor._handles), reactor._timers.live, reactor._jobs.live)
+            left = (len(reactor._handles), reactor._timers.live, len(reactor._jobs.unfinished))
         if any(left):
             self.problems.append(f"descriptors, timers and jobs are left: {left}")
         if self._ended != connections:

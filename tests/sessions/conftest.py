@@ -11,6 +11,7 @@ import pytest
 
 from smtp_connection import Reactor, SMTPConnection, SMTPError
 from tests.support.diary import Diary
+from tests.support.helpers import check_error_of_another
 from tests.support.scripted_server import Peer, Script, ScriptedServer
 from tests.support.sessions import Point
 
@@ -40,15 +41,13 @@ def fail_at(
         before = ["connect", "connected"] if point.connected else []
         assert diary.names() == [*before, "error", *pending, "end"]
         err = diary.error()
-        *before_last, later = pending
-        assert [diary.of(name) for name in before_last] == [[(err, None)]] * len(before_last)
-        if err.inDoubt or (err.permanent and point.connected):
-            # What had not been begun is neither in doubt nor refused.
-            assert not diary.error(later).inDoubt
-            assert not diary.error(later).permanent
-            assert diary.error(later).__cause__ is err
-        else:
-            assert diary.of(later) == [(err, None)]
+        under_way, *others = pending
+        assert diary.of(under_way) == [(err, None)]
+        for name in others:
+            other = diary.error(name)
+            check_error_of_another(other, err)
+            assert other.permanent == (err.permanent and not point.connected)
+        assert len({id(diary.error(name)) for name in pending}) == len(pending)
         assert connection.destroyed
         return err
 

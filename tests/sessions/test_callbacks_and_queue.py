@@ -43,6 +43,11 @@ def first(count):
     return lambda *offered: (offered + (None,) * count)[:count]
 
 
+def two_defaults(*offered):
+    """The callback gets two arguments at most, and has defaults for both."""
+    return (*offered, "mine")[:2]
+
+
 # How a callback is declared, given a list to write down what it gets; and what that is.
 SHAPES = {
     "none": (lambda seen: lambda: seen.append(()), first(0)),
@@ -57,7 +62,7 @@ SHAPES = {
     "a default": (lambda seen: lambda err="mine": seen.append((err,)), first(1)),
     "two defaults": (
         lambda seen: lambda err="mine", value="mine": seen.append((err, value)),
-        lambda *offered: (*offered, "mine")[:2],
+        two_defaults,
     ),
     "keywords": (lambda seen: lambda err, *, quiet=True: seen.append((err,)), first(1)),
     "a method": (lambda seen: Listener(seen).method, first(2)),
@@ -75,6 +80,11 @@ SHAPES = {
     "wrapped, two": (lambda seen: wrapping(lambda err, value: seen.append((err, value))), first(2)),
     "list.append": (lambda seen: Appending(seen).append, first(1)),
 }
+
+
+def failing(cut, err):
+    """Return what the callback gets with ``err``: a default that it has for the value stands."""
+    return (err, "mine") if cut is two_defaults else cut(err, None)
 
 
 class Appending(list):
@@ -141,7 +151,7 @@ def test_a_callback_gets_the_error_if_it_declares_a_parameter(by_hand, make, cut
     ):
         (arguments,) = calls
         err = arguments[0] if arguments else None
-        assert arguments == cut(err, None)
+        assert arguments == failing(cut, err)
         assert err is None or err.code == code
     connection.close()
 
@@ -156,7 +166,10 @@ def test_a_connection_that_fails_is_told_to_every_callback(by_hand, diary, make,
     takes_error = bool(cut(None))
     assert [call[:1] for call in seen[0].calls] == [(diary.error(),)] * takes_error
     for one in seen[1:]:
-        assert one.calls == [cut(diary.error(), None)]
+        (arguments,) = one.calls
+        assert arguments == failing(cut, arguments[0] if arguments else None)
+        for err in arguments[:1]:
+            assert (err.message, err.code) == (diary.error().message, "EPROTOCOL")
 
 
 def test_a_builtin_that_does_not_tell_what_it_takes_gets_everything(by_hand):

@@ -185,7 +185,7 @@ def test_close_before_connect(by_hand, diary):
     assert diary.entries == []
     peer.settle()
 
-    assert diary.names() == ["end", "connected", "reset"]
+    assert diary.names() == ["connected", "reset", "end"]
     assert diary.error("connected").code == "ECONNECTION"
     assert "it is closed" in diary.error("connected").message
     assert peer.heard() == b""

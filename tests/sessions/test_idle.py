@@ -11,6 +11,7 @@ from concurrent.futures import Future
 import pytest
 from pyee import EventEmitter
 
+from tests.support.helpers import check_error_of_another
 from tests.support.mail_server import context_of
 from tests.support.sessions import ENVELOPE, PASSWORD
 
@@ -253,7 +254,9 @@ def fail_on_our_turn(serve, connect_to, reactor, diary):
 
         assert diary.names() == ["connect", "error", "operation", "later", "end"]
         err = diary.error()
-        assert diary.of("operation") == diary.of("later") == [(err, None)]
+        if diary.error("operation") is not err:  # its turn had not come
+            check_error_of_another(diary.error("operation"), err)
+        check_error_of_another(diary.error("later"), err)
         return err
 
     return run
@@ -368,7 +371,7 @@ def test_pending_over_tls(serve, connect_to, reactor, diary, server_tls, trust, 
     assert diary.names().count("end") == diary.names().count("error") == 1
     assert len(diary.of("login")) == len(diary.of("sent")) == 1
     err = diary.error()
-    assert diary.error("sent") is err
+    check_error_of_another(diary.error("sent"), err)
     if ending is resets:
         # The ssl module reports it as the end of the stream, or as what it is.
         assert err.code in ("ECONNECTION", "ECONNRESET")

@@ -208,3 +208,13 @@ def open_files() -> set[tuple[str, str]]:
         except OSError:
             pass  # the one that listed the folder
     return found
+
+
+def check_error_of_another(other: SMTPError, err: SMTPError) -> None:
+    """Check that ``other`` is what an operation gets that was not under way when the connection
+    ended with ``err``: an error of its own, and not in doubt."""
+    assert other is not err
+    assert other.__cause__ is err
+    assert other.code == err.code
+    assert err.message.startswith(other.message)
+    assert not other.inDoubt

@@ -11,7 +11,7 @@ import pytest
 
 from smtp_connection import Reactor, SMTPConnection, SMTPError
 from smtp_connection.driver.lifecycle import Lifecycle
-from smtp_connection.driver.queue import Operations
+from smtp_connection.driver.queue import Operation, Operations
 from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
 from smtp_connection.net.transport import Transport
@@ -25,8 +25,9 @@ let_jobs_end = threading.Event()
 """What the job of "a job goes on" waits for."""
 
 _settle = Operations.settle
+_tell = Operation.tell
 _emit = SMTPConnection.emit
-_tear_down = Lifecycle._tear_down
+_let_go = Lifecycle._let_go
 
 
 # -- callbacks and what they are told --------------------------------------------------------------
@@ -41,13 +42,15 @@ class _Success:
     accepted = _Everybody()
 
 
-def _call_back_twice(self: Any, operation: Any, error: Any, value: Any = None) -> None:
-    _settle(self, operation, error, value)
-    _settle(self, operation, error, value)
+def _call_back_twice(self: Any, report: Any) -> None:
+    callback = self._callback
+    _tell(self, report)
+    self._callback, self._told = callback, False
+    _tell(self, report)
 
 
 def _call_back_at_once(self: Any, operation: Any, error: Any, value: Any = None) -> None:
-    callback, operation.callback = operation.callback, None
+    callback, operation._callback = operation._callback, None
     if callback is not None:
         callback(*operation.arguments.fit(error, value))
     _settle(self, operation, None)
@@ -75,7 +78,7 @@ def _succeed_always(self: Any, operation: Any, error: Any, value: Any = None) ->
 
 
 def _add_in_front(self: Any, operation: Any) -> None:
-    self._queue.appendleft(operation)
+    self._queue.insert(0, operation)
 
 
 # -- events ----------------------------------------------------------------------------------------
@@ -135,18 +138,18 @@ def _drop_without_closing(self: Any) -> None:
     left_open.append(self._sock)
 
 
-def _leave_a_timer(self: Any, linger: float) -> None:
-    _tear_down(self, linger)
+def _leave_a_timer(self: Any) -> None:
+    _let_go(self)
     self._reactor.call_later(30, int)
 
 
-def _leave_a_job(self: Any, linger: float) -> None:
-    _tear_down(self, linger)
+def _leave_a_job(self: Any) -> None:
+    _let_go(self)
     self._reactor.run_in_thread(let_jobs_end.wait, lambda *_: None)
 
 
-def _never(self: Any, seconds: float, callback: Any, *args: Any) -> Timer:
-    return Timer(self._timers, self._clock() + seconds, callback, args)
+def _never(self: Any, seconds: float) -> None:
+    self._entry = -1
 
 
 def _double_line_breaks(data: bytes) -> bytes:
@@ -169,7 +172,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "a callback is called twice": Fault(Operations, "settle", _call_back_twice),
+    "a callback is called twice": Fault(Operation, "tell", _call_back_twice),
     "a callback is called at once": Fault(Operations, "settle", _call_back_at_once),
     "a callback is forgotten": Fault(Operations, "settle", _forget_resets),
     "all callbacks are forgotten": Fault(Operations, "settle", _nothing),
@@ -188,9 +191,9 @@ FAULTS = {
     "a descriptor is closed while it is watched": Fault(Reactor, "remove_reader", _nothing),
     "the reactor turns for nothing": Fault(Transport, "_writable", _nothing),
     "timers stay alive": Fault(Timer, "cancel", _nothing),
-    "timers never fire": Fault(Reactor, "call_later", _never),
-    "a timer is left": Fault(Lifecycle, "_tear_down", _leave_a_timer),
-    "a job goes on": Fault(Lifecycle, "_tear_down", _leave_a_job),
+    "timers never fire": Fault(Timer, "start", _never),
+    "a timer is left": Fault(Lifecycle, "_let_go", _leave_a_timer),
+    "a job goes on": Fault(Lifecycle, "_let_go", _leave_a_job),
     "sources are not let go of": Fault(IterableSource, "close", _nothing),
     "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
 }

@@ -67,6 +67,7 @@ class End:
         self.peer = peer
         self.owner = Owner()
         self.transport = Transport(reactor, sock, self.owner)
+        self.transport.start()
 
     def until(self, name: str) -> None:
         """Turn the reactor until the owner is told ``name``."""

@@ -260,7 +260,7 @@ class Judge:
         if self.over:
             reactor = self.reactor
             if not self._open:
-                if reactor._timers.live or reactor._handles or reactor._jobs.live:
+                if reactor._timers.live or reactor._handles or len(reactor._jobs.unfinished):
                     self._nothing_alive("after 'end', with every socket closed,")
             elif now > self._ended_at + self.bounds.close + _SLACK:
                 self.fail("a socket is open for longer than socketCloseTimeout after 'end'")
@@ -281,7 +281,7 @@ class Judge:
         reactor = self.reactor
         self.require(not reactor._handles, f"{when} a descriptor is still watched")
         self.require(not reactor._timers.live, f"{when} a timer is still alive")
-        self.require(not reactor._jobs.live, f"{when} a thread is still waited for")
+        self.require(not len(reactor._jobs.unfinished), f"{when} a thread is still waited for")
 
     # -- the end ----------------------------------------------------------------------------------
 

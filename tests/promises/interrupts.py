@@ -1,0 +1,239 @@
+"""Sessions that are interrupted, as by Ctrl-C, at every line of the package that they run.
+
+``python -m tests.promises.interrupts`` tries every line; the suite takes every few.
+
+An interrupt is an exception that a trace function raises when a line of the package is about to
+run, just as the handler of a signal raises one between two instructions.  A program that is
+interrupted calls ``close()`` and ``run()`` again, as programs do in a ``finally`` clause.  Then all
+has to be over: no callback is missing, none is called twice, ``'end'`` comes once, and nothing is
+left open or waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import smtp_connection
+from smtp_connection import Reactor, SMTPConnection
+
+PACKAGE = str(Path(smtp_connection.__file__).parent) + os.sep
+
+ENVELOPE = {"from": "a@x.org", "to": "b@x.org"}
+REPLIES = {
+    b"EHLO": b"250-mx.test\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n",
+    b"AUTH": b"235 in\r\n",
+    b"MAIL": b"250 from\r\n",
+    b"RCPT": b"250 to\r\n",
+    b"DATA": b"354 go\r\n",
+    b".": b"250 taken\r\n",
+    b"QUIT": b"221 bye\r\n",
+}
+
+
+class Interrupt(BaseException):
+    """What the handler of a signal raises."""
+
+
+class Server:
+    """The other end of a socket pair, served from the reactor's own thread between turns."""
+
+    def __init__(self) -> None:
+        self.client_end, self._sock = socket.socketpair()
+        self._sock.setblocking(False)
+        self._sock.send(b"220 mx.test\r\n")
+        self._buffer = b""
+        self._in_data = False
+
+    def serve(self) -> None:
+        """Answer what has arrived."""
+        try:
+            data = self._sock.recv(65536)
+        except OSError:
+            return
+        if not data:
+            self._sock.close()
+            return
+        self._buffer += data
+        while b"\r\n" in self._buffer:
+            line, self._buffer = self._buffer.split(b"\r\n", 1)
+            if self._in_data and line != b".":
+                continue
+            verb = line.split(b" ")[0].upper()
+            self._in_data = verb == b"DATA"
+            try:
+                self._sock.send(REPLIES.get(verb, b"500 what?\r\n"))
+            except OSError:
+                return  # it has hung up
+
+    def close(self) -> None:
+        self._sock.close()
+        self.client_end.close()
+
+
+class Trace:
+    """Counts the lines of the package that run, and raises :class:`Interrupt` at one of them."""
+
+    def __init__(self, at: int | None) -> None:
+        self.count = 0
+        self.place = ""
+        self._at = at
+
+    def __enter__(self) -> Trace:
+        sys.settrace(self._call)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        sys.settrace(None)
+
+    def _call(self, frame: FrameType, event: str, arg: object) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    def _line(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "line":
+            if self.count == self._at:
+                name = frame.f_code.co_filename.removeprefix(PACKAGE)
+                self.place = f"{name}:{frame.f_lineno} ({frame.f_code.co_name})"
+                self.count += 1
+                sys.settrace(None)
+                raise Interrupt(self.place)
+            self.count += 1
+        return self._line
+
+
+class Session:
+    """One session, with everything that happens in it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.late = 0.0
+        self.server = Server()
+        self.reactor = Reactor(clock=lambda: self.late)
+        options = {"connection": self.server.client_end, "name": "me", "debug": True}
+        limits = {"connectionTimeout": 1e6, "greetingTimeout": 1e6, "socketTimeout": 1e6}
+        self.connection = SMTPConnection({**options, **limits}, reactor=self.reactor)
+        self.connection.on("end", lambda: self.events.append("end"))
+        self.connection.on("error", lambda err: self.events.append("error"))
+        self.expected: list[str] = []
+
+    def call(self, name: str, method: Callable[..., object], *args: Any) -> None:
+        """Call ``method(*args, callback)``; its callback is due as soon as it has returned."""
+        method(*args, lambda err, result: self.events.append(name))
+        self.expected.append(name)
+
+    def turns(self) -> None:
+        """Run the reactor, and serve, until nothing is left; fail if that takes a time-out.
+
+        The ``socketCloseTimeout`` is none: it passes as soon as nothing else happens.
+        """
+        for turn in range(200):
+            self.server.serve()
+            if not self.reactor.run_once(0):
+                return
+            self.late += 0.1 if turn > 100 else 0
+        raise AssertionError("it goes on, or waits for a time-out")
+
+
+def _whole(session: Session) -> None:
+    connection = session.connection
+    connection.connect()
+    session.call("login", connection.login, {"user": "u", "pass": "p"})
+    for number in range(2):
+        session.call(f"send {number}", connection.send, ENVELOPE, f"number {number}")
+    connection.quit()
+    session.turns()
+
+
+def _closing(session: Session) -> None:
+    connection = session.connection
+    connection.connect()
+    session.call("send", connection.send, ENVELOPE, iter(["a", "b"]))
+    session.call("reset", connection.reset)
+    for _ in range(3):
+        session.server.serve()
+        session.reactor.run_once(0)
+    connection.close()
+    session.turns()
+
+
+PROGRAMS = {"whole": _whole, "closing": _closing}
+
+
+def problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
+    """Run ``program`` with an interrupt ``at`` that line; return what is wrong afterwards."""
+    session = Session()
+    problems: list[str] = []
+    threads = threading.active_count()
+    trace = Trace(at)
+    try:
+        with trace:
+            PROGRAMS[program](session)
+    except Interrupt:
+        pass
+    trace.place = trace.place or "nowhere"
+    try:
+        for _ in range(2):
+            session.connection.close()
+            session.turns()
+    except BaseException as exc:
+        problems.append(f"{type(exc).__name__}: {exc}")
+    called = [name for name in session.events if name not in ("end", "error")]
+    if len(set(called)) != len(called):
+        problems.append(f"called twice: {called}")
+    started = session.connection.stage == "connected" or "end" in session.events
+    missing = [name for name in session.expected if name not in called]
+    if started and missing:
+        problems.append(f"never called: {missing}")
+    if session.events.count("end") != (1 if started else 0):
+        problems.append(f"'end' came {session.events.count('end')} times")
+    if "end" in session.events and session.events[-1] != "end":
+        problems.append(f"after 'end' came {session.events[-1]}")
+    if session.reactor._handles or session.reactor._timers.live:
+        problems.append("something is still watched or timed")
+    if threading.active_count() != threads:
+        problems.append("a thread is left")
+    session.server.close()
+    try:
+        session.reactor.close()
+    except RuntimeError as exc:
+        problems.append(str(exc))
+    return problems, trace
+
+
+def lines_of(program: str) -> int:
+    """Return how many lines of the package ``program`` runs."""
+    problems, trace = problems_of(program, None)
+    assert not problems, problems
+    return trace.count
+
+
+def main() -> int:
+    """Interrupt every program at every line; print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.promises.interrupts")
+    parser.add_argument("--stride", type=int, default=1)
+    stride = parser.parse_args().stride
+    bad = 0
+    for program in PROGRAMS:
+        count = lines_of(program)
+        places: dict[str, list[str]] = {}
+        for at in range(0, count, stride):
+            problems, trace = problems_of(program, at)
+            if problems:
+                bad += 1
+                places.setdefault(trace.place, problems)
+        print(f"{program}: {count} lines, interrupted at each {stride}.")
+        for place, problems in places.items():
+            print(f"    {place}: {'; '.join(problems)}")
+    print(f"{bad} sessions with problems")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
