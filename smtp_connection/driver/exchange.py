@@ -221,13 +221,17 @@ class Exchange:
                 self._owner.credentials_revealed(step.reveals)
             if self._trace is not None:
                 self._trace.client(step.line if step.shown_as is None else step.shown_as)
-            self._write(f"{step.line}\r\n")
+            if self._is_halted():
+                return  # since the loggers have heard of it
+            self._transport.write(f"{step.line}\r\n".encode())
         elif isinstance(step, Pipeline):
             self._missing = len(step.lines)
             if self._trace is not None:
                 for line in step.lines:
                     self._trace.client(line)
-            self._write("\r\n".join(step.lines) + "\r\n")
+                if self._is_halted():
+                    return
+            self._transport.write(("\r\n".join(step.lines) + "\r\n").encode())
         elif isinstance(step, Transmit):
             self._missing = step.replies
             self._pump.send(step.message)
@@ -244,10 +248,8 @@ class Exchange:
         """(TransportOwner, PumpOwner)"""
         self._owner.broke(exc)
 
-    def _write(self, lines: str) -> None:
-        # Loggers have heard of it, and may have called close().
-        if not self._pump.halted:
-            self._transport.write(lines.encode())
+    def _is_halted(self) -> bool:
+        return self._pump.halted
 
     def _message_begun(self) -> None:
         self._go_on(None)
@@ -292,30 +294,30 @@ class Exchange:
     def data_received(self, data: bytes) -> None:
         """(TransportOwner)"""
         try:
-            self._feed(data)
-        except BaseException as exc:
-            self._owner.broke(exc)
-            raise
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            replies = self._parser.feed(data)
-        except ReplyTooLong as exc:
-            if exc.replies:
-                self._take(self._without_secrets(exc.replies), go_on=False)
-            self._owner.connection_failed(
-                SMTPError(
-                    f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
-                    code="EPROTOCOL",
-                    command="CONN",
-                )
-            )
-        else:
+            try:
+                replies = self._parser.feed(data)
+            except ReplyTooLong as exc:
+                self._reply_too_long(exc.replies)
+                return
             if self._secrets:
                 # Nothing else is kept, not even in the frame of a traceback.
                 replies = self._without_secrets(replies)
             if replies:
                 self._take(replies)
+        except BaseException as exc:
+            self._owner.broke(exc)
+            raise
+
+    def _reply_too_long(self, before: list[Reply]) -> None:
+        if before:
+            self._take(self._without_secrets(before), go_on=False)
+        self._owner.connection_failed(
+            SMTPError(
+                f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
+                code="EPROTOCOL",
+                command="CONN",
+            )
+        )
 
     def _without_secrets(self, replies: list[Reply]) -> list[Reply]:
         return [Reply(each.code, masked(each.text, self._secrets)) for each in replies]

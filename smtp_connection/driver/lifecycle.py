@@ -275,7 +275,7 @@ class Lifecycle:
 
     def _refuse_late(self, operation: Operation) -> None:
         if isinstance(operation, Quit):
-            operation.settle(None, None)  # it has what it wants
+            operation.settle_silently()  # it has what it wants
         else:
             self._operations.refuse(operation, NOT_ITS_TURN)
 
@@ -449,7 +449,7 @@ class Lifecycle:
             under_way = unfinished[0]
         for operation in unfinished:
             if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):
-                operation.settle(None, None)  # 'end' or 'error' tells of it
+                operation.settle_silently()  # 'end' or 'error' tells of it
             elif operation is under_way:
                 operations.settle(operation, first, value)
             else:

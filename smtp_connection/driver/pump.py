@@ -92,7 +92,8 @@ class Pump:
     def send(self, message: Message) -> None:
         """Send all of ``message``; ``self.message`` is ``None`` once the system has taken it."""
         self.message = message
-        self._send_piece()
+        if not self.halted and self.transport.is_drained:
+            self._send_next_of(message)
 
     @guarded
     def _send_piece(self) -> None:

@@ -68,10 +68,10 @@ class Operation:
         """Whether the outcome is known."""
         return self._outcome is not None
 
-    def settle(self, error: SMTPError | None, value: Any) -> None:
-        """Take note of the outcome, unless there is one already."""
+    def settle_silently(self) -> None:
+        """Take note that it has ended, and that nobody has to be told."""
         if self._outcome is None:
-            self._outcome = (error, value)
+            self._outcome = (None, None)
 
     def tell(self, report: Callable[[SMTPError], object]) -> None:
         """Tell the outcome to the callback, or an error to ``report`` where there is none; do
@@ -126,16 +126,14 @@ class Operations:
         while place < len(queue) and queue[place] is None:
             place += 1
         if place == len(queue):
-            self._start = 0
-            del queue[:place]
             return None
         self.current = operation = queue[place]
         assert operation is not None
         queue[place] = None
-        self._start = place + 1
-        if place > _MANY_PLACES:
+        self._start = place = place + 1
+        if place == len(queue) or place > _MANY_PLACES:
             self._start = 0
-            del queue[: place + 1]
+            del queue[:place]
         return operation.dialogue
 
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
@@ -145,7 +143,8 @@ class Operations:
         if message is not None and not message.whole:
             # Not at once: it may be the source itself, a generator say, that calls close().
             self._reactor.call_soon(message.close)
-        operation.settle(error, value)
+        if operation._outcome is None:
+            operation._outcome = (error, value)
         self._reactor.call_soon(operation.tell, self._report)
 
     def refuse(self, operation: Operation, text: str) -> None:

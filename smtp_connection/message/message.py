@@ -154,7 +154,7 @@ class Message:
         self._small: bytes | None = None
         self._source: Source | None = None
         self._first: bytes | None = b""
-        self._encoder = WireEncoder()
+        self._encoder: WireEncoder | None = None
         if not isinstance(content, bytes):
             self._source = content
         elif len(content) <= PIECE:
@@ -201,18 +201,20 @@ class Message:
             return wire
         if self.finished:
             return None
-        wire = b""
+        if self._encoder is None:
+            self._encoder = WireEncoder()
+        encoder, wire = self._encoder, b""
         while not wire:
             piece = self._first or self._pull()
             self._first = b""
             if piece is None:
-                wire = self._encoder.finish()
+                wire = encoder.finish()
                 self.close()
             elif not piece:
                 break
             else:
-                wire = self._encoder.encode(piece)
-        self.size = self._encoder.size
+                wire = encoder.encode(piece)
+        self.size = encoder.size
         return wire
 
     def _pull(self) -> bytes | None:

@@ -63,7 +63,8 @@ class Envelope:
 
         Raises :class:`SMTPError` (``EENVELOPE``) that names what is wrong.
         """
-        if not isinstance(given, Mapping):
+        # The question about Mapping takes 0.3 us, and nearly all envelopes are a dict.
+        if type(given) is not dict and not isinstance(given, Mapping):
             raise envelope_error(
                 f"the envelope is a dict with 'from' and 'to', or None; got {type(given).__name__}"
             )

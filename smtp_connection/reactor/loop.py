@@ -354,9 +354,15 @@ class Reactor:
         only a descriptor or another thread can bring the next event."""
         if self._ready or self._last:
             return 0.0
-        deadline = self._timers.next_deadline()
-        if deadline is None:
+        heap = self._timers.heap
+        if not heap:
             return None
+        deadline: float | None
+        deadline, sequence, timer = heap[0]
+        if timer.entry != sequence:
+            deadline = self._timers.next_deadline()
+            if deadline is None:
+                return None
         seconds = deadline - self._clock()
         return seconds if seconds > 0 else 0.0
 

@@ -26,7 +26,7 @@ _MANY_CANCELLED = 64
 class Timer:
     """A call that is due later, as soon as it has been started; :meth:`cancel` takes it back."""
 
-    __slots__ = ("_args", "_callback", "_entry", "_started", "_timers", "deadline")
+    __slots__ = ("_args", "_callback", "_started", "_timers", "deadline", "entry")
 
     def __init__(
         self,
@@ -42,12 +42,13 @@ class Timer:
         self._started = started
         self._callback = callback
         self._args = args
-        self._entry = 0  # the sequence of its entry in the heap
+        self.entry = 0
+        """The sequence of its entry in the heap, 0 if the call is not due."""
 
     @property
     def active(self) -> bool:
         """Whether the call is still to come."""
-        return self._entry != 0
+        return self.entry != 0
 
     def start(self, seconds: float) -> None:
         """Let the call be due when ``seconds`` have passed, and not when it was due before."""
@@ -57,13 +58,13 @@ class Timer:
 
     def cancel(self) -> None:
         """Take the call back; nothing happens if it has been made or cancelled already."""
-        if self._entry:
-            self._entry = 0
+        if self.entry:
+            self.entry = 0
             self._timers.one_cancelled()
 
     def _fire(self, entry: int) -> None:
-        if self._entry == entry:
-            self._entry = 0
+        if self.entry == entry:
+            self.entry = 0
             self._callback(*self._args)
 
 
@@ -88,12 +89,12 @@ class Timers:
         self._sequence = sequence = self._sequence + 1
         heappush(self.heap, (deadline, sequence, timer))
         timer.deadline = deadline
-        timer._entry = sequence
+        timer.entry = sequence
 
     @property
     def live(self) -> int:
         """How many timers are still to fire."""
-        return sum(timer._entry == sequence for _, sequence, timer in self.heap)
+        return sum(timer.entry == sequence for _, sequence, timer in self.heap)
 
     def any_live(self) -> bool:
         """Whether a timer is still to fire."""
@@ -102,7 +103,7 @@ class Timers:
     def next_deadline(self) -> float | None:
         """Return when the next timer is due; ``None`` if there is none."""
         heap = self.heap
-        while heap and heap[0][2]._entry != heap[0][1]:
+        while heap and heap[0][2].entry != heap[0][1]:
             heappop(heap)
         return heap[0][0] if heap else None
 
@@ -124,6 +125,6 @@ class Timers:
         """Take note that one more entry of the heap is of no use."""
         self._cancelled += 1
         if self._cancelled > _MANY_CANCELLED and 2 * self._cancelled > len(self.heap):
-            self.heap = [entry for entry in self.heap if entry[2]._entry == entry[1]]
+            self.heap = [entry for entry in self.heap if entry[2].entry == entry[1]]
             heapify(self.heap)
             self._cancelled = 0

@@ -149,7 +149,7 @@ def _leave_a_job(self: Any) -> None:
 
 
 def _never(self: Any, seconds: float) -> None:
-    self._entry = -1
+    self.entry = -1
 
 
 def _double_line_breaks(data: bytes) -> bytes:
