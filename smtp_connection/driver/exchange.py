@@ -1,4 +1,47 @@
-"""Drives one dialogue at a time over a transport: carries out its steps, feeds it the replies."""
+"""Drives one dialogue at a time over a transport: carries out its steps, feeds it the replies.
+
+The facts
+---------
+
+**A stream has no messages.**  One read may bring half a reply, or several of them, and the last of
+them cut off.  With PIPELINING (RFC 2920) the replies to a whole envelope arrive together.
+
+**Servers speak out of turn.**  A 421 may come at any time, and ends the session (RFC 5321 section
+3.8).  A refusal may come while the message is still being sent.  Any other reply that nobody has
+asked for means that the two sides no longer agree on what is being talked about.
+
+**Clear text before TLS is anybody's.**  Whoever sits between client and server can put words behind
+the reply to STARTTLS, and have them taken for the server's encrypted ones (CVE-2011-0411).
+
+**The end of a message cannot be taken back.**  Once the final dot is sent, the server may accept
+the message, whether or not its reply arrives.
+
+**Servers quote what they do not like**, a line with a password as well.
+
+The strategy
+------------
+
+- Where a session stands is the line on which its dialogue stands.  The exchange knows only the step
+  that was yielded last, how many replies to it are missing, and those that are there already.  The
+  dialogue goes on when all of them are there.
+- Replies are taken in the order in which they arrive, all those of a read in one go.  What is left
+  over when the step has all of its own was not asked for, and ends the connection; behind the reply
+  to STARTTLS not even half a line may be left.
+- A reply during a message stops the pump and is raised inside the dialogue (``TooEarly``).
+- When the connection ends, a dialogue whose message was sent to its end hears of it
+  (``Unanswered``), and says what that means; every other dialogue is closed.  So whether a message
+  is in doubt is decided in one place.
+- Secrets that were sent are masked in whatever the server says, before anybody else sees it.
+- Nothing is said once the exchange is halted: whoever halts it is about to call ``stop()``.
+
+Who may call what
+-----------------
+
+All of it happens on the reactor's thread.  The owner (``Lifecycle``) starts a dialogue when none is
+under way, and calls ``stop()`` from any point, but not from inside a dialogue's own frame.  The
+transport calls ``data_received``, ``drained`` and ``connection_lost``.  Only the answer to an
+``Ask`` may be given on another thread.
+"""
 
 from __future__ import annotations
 

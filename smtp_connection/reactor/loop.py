@@ -392,10 +392,11 @@ class Reactor:
             # The selector is shared with the parent: using it here would steal its events.
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
-        self._hosted = hosted
         if running.reactor is not self:
             self._outer, running.reactor = running.reactor, self
         self._runner = frame
+        # Last: until then another thread has to believe that the host will turn it.
+        self._hosted = hosted
 
     def _leave(self) -> None:
         running.reactor, self._outer = self._outer, None

@@ -1,0 +1,39 @@
+"""Interrupts between any two lines: a second ``close()`` and ``run()`` end everything.
+
+The suite tries every seventh line; ``python -m tests.promises.interrupts`` tries each.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .interrupts import PROGRAMS, lines_of, problems_of
+
+STRIDE = 7
+
+# Between the moment in which a callback has left the queue and that in which it runs, it can be
+# lost.  These functions, and what they call, run then.
+ON_THE_WAY_TO_A_CALLBACK = ("(_turn)", "(tell)", "(fit)", "(fit_error)", "(_tell_end)")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("start", range(2))
+def test_an_interrupt_is_survived_at_every_line(program, start):
+    lost = {}
+    for at in range(start * STRIDE // 2, lines_of(program), STRIDE):
+        problems, trace = problems_of(program, at)
+        if problems and trace.place.endswith(ON_THE_WAY_TO_A_CALLBACK):
+            (lost[trace.place],) = problems  # one callback, or 'end', and nothing else
+            assert lost[trace.place].startswith(("never called: ['", "'end' came 0 times"))
+            continue
+        assert not problems, f"{trace.place}: {problems}"
+    assert len(lost) < 12
+
+
+def test_it_notices_what_an_interrupt_has_broken(monkeypatch):
+    from smtp_connection.driver.lifecycle import Lifecycle
+
+    monkeypatch.setattr(Lifecycle, "broke", lambda self, exc: None)
+    monkeypatch.setattr(Lifecycle, "close", lambda self: None)
+    found = [problems_of("closing", at)[0] for at in range(0, 600, 60)]
+    assert any("it goes on, or waits for a time-out" in str(problems) for problems in found)

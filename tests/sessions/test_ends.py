@@ -1,0 +1,243 @@
+"""Whatever ends a connection, and wherever: every callback once, ``'end'`` once, and nothing left.
+
+test_interrupts.py has what interrupts between any two lines do.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import weakref
+
+import pytest
+
+from smtp_connection import Reactor, SMTPConnection
+from tests.support.sessions import ENVELOPE, PASSWORD
+
+
+class Broken(Exception):
+    """What code of the caller's raises in the middle of a step."""
+
+
+class RaisingLogger:
+    """A logger whose methods work, and whose ``isEnabledFor`` raises at the second question."""
+
+    def __init__(self):
+        self.questions = 0
+
+    def isEnabledFor(self, level):
+        self.questions += 1
+        if self.questions == 2:
+            raise Broken
+        return True
+
+    def debug(self, *args, **kwargs):
+        """Log nothing."""
+
+    info = warning = error = debug
+
+
+def interrupted(text):
+    yield text
+    raise SystemExit(3)
+
+
+def run_through(reactor, kind):
+    """Run ``reactor`` to its end; return how often an exception of ``kind`` left ``run()``."""
+    raised = 0
+    while True:
+        try:
+            reactor.run()
+        except kind:
+            raised += 1
+        else:
+            return raised
+
+
+# -- what nobody has foreseen ----------------------------------------------------------------------
+
+
+def check_broken(diary, operation, kind):
+    """Check that the connection ended once, because an exception of ``kind`` was raised."""
+    assert diary.names() == ["connect", "error", operation, "later", "end"]
+    err = diary.error(operation)
+    assert (err.code, err.command) == ("ECONNECTION", "CONN")
+    assert err.message == (
+        f"Connection closed, because {kind.__name__} was raised in the middle of a step"
+    )
+    assert isinstance(err.__cause__, kind)
+    assert diary.error() is err
+    assert diary.error("later").__cause__ is err
+
+
+def test_a_source_that_wants_the_program_to_end(by_hand, reactor, diary):
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, interrupted("some text\n" * 6_000), diary.callback("sent"))
+    connection.reset(diary.callback("later"))
+    for reply in ("220 hi", "250 scripted", "250", "250"):
+        peer.feed(f"{reply}\r\n")
+    peer.sock.sendall(b"354 go\r\n")
+
+    assert run_through(reactor, SystemExit) == 1
+    check_broken(diary, "sent", SystemExit)
+
+
+def test_a_logger_that_raises(by_hand, reactor, diary):
+    connection, peer = by_hand(logger=RaisingLogger(), debug=False)
+    connection.connect(diary.callback("connected"))
+    peer.sock.sendall(b"220 hi\r\n250 scripted\r\n")
+
+    assert run_through(reactor, Broken) == 1
+    assert diary.names() == ["error", "connected", "end"]
+    assert isinstance(diary.error("connected").__cause__, Broken)
+
+
+def test_a_logging_filter_that_raises_at_the_warning(by_hand, reactor, diary, monkeypatch):
+    def refuse(record):
+        raise Broken
+
+    monkeypatch.setattr("smtp_connection.driver.dialing.Dialing.stays_here", lambda *_: False)
+    logger = logging.getLogger("smtp_connection")
+    logger.addFilter(refuse)
+    connection, peer = by_hand()
+    connection.connect()
+    connection.login(PASSWORD, diary.callback("login"))
+    connection.reset(diary.callback("later"))
+    peer.feed("220 hi\r\n")
+    peer.sock.sendall(b"250-scripted\r\n250 AUTH PLAIN\r\n")
+    try:
+        assert run_through(reactor, Broken) == 1
+    finally:
+        logger.removeFilter(refuse)
+    check_broken(diary, "login", Broken)
+    assert b"AUTH" not in peer.heard()
+
+
+@pytest.mark.parametrize("method", ["register", "modify"])
+def test_a_selector_that_has_no_room(reactor, by_hand, diary, monkeypatch, method):
+    """ENOSPC: /proc/sys/fs/epoll/max_user_watches is reached."""
+
+    def refuse(*args):
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    connection, peer = by_hand()
+    connection.connect(diary.callback("connected"))
+    if method == "register":
+        monkeypatch.setattr(reactor._selector, method, refuse)
+        assert run_through(reactor, OSError) == 0
+        assert diary.error("connected").code == "ENOSPC"
+        assert diary.names() == ["error", "connected", "end"]
+        return
+    connection.send(ENVELOPE, b"x" * 5_000_000, diary.callback("sent"))
+    connection.reset(diary.callback("later"))
+    for reply in ("220 hi", "250 scripted", "250", "250"):
+        peer.feed(f"{reply}\r\n")
+    monkeypatch.setattr(reactor._selector, method, refuse)
+    peer.sock.sendall(b"354 go\r\n")
+    assert run_through(reactor, OSError) == 1
+    assert diary.names() == ["connect", "connected", "error", "sent", "later", "end"]
+    assert diary.error("sent").__cause__.errno == errno.ENOSPC
+
+
+def test_an_old_tls_version_where_warnings_are_errors(by_hand, reactor, diary, recwarn):
+    import warnings
+
+    connection, peer = by_hand(secure=True, tls={"minVersion": "TLSv1", "ca": None})
+    connection.connect(diary.callback("connected"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_through(reactor, DeprecationWarning)
+    assert diary.names() in (["error", "connected", "end"], [])
+    connection.close()
+    peer.hang_up()
+    reactor.run()
+    assert diary.names() == ["error", "connected", "end"]
+
+
+# -- close() where nobody runs the reactor ---------------------------------------------------------
+
+
+def opened(by_hand, diary):
+    """Return a connection that has been opened, with an operation that waits for its reply."""
+    connection, peer = by_hand()
+    connection.connect()
+    connection.reset(diary.callback("reset"))
+    peer.feed("220 hi\r\n")
+    peer.feed("250 scripted\r\n")
+    assert peer.heard() == b"EHLO me\r\nRSET\r\n"
+    return connection, peer
+
+
+def test_the_thread_of_the_reactor_has_ended(by_hand, reactor, diary):
+    connection, peer = opened(by_hand, diary)
+    reactor.call_soon(reactor.stop)
+    thread = threading.Thread(target=reactor.run)
+    thread.start()
+    thread.join()
+
+    connection.close()
+    assert peer.heard() == b"", "the end of the stream, not EAGAIN"
+    assert connection.destroyed
+    assert diary.names() == ["connect"]
+    reactor.run()
+    assert diary.names() == ["connect", "reset", "end"]
+
+
+def test_run_was_left_by_an_exception(by_hand, reactor, diary):
+    connection, peer = opened(by_hand, diary)
+
+    def fail():
+        raise Broken
+
+    reactor.call_soon(fail)
+    with pytest.raises(Broken):
+        reactor.run()
+    connection.close()
+    connection.close()
+    assert peer.heard() == b""
+    reactor.run()
+    assert diary.names() == ["connect", "reset", "end"]
+
+
+def test_the_reactor_was_closed(diary):
+    with pytest.raises(Broken), Reactor() as reactor:
+        connection = SMTPConnection({"host": "127.0.0.1", "port": 1}, reactor=reactor)
+        diary.listen(connection)
+        connection.connect(diary.callback("connected"))
+        reactor.run_once(0)
+        raise Broken
+    connection.close()
+    assert connection.destroyed
+    with pytest.raises(RuntimeError, match="is closed"):
+        reactor.run()
+
+
+def test_close_races_with_itself(reactor, diary, by_hand):
+    for _ in range(200):
+        connection, peer = by_hand(socketCloseTimeout=0)
+        connection.connect()
+        ended = []
+        connection.on("end", lambda ended=ended: ended.append(1))
+        peer.settle()
+        threads = [threading.Thread(target=connection.close) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        reactor.run()
+        for thread in threads:
+            thread.join()
+        reactor.run()
+        assert ended == [1]
+        peer.sock.close()
+
+
+# -- garbage ---------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_was_never_started_is_no_garbage(reactor):
+    connection = SMTPConnection({}, reactor=reactor)
+    gone = weakref.ref(connection)
+    del connection
+    assert gone() is None
