@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SMTPError
 from ..hosts import is_loopback
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..net.proxy import ProxyConnector
 
 __all__ = ["Dialing", "DialingOwner"]
+
+
+_NOBODY: Any = None
 
 
 class DialingOwner(Protocol):
@@ -156,6 +159,11 @@ class Dialing:
         # The peer may be one end of a tunnel, also where the socket was handed over.
         tunnel = settings.proxy or settings.connection or settings.socket
         return tunnel is None or is_loopback(host)
+
+    def dissolve(self) -> None:
+        """Let go of the owners: there is nothing more to tell them."""
+        self._connector = None
+        self._owner = self._transport_owner = _NOBODY
 
     def hang_up(self) -> None:
         """Say goodbye and let go of the stream, without a reactor; may be called from any thread

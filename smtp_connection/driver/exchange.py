@@ -75,6 +75,9 @@ from .trace import Trace
 __all__ = ["Exchange", "ExchangeOwner"]
 
 
+_NOBODY: Any = None
+
+
 class ExchangeOwner(Protocol):
     """Who decides what happens between dialogues, and when the connection is over."""
 
@@ -182,6 +185,11 @@ class Exchange:
         self._pump.stop()
         return self._outcome
 
+    def dissolve(self) -> None:
+        """Let go of the owner and the transport: nothing is called any more."""
+        self._pump.dissolve()
+        self._owner = _NOBODY
+
     def _conclude(self, error: SMTPError) -> tuple[Any, SMTPError | None]:
         dialogue = self._dialogue
         if dialogue is None:
@@ -194,7 +202,7 @@ class Exchange:
         except StopIteration as stop:
             return stop.value, None
         except SMTPError as verdict:
-            return None, verdict
+            return None, verdict.with_traceback(None)
         except Unanswered:
             # An interrupt has ended the dialogue, which would have said this.
             error.inDoubt = True
@@ -233,11 +241,12 @@ class Exchange:
             return None
         except SMTPError as error:
             self._dialogue = self._step = None
-            self._owner.dialogue_ended(None, error)
+            # The frames of a traceback hold what the dialogue knows, and make circles.
+            self._owner.dialogue_ended(None, error.with_traceback(None))
             return None
         except Abandon as abandon:
             self._dialogue = self._step = None
-            self._owner.connection_failed(abandon.error, own=True)
+            self._owner.connection_failed(abandon.error.with_traceback(None), own=True)
             return None
         self._step = step
         return step

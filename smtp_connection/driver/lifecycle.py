@@ -43,10 +43,9 @@ handler.  All else is called by the exchange, the dialing and the reactor, on th
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import SMTPError
 from ..net.transport import Transport
@@ -58,25 +57,13 @@ from ..protocol.steps import Dialogue
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from .dialing import Dialing
+from .events import Emitter, Events
 from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error
 from .timeouts import TimeOuts
 from .trace import trace_for, warn_of_login
 
-__all__ = ["Emitter", "Lifecycle"]
-
-
-class Emitter(Protocol):
-    """Who emits the events: ``SMTPConnection``."""
-
-    def emit(self, event: str, *args: Any) -> bool:
-        """Call the listeners of ``event``."""
-
-    def listeners(self, event: str) -> list[Callable[..., Any]]:
-        """Return the listeners of ``event``."""
-
-    def once(self, event: str, f: Callable[..., Any]) -> Any:
-        """Add a listener of ``event`` that is called once."""
+__all__ = ["Lifecycle"]
 
 
 class _State(Enum):
@@ -153,10 +140,7 @@ class Lifecycle:
     """
 
     def __init__(self, emitter: Emitter, reactor: Reactor, settings: Options, sid: str) -> None:
-        # A connection that nobody has started, or that is over, goes as soon as its owner lets go
-        # of it; in between, it is kept by what it waits for.
-        self._emitter = weakref.ref(emitter)
-        self._kept: Emitter | None = None
+        self._events = events = Events(emitter)
         self._reactor = reactor
         self._settings = settings
         self._sid = sid
@@ -175,10 +159,10 @@ class Lifecycle:
             auth_method=settings.authMethod,
             custom_auth=settings.customAuth,
         )
-        self._operations = Operations(reactor, self._report)
+        self._operations = Operations(reactor, events.report)
         self._time_outs = TimeOuts(reactor, settings, self.connection_failed)
         self._warned = False
-        self._trace = trace = trace_for(settings, reactor, self._emit, self._listeners, sid)
+        self._trace = trace = trace_for(settings, reactor, events, sid)
         traffic = trace if trace is not None and trace.traffic else None
         self._exchange = Exchange(reactor, self, settings.maxResponseSize, traffic)
         self._dialing = Dialing(reactor, settings, self, self._exchange)
@@ -216,10 +200,10 @@ class Lifecycle:
             self._operations.refuse(refused, f"Cannot connect: {why}")
             return
         self._host, self._port = host, port
-        self._kept = self._emitter()
+        self._events.keep()
         self._state = _State.CONNECTING
-        if operation.has_callback and self._kept is not None:
-            self._kept.once("connect", operation.call_on_success)
+        if operation.has_callback:
+            self._events.once("connect", operation.call_on_success)
             if operation.hears_errors:
                 self._operations.connecting = operation
         self._reactor.call_soon(self._dial)
@@ -355,7 +339,7 @@ class Lifecycle:
         elif not self.destroyed:  # close() on another thread comes before the 'connect' event
             self._operations.connecting = None
             self._state = _State.READY
-            self._reactor.call_soon(self._emit, "connect")
+            self._reactor.call_soon(self._events.emit, "connect")
 
     # -- why it ends ------------------------------------------------------------------------------
 
@@ -481,35 +465,23 @@ class Lifecycle:
         if ending is None or ending.told:
             return
         ending.told = True
-        if self._listeners("error"):
-            self._emit("error", ending.error)
+        if self._events.listened_to("error"):
+            self._events.emit("error", ending.error)
         elif not heard:
             # After 'end', which would else be left for the next run().
-            self._reactor.call_soon(self._report, ending.error)
+            self._reactor.call_soon(self._events.report, ending.error)
 
     def _tell_end(self) -> None:
-        emitter, self._kept = self._emitter(), None
-        if emitter is not None and not self._ended:
-            self._ended = True
-            emitter.emit("end")
-
-    # -- events -----------------------------------------------------------------------------------
-
-    def _emit(self, event: str, *args: Any) -> None:
-        emitter = self._emitter()
-        if emitter is not None:
-            emitter.emit(event, *args)
-
-    def _listeners(self, event: str) -> list[Callable[..., Any]]:
-        emitter = self._emitter()
-        return emitter.listeners(event) if emitter is not None else []
-
-    def _report(self, error: SMTPError) -> None:
-        """Emit ``'error'``; pyee raises it if nobody listens."""
-        emitter = self._emitter()
-        if emitter is None:
-            raise error
-        emitter.emit("error", error)
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._events.emit_last("end")
+        finally:
+            # These know this object, and this object knows them: circles cost a garbage collection.
+            self._time_outs.dissolve()
+            self._dialing.dissolve()
+            self._exchange.dissolve()
 
     def tell(self, describe: Callable[[], str]) -> None:
         """(DialingOwner)"""

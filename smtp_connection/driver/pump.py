@@ -14,6 +14,10 @@ from .trace import Trace
 __all__ = ["Pump"]
 
 
+def _nothing(*args: object) -> None:
+    """Take the place of a callback that is no longer wanted."""
+
+
 class Pump:
     """Moves one message at a time, only as fast as the transport takes it.
 
@@ -128,6 +132,10 @@ class Pump:
                 self.message = None
             else:
                 self._send_piece()
+
+    def dissolve(self) -> None:
+        """Let go of all callbacks: nothing is sent any more."""
+        self._begun = self._failed = self._broke = _nothing
 
     def stop(self) -> None:
         """Send no more."""

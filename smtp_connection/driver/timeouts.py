@@ -8,7 +8,6 @@ from ..errors import SMTPError
 from ..options.smtp import Options
 from ..protocol.hints import about_silence
 from ..reactor.loop import Reactor
-from ..reactor.timers import Timer
 
 __all__ = ["TimeOuts"]
 
@@ -20,7 +19,16 @@ class TimeOuts:
     Silence is watched beside them.
     """
 
-    __slots__ = ("_describe", "_expired", "_phase", "_reactor", "_settings", "_silence")
+    __slots__ = (
+        "_describe",
+        "_expired",
+        "_last_heard",
+        "_phase",
+        "_reactor",
+        "_settings",
+        "_silence",
+        "_waiting_for",
+    )
 
     def __init__(
         self, reactor: Reactor, settings: Options, expired: Callable[[SMTPError], object]
@@ -30,7 +38,9 @@ class TimeOuts:
         self._expired = expired
         self._describe: Callable[[], str] = str
         self._phase = reactor.timer(self._expire)
-        self._silence: Timer | None = None
+        self._silence = reactor.timer(self._look)
+        self._last_heard: Callable[[], float] = float
+        self._waiting_for: Callable[[], str] = str
 
     def watch_connecting(self, host: str, port: int, waiting_for: Callable[[], str]) -> None:
         """Allow connectionTimeout; ``waiting_for()`` is what the error then says was missing."""
@@ -74,25 +84,29 @@ class TimeOuts:
         ``last_heard()`` is when, on the reactor's clock (seconds), something was last said or
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
         """
+        self._last_heard, self._waiting_for = last_heard, waiting_for
+        self._look()
+
+    def _look(self) -> None:
         milliseconds = self._settings.socketTimeout
-
-        def look() -> None:
-            rest = last_heard() + milliseconds / 1000 - self._reactor.now
-            if rest > 0:
-                timer.start(rest)
-                return
-            missing = waiting_for()
-            waiting = f", waiting for {missing}" if missing else ""
-            self._fail(f"Timeout: silence for {milliseconds:g} ms{waiting}")
-
-        self._silence = timer = self._reactor.timer(look)
-        look()
+        rest = self._last_heard() + milliseconds / 1000 - self._reactor.now
+        if rest > 0:
+            self._silence.start(rest)
+            return
+        missing = self._waiting_for()
+        waiting = f", waiting for {missing}" if missing else ""
+        self._fail(f"Timeout: silence for {milliseconds:g} ms{waiting}")
 
     def stop(self) -> None:
         """Watch nothing any more: the session is over."""
         self.end_phase()
-        if self._silence is not None:
-            self._silence.cancel()
+        self._silence.cancel()
+
+    def dissolve(self) -> None:
+        """Let go of all callbacks: nothing is watched any more."""
+        self._expired = self._describe = self._waiting_for = str
+        self._last_heard = float
+        self._phase = self._silence = self._reactor.timer(str)
 
     def _start_phase(self, milliseconds: float, describe: Callable[[], str]) -> None:
         self._describe = describe

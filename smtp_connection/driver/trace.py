@@ -8,6 +8,7 @@ from typing import Any
 from ..options.smtp import Options
 from ..reactor.loop import Reactor
 from ..records import LogEntry
+from .events import Events
 
 __all__ = ["Trace", "trace_for", "warn_of_login"]
 
@@ -110,21 +111,15 @@ class Trace:
         getattr(self._logger, level)(text, *args, extra=self._extra)
 
 
-def trace_for(
-    settings: Options,
-    reactor: Reactor,
-    emit: Callable[..., object],
-    listeners: Callable[[str], list[Callable[..., Any]]],
-    sid: str,
-) -> Trace | None:
+def trace_for(settings: Options, reactor: Reactor, events: Events, sid: str) -> Trace | None:
     """Return the trace that the options ask for, ``None`` if nobody may follow."""
     traffic = settings.debug or settings.transactionLog
     if not traffic and settings.logger is None:
         return None
     return Trace(
         reactor,
-        emit,
-        lambda: bool(listeners("log")),
+        events.emit,
+        lambda: events.listened_to("log"),
         traffic=traffic,
         content=settings.debug and not settings.transactionLog,
         logger=settings.logger,

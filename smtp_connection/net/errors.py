@@ -78,7 +78,7 @@ def lookup_error(exc: BaseException, host: str) -> SMTPError:
 def _named(exc: BaseException, doing: str, code: str) -> SMTPError:
     reason = getattr(exc, "strerror", None) or exc
     error = SMTPError(f"{doing}: {reason} ({code})", code=code, command="CONN")
-    error.__cause__ = exc
+    error.__cause__ = exc.with_traceback(None)  # its frames make circles
     return error
 
 
@@ -99,7 +99,7 @@ def tls_error(
     text += f" ({reason_of(exc)})"
     # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
     error = SMTPError(printable(text), code="ETLS", command="CONN")
-    error.__cause__ = exc
+    error.__cause__ = exc.with_traceback(None)  # its frames make circles
     return error
 
 

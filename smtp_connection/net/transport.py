@@ -79,6 +79,22 @@ class TransportOwner(Protocol):
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
 
 
+class _Nobody:
+    """The owner of a transport that is closed: neither of them has to keep the other."""
+
+    def data_received(self, data: bytes) -> None:
+        """(TransportOwner)"""
+
+    def drained(self) -> None:
+        """(TransportOwner)"""
+
+    def connection_lost(self, error: SMTPError | None) -> None:
+        """(TransportOwner)"""
+
+
+_NOBODY = _Nobody()
+
+
 class Transport:
     """Owns a connected, non-blocking socket."""
 
@@ -314,8 +330,9 @@ class Transport:
 
     def _lose(self, error: SMTPError | None) -> None:
         if not self._closed:
+            owner = self._owner
             self._drop()
-            self._owner.connection_lost(error)
+            owner.connection_lost(error)
 
     def close(self, linger: float = 0) -> None:
         """Close our side; the owner hears no more.  Idempotent.
@@ -334,6 +351,7 @@ class Transport:
             self._drop()
             return
         self._closed = True
+        self._owner = _NOBODY
         self._unsent.clear()
         self._reactor.remove_writer(self._sock)
         self._reactor.add_reader(self._sock, self._discard)
@@ -389,9 +407,11 @@ class Transport:
 
     def _drop(self) -> None:
         self._closed = True
+        self._owner = _NOBODY
         self._unsent.clear()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
+            self._linger_timer = None
         if self._sock.fileno() >= 0:
             self._reactor.remove_reader(self._sock)
             self._reactor.remove_writer(self._sock)

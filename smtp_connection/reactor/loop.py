@@ -131,7 +131,8 @@ class Reactor:
         self._pid = os.getpid()
         self._owner = threading.get_ident()
         # The frame of the run() or run_once() under way.  An interrupt may keep that from noting
-        # that it is over, so it counts only as long as it is on the stack of its thread.
+        # that it is over, so it counts only as long as it is on the stack of its thread.  (It must
+        # not be one of its own variables: that would make a circle of it.)
         self._runner: FrameType | None = None
         self._hosted = False  # it ran last by run_once(), as another event loop does it
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
@@ -304,16 +305,15 @@ class Reactor:
         ``run()`` may be called again.  Raises ``RuntimeError`` if the reactor is running already,
         is closed, or belongs to the parent of a forked process.
         """
-        frame = sys._getframe()
         has_signals = False
         try:
-            self._enter(frame, hosted=False)
+            self._enter(sys._getframe(), hosted=False)
             has_signals = self._wake_up.claim_signals()
             self._stopping = False
             while not self._stopping and self._alive():
                 self._turn(None)
         finally:
-            if self._runner is frame:
+            if self._runner is sys._getframe():
                 self._leave()
             if has_signals:
                 self._wake_up.release_signals()
@@ -323,14 +323,13 @@ class Reactor:
 
         Returns whether anything is left that could still happen.  Raises as :meth:`run` does.
         """
-        frame = sys._getframe()
         try:
-            self._enter(frame, hosted=True)
+            self._enter(sys._getframe(), hosted=True)
             # If nothing is left, there may still be a wake-up call to be read.
             self._turn(timeout if self._alive() else 0)
             return self._alive()
         finally:
-            if self._runner is frame:
+            if self._runner is sys._getframe():
                 self._leave()
 
     def stop(self) -> None:

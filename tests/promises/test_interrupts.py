@@ -13,7 +13,14 @@ STRIDE = 7
 
 # Between the moment in which a callback has left the queue and that in which it runs, it can be
 # lost.  These functions, and what they call, run then.
-ON_THE_WAY_TO_A_CALLBACK = ("(_turn)", "(tell)", "(fit)", "(fit_error)", "(_tell_end)")
+ON_THE_WAY_TO_A_CALLBACK = (
+    "(_turn)",
+    "(tell)",
+    "(fit)",
+    "(fit_error)",
+    "(_tell_end)",
+    "(emit_last)",
+)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -6,6 +6,7 @@ test_interrupts.py has what interrupts between any two lines do.
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import threading
 import weakref
@@ -13,6 +14,7 @@ import weakref
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection
+from tests.support.scripted_server import HandFedPeer
 from tests.support.sessions import ENVELOPE, PASSWORD
 
 
@@ -203,12 +205,12 @@ def test_run_was_left_by_an_exception(by_hand, reactor, diary):
 
 
 def test_the_reactor_was_closed(diary):
-    with pytest.raises(Broken), Reactor() as reactor:
-        connection = SMTPConnection({"host": "127.0.0.1", "port": 1}, reactor=reactor)
-        diary.listen(connection)
-        connection.connect(diary.callback("connected"))
-        reactor.run_once(0)
-        raise Broken
+    reactor = Reactor()
+    connection = SMTPConnection({"host": "127.0.0.1", "port": 1}, reactor=reactor)
+    diary.listen(connection)
+    connection.connect(diary.callback("connected"))
+    reactor.run_once(0)
+    reactor.close()
     connection.close()
     assert connection.destroyed
     with pytest.raises(RuntimeError, match="is closed"):
@@ -241,3 +243,46 @@ def test_a_connection_that_was_never_started_is_no_garbage(reactor):
     gone = weakref.ref(connection)
     del connection
     assert gone() is None
+
+
+ENDINGS = {
+    "quit": (lambda connection: connection.quit(), ["221 bye"]),
+    "close": (lambda connection: connection.close(), []),
+    "a refused login": (lambda connection: connection.login(PASSWORD, lambda err: None), []),
+    "421": (lambda connection: None, ["421 bye"]),
+    "a broken protocol": (lambda connection: None, ["250 what?"]),
+}
+
+
+@pytest.mark.parametrize(("end", "replies"), ENDINGS.values(), ids=ENDINGS)
+def test_a_connection_that_is_over_leaves_no_circle(reactor, end, replies, capsys):
+    """What only a collection finds costs everybody who has many sessions."""
+
+    def run_session():
+        peer = HandFedPeer(reactor)
+        connection = SMTPConnection({"connection": peer.client_end, "name": "me"}, reactor=reactor)
+        connection.on("error", lambda err: None)
+        connection.connect()
+        connection.send(ENVELOPE, "hi", lambda err, info: None)
+        for reply in ("220 hi", "250 scripted", "250", "250", "354", "250 ok"):
+            peer.feed(f"{reply}\r\n")
+        end(connection)
+        for reply in replies:
+            peer.feed(f"{reply}\r\n")
+        peer.hang_up()
+        reactor.run()
+        assert connection.destroyed
+
+    run_session()
+    gc.collect()
+    gc.disable()
+    try:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        run_session()
+        gc.collect()
+        found = [repr(each) for each in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert found == []
