@@ -31,21 +31,26 @@ class Events:
     In between :meth:`keep` keeps it for what it waits for.
     """
 
-    __slots__ = ("_emitter", "_kept")
+    __slots__ = ("_emitter", "_kept", "_over")
 
     def __init__(self, emitter: Emitter) -> None:
         self._emitter = weakref.ref(emitter)
         self._kept: Emitter | None = None
+        self._over = False
 
     def keep(self) -> None:
         """Keep the connection until :meth:`emit_last`."""
         self._kept = self._emitter()
 
     def emit_last(self, event: str) -> None:
-        """Emit ``event``, and leave it to others from now on to keep the connection."""
-        emitter, self._kept = self._emitter(), None
-        if emitter is not None:
-            emitter.emit(event)
+        """Emit ``event``, once, and leave it to others from then on to keep the connection."""
+        emitter = self._emitter()
+        if emitter is not None and not self._over:
+            try:
+                self._over = True
+                emitter.emit(event)
+            finally:
+                self._kept = None
 
     def once(self, event: str, listener: Callable[..., Any]) -> None:
         """Add a listener of ``event`` that is called once."""

@@ -146,7 +146,6 @@ class Lifecycle:
         self._sid = sid
         self._state = _State.NEW
         self._ending: _Ending | None = None
-        self._ended = False
         self._host, self._port = settings.host, settings.port
         self.stage = "init"
         self.session = Session(
@@ -472,9 +471,9 @@ class Lifecycle:
             self._reactor.call_soon(self._events.report, ending.error)
 
     def _tell_end(self) -> None:
-        if self._ended:
+        if self._operations.tell_again():
+            self._reactor.call_soon(self._tell_end)
             return
-        self._ended = True
         try:
             self._events.emit_last("end")
         finally:

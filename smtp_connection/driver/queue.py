@@ -34,15 +34,16 @@ class Operation:
     - ``arguments`` (Arguments or None): how many arguments the callback takes, if there is one
     - ``dialogue`` (Dialogue or None): what to say to the server
     - ``message`` (Message or None): the message of a ``send``
+    - ``told`` (bool): the outcome has been told
     """
 
-    __slots__ = ("_callback", "_outcome", "_told", "arguments", "dialogue", "message")
+    __slots__ = ("_callback", "_outcome", "arguments", "dialogue", "message", "told")
 
     def __init__(self, callback: Callable[..., object] | None) -> None:
         """Raises ``TypeError`` for a ``callback`` that cannot be called."""
         self._callback = callback
         self._outcome: tuple[SMTPError | None, Any] | None = None
-        self._told = False
+        self.told = False
         self.arguments: Arguments | None = None if callback is None else arguments_taken(callback)
         self.dialogue: Dialogue[Any] | None = None
         self.message: Message | None = None
@@ -71,22 +72,23 @@ class Operation:
     def settle_silently(self) -> None:
         """Take note that it has ended, and that nobody has to be told."""
         if self._outcome is None:
-            self._outcome = (None, None)
+            self._outcome, self.told = (None, None), True
 
     def tell(self, report: Callable[[SMTPError], object]) -> None:
         """Tell the outcome to the callback, or an error to ``report`` where there is none; do
         nothing if that has been done."""
-        if self._outcome is None or self._told:
+        if self._outcome is None or self.told:
             return
         error, value = self._outcome
         callback, arguments = self._callback, self.arguments
         if callback is not None and arguments is not None:
             fitting = arguments.fit(None, value) if error is None else arguments.fit_error(error)
-            self._callback, self._told = None, True
+            self._callback, self.told = None, True
             callback(*fitting)
-        elif error is not None:
-            self._told = True
-            report(error)
+        else:
+            self.told = True
+            if error is not None:
+                report(error)
 
 
 class Quit(Operation):
@@ -102,7 +104,16 @@ class Operations:
     - ``current`` (Operation or None): the one whose dialogue is under way
     """
 
-    __slots__ = ("_queue", "_reactor", "_report", "_start", "connecting", "current")
+    __slots__ = (
+        "_latest",
+        "_queue",
+        "_reactor",
+        "_report",
+        "_start",
+        "_unfinished",
+        "connecting",
+        "current",
+    )
 
     def __init__(self, reactor: Reactor, report: Callable[[SMTPError], object]) -> None:
         """``report(error)`` is called, on a later turn, for a failure that no callback hears."""
@@ -112,6 +123,8 @@ class Operations:
         # Any thread may append at any time; so a place is emptied before it is given up.
         self._queue: list[Operation | None] = []
         self._start = 0  # no operation is in front of this place
+        self._latest: Operation | None = None  # that was settled
+        self._unfinished: list[Operation] = []  # when the connection ended
         self.connecting: Operation | None = None
         self.current: Operation | None = None
 
@@ -145,6 +158,9 @@ class Operations:
             self._reactor.call_soon(message.close)
         if operation._outcome is None:
             operation._outcome = (error, value)
+        latest, self._latest = self._latest, operation
+        if latest is not None and not latest.told:
+            self._reactor.call_soon(latest.tell, self._report)  # an interrupt came between
         self._reactor.call_soon(operation.tell, self._report)
 
     def refuse(self, operation: Operation, text: str) -> None:
@@ -173,8 +189,18 @@ class Operations:
             if operation.message is not None and not operation.message.whole:
                 self._reactor.call_soon(operation.message.close)
 
+    def tell_again(self) -> bool:
+        """Tell on a later turn what has been settled and not been told, because an interrupt came
+        between; return whether there is anything of that kind."""
+        latest = [] if self._latest is None else [self._latest]
+        untold = [one for one in [*latest, *self._unfinished] if one.settled and not one.told]
+        for operation in untold:
+            self._reactor.call_soon(operation.tell, self._report)
+        return bool(untold)
+
     def forget(self) -> None:
         """Forget those that are settled; another thread may just have added one that is not."""
+        self._unfinished = self.unfinished
         self.connecting = self.current = None
         for place, operation in enumerate(self._queue):
             if operation is not None and operation.settled:

@@ -11,16 +11,8 @@ from .interrupts import PROGRAMS, lines_of, problems_of
 
 STRIDE = 7
 
-# Between the moment in which a callback has left the queue and that in which it runs, it can be
-# lost.  These functions, and what they call, run then.
-ON_THE_WAY_TO_A_CALLBACK = (
-    "(_turn)",
-    "(tell)",
-    "(fit)",
-    "(fit_error)",
-    "(_tell_end)",
-    "(emit_last)",
-)
+# An interrupt at the very line that calls a callback, or the listeners of 'end', takes its place.
+TAKES_ITS_PLACE = ("(tell)", "(emit_last)")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -29,12 +21,12 @@ def test_an_interrupt_is_survived_at_every_line(program, start):
     lost = {}
     for at in range(start * STRIDE // 2, lines_of(program), STRIDE):
         problems, trace = problems_of(program, at)
-        if problems and trace.place.endswith(ON_THE_WAY_TO_A_CALLBACK):
-            (lost[trace.place],) = problems  # one callback, or 'end', and nothing else
+        if problems and trace.place.endswith(TAKES_ITS_PLACE):
+            (lost[trace.place],) = problems  # that callback, and nothing else
             assert lost[trace.place].startswith(("never called: ['", "'end' came 0 times"))
             continue
         assert not problems, f"{trace.place}: {problems}"
-    assert len(lost) < 12
+    assert len(lost) <= 2
 
 
 def test_it_notices_what_an_interrupt_has_broken(monkeypatch):

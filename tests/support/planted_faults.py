@@ -45,7 +45,7 @@ class _Success:
 def _call_back_twice(self: Any, report: Any) -> None:
     callback = self._callback
     _tell(self, report)
-    self._callback, self._told = callback, False
+    self._callback, self.told = callback, False
     _tell(self, report)
 
 
