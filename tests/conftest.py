@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection
+from smtp_connection.reactor.threads import release_workers
 from tests.support.diary import Diary
 from tests.support.helpers import MovableClock, open_files
 from tests.support.scripted_server import HandFedPeer, Script, ScriptedServer
@@ -36,6 +37,7 @@ def nothing_left() -> Iterator[None]:
         return
     files, threads = open_files(), set(threading.enumerate())
     yield
+    release_workers()
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive(), f"{thread} is left over"

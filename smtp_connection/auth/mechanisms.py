@@ -129,7 +129,7 @@ def _ask_for_response(generator: Any, *, renew: bool) -> Dialogue[str]:
             f" got {type(generator).__name__}"
         )
     try:
-        response = yield Ask(method)
+        response = yield Ask(method, getattr(generator, "forget_callback", None))
     except Exception as exc:
         raise auth_error(f"No access token: {exc}", "AUTH XOAUTH2") from exc
     if not isinstance(response, str) or not re.fullmatch("[A-Za-z0-9+/]+={0,2}", response):

@@ -98,11 +98,7 @@ class Dialing:
 
         self._owner.tell(lambda: f"Connecting through the proxy {proxy.place}")
         return ProxyConnector(
-            self._reactor,
-            self._connected,
-            proxy,
-            settings.connectionTimeout / 1000,
-            local_address=settings.localAddress,
+            self._reactor, self._connected, proxy, local_address=settings.localAddress
         )
 
     @property

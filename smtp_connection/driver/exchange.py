@@ -110,6 +110,7 @@ class Exchange:
     """One session's traffic.  ``transport`` is set by the owner before the first dialogue."""
 
     __slots__ = (
+        "_answer",
         "_collected",
         "_dialogue",
         "_limit",
@@ -146,6 +147,7 @@ class Exchange:
         self._collected: list[Reply] = []
         self._outcome: tuple[Any, SMTPError | None] | None = None  # once it has been stopped
         self._ticket = 0  # of the question that is waiting for its answer
+        self._answer: Callable[..., None] | None = None  # what answers that question
         self._secrets: list[str] = []  # that this dialogue has sent
         self.last_response: str | None = None
         self.last_sign_of_life = reactor.now
@@ -178,6 +180,9 @@ class Exchange:
         """
         if self._outcome is None:
             self._outcome = self._conclude(error)
+        if isinstance(self._step, Ask) and self._answer is not None and self._step.forget:
+            self._reactor.call_soon(self._step.forget, self._answer)
+        self._answer = None
         self._dialogue = self._step = None
         self._collected = []
         self._missing = 0
@@ -321,6 +326,7 @@ class Exchange:
         def answer(error: object = None, value: Any = None, *_: object) -> None:
             self._reactor.call_soon_threadsafe(self._answered, ticket, error, value)
 
+        self._answer = answer
         try:
             step.question(answer)
         except Exception as exc:
@@ -331,6 +337,7 @@ class Exchange:
         if ticket != self._ticket or self._dialogue is None:
             return  # answered already, or nobody wants to know any more
         self._ticket += 1
+        self._answer = None
         if error is None:
             self._go_on(value)
         else:

@@ -19,6 +19,9 @@ __all__ = ["Connector", "prepare"]
 # RFC 8305 section 5: the recommended delay before the next address is tried as well, seconds.
 _ATTEMPT_DELAY = 0.25
 
+# Whoever answers for a name may name as many addresses as they like; so many are told of.
+_MOST_TOLD = 10
+
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
 
 
@@ -41,7 +44,8 @@ class Connector:
     """Resolves and connects once; ``done(sock, error)`` is called once, unless it is cancelled.
 
     The next address is tried 250 ms after the last, or as soon as that has failed; the first to
-    connect wins, and the other sockets are closed.  If all fail, the last error is reported.
+    connect wins, and the other sockets are closed.  If all fail, the error is the last one, and its
+    text tells of the others as well.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Connector:
         self._addresses: deque[Address] = deque()
         self._attempts: dict[socket.socket, Address] = {}
         self._timer: Timer | None = None
-        self._error: SMTPError | None = None
+        self._failures: list[tuple[Address, OSError]] = []
 
     def start(self, host: str, port: int, dns_timeout: float) -> None:
         """Look ``host`` up, for at most ``dns_timeout`` seconds, and connect."""
@@ -119,7 +123,7 @@ class Connector:
                     self._timer = self._reactor.call_later(_ATTEMPT_DELAY, self._try_next)
                 return
         if not self._attempts:
-            self._finish(None, self._error)
+            self._finish(None, self._all_failed())
 
     def _attempt(self, address: Address) -> bool:
         """Begin to connect to ``address``; return whether it is still undecided."""
@@ -156,9 +160,20 @@ class Connector:
         return self._attempts.pop(sock)
 
     def _failed(self, sock: socket.socket | None, address: Address, exc: OSError) -> None:
-        self._error = socket_error(exc, f"Cannot connect to {address}")
+        # The frames of its traceback hold this connector.
+        self._failures.append((address, exc.with_traceback(None)))
         if sock is not None and sock is not self._own:
             sock.close()
+
+    def _all_failed(self) -> SMTPError:
+        *others, (address, exc) = self._failures
+        error = socket_error(exc, f"Cannot connect to {address}")
+        told = [socket_error(exc, str(address)).message for address, exc in others[:_MOST_TOLD]]
+        if len(others) > len(told):
+            told.append(f"and {len(others) - len(told)} more addresses")
+        if told:
+            error.add_hint(f"before that: {', '.join(told)}")
+        return error
 
     def _finish(self, sock: socket.socket | None, error: SMTPError | None) -> None:
         self._stop()

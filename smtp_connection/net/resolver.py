@@ -65,7 +65,8 @@ class Lookup:
         self._timer: Timer | None = None
 
     def cancel(self) -> None:
-        """Forget the look-up.  Its thread cannot be stopped, and ends when the resolver answers."""
+        """Forget the look-up.  It is not made if it still waits for a thread; otherwise its thread
+        cannot be stopped, and is free when the resolver answers."""
         self._found = None
         if self._job is not None:
             self._job.cancel()

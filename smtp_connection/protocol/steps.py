@@ -138,13 +138,19 @@ class Ask(_Awaiting):
     """Call ``question(answer)``, and wait until it calls ``answer(err, value)`` from any thread.
 
     The result is ``value``; an ``err``, or what ``question`` raises, is raised inside the dialogue.
+    If the connection ends before that, ``forget(answer)`` is called, if there is such a function.
     """
 
-    __slots__ = ("question",)
+    __slots__ = ("forget", "question")
     awaited = "an access token"
 
-    def __init__(self, question: Callable[[Callable[..., None]], object]) -> None:
+    def __init__(
+        self,
+        question: Callable[[Callable[..., None]], object],
+        forget: Callable[[Callable[..., None]], object] | None = None,
+    ) -> None:
         self.question = question
+        self.forget = forget
 
 
 Step: TypeAlias = Command | Pipeline | AwaitGreeting | StartTLS | Begin | Transmit | Ask

@@ -19,7 +19,7 @@ from ..errors import SMTPError, auth_error
 from ..protocol.bearer import bearer_response
 from ..reactor.default import current_reactor, get_reactor
 from ..reactor.loop import Reactor
-from ..reactor.threads import Workers
+from ..reactor.threads import Workers, renew_after_fork
 from ..reactor.timers import Timer
 from ..records import Record
 from .options import XOAuth2Options, extra_missing
@@ -68,6 +68,11 @@ class _Waiter:
         self.reactor = reactor
         self.renew = renew
         self.timer: Timer | None = None
+
+    def stop_timer(self) -> None:
+        """Let the reactor (on its thread) no longer wait for the token."""
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class _Renewal:
@@ -126,8 +131,8 @@ class XOAuth2Generator(EventEmitter):
         """The current access token, ``''`` if there is none."""
         self.expires = settings.expires or _expiry(settings.timeout)
         """When it expires, in ms since the epoch; 0 if that is not known."""
-        self._guard = threading.Lock()  # for accessToken, expires and _renewal
-        self._renewal: _Renewal | None = None
+        self.after_fork()
+        renew_after_fork(self)
         self._workers = Workers()
         provision = settings.provisionCallback
         self._provision_arguments = None if provision is None else arguments_taken(provision)
@@ -171,6 +176,17 @@ class XOAuth2Generator(EventEmitter):
         refusal = "An access token has no control character in it, but this one has"
         return bearer_response(self.options.user, token, refusal)
 
+    def forget_callback(self, callback: Callable[..., object]) -> None:
+        """Do not call ``callback``, which waits for a token.  If nobody else does, end the request
+        as well."""
+        # Later, because the method that it was given to does its work later, too.
+        self._reactor().call_soon(self._forget, callback)
+
+    def after_fork(self) -> None:
+        """(Forked) A token that is being fetched is fetched for the parent."""
+        self._guard = threading.Lock()  # for accessToken, expires and _renewal
+        self._renewal: _Renewal | None = None
+
     get_token = getToken
     generate_token = generateToken
     update_token = updateToken
@@ -208,6 +224,21 @@ class XOAuth2Generator(EventEmitter):
                 self._end_renewal(renewal, auth_error(f"Cannot ask for a token: {exc}"))
         else:
             self._end_renewal(renewal, auth_error(self._no_means(waiter.renew)))
+
+    def _forget(self, callback: Callable[..., object]) -> None:
+        with self._guard:
+            renewal = self._renewal
+            if renewal is None:
+                return
+            forgotten = [each for each in renewal.waiters if each.callback is callback]
+            renewal.waiters = [each for each in renewal.waiters if each not in forgotten]
+            deserted = not renewal.waiters
+            if deserted:
+                self._renewal = None
+        for waiter in forgotten:
+            waiter.reactor.call_soon(waiter.stop_timer)
+        if deserted:
+            renewal.abandon()
 
     def _no_means(self, renew: bool) -> str:
         if not self.accessToken:
@@ -333,8 +364,7 @@ class XOAuth2Generator(EventEmitter):
         token: str | None,
     ) -> None:
         """Run the callback (on the reactor of ``waiter``)."""
-        if waiter.timer is not None:
-            waiter.timer.cancel()
+        waiter.stop_timer()
         if waiter.callback is not None and waiter.arguments is not None:
             waiter.callback(*waiter.arguments.fit(error, response, token))
         elif error is not None:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 import urllib3.util.connection
 
 from smtp_connection import Reactor, SMTPConnection
-from smtp_connection.net.proxy import _shake_hands
+from smtp_connection.net.tunnels import open_tunnel
 from smtp_connection.options.proxy import ProxyURL
 from smtp_connection.xoauth2.options import XOAuth2Options
 from smtp_connection.xoauth2.token_request import TokenRequest
@@ -219,12 +219,9 @@ def token_request(
 
 def connect_request(proxy: ProxyURL, host: str) -> tuple[str, str]:
     """Return what an HTTP proxy is asked for: the target of CONNECT, and ``user:password``."""
-    spelling = proxy.spelling(host)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        _shake_hands(ours, proxy, spelling, 25)
-        first, headers, body = _http_head(theirs.recv(1 << 20))
+    request = next(open_tunnel(proxy, proxy.spelling(host), 25))
+    assert isinstance(request, bytes)
+    first, headers, body = _http_head(request)
     method, target, version = first.split(" ")
     assert (method, version, body) == ("CONNECT", "HTTP/1.1", b"")
     assert headers.pop("Host") == target

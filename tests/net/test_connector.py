@@ -252,12 +252,15 @@ def test_an_address_that_fails_late_does_not_spoil_the_others(race, network, clo
     assert running.outcomes == []
 
 
-def test_if_all_fail_the_last_error_is_reported(race, network):
-    network.add()
-    last = network.add()
+def test_if_all_fail_the_last_error_is_reported_and_the_others_told(race, network):
+    network.found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 25))]
+    first, last = (network.add().getsockname()[1] for _ in range(2))
     error = race().start().error()
     assert error.code == "ECONNREFUSED"
-    assert str(last.getsockname()[1]) in str(error)
+    assert error.__cause__.errno == errno.ECONNREFUSED
+    begin, _, end = str(error).partition(" (before that: 255.255.255.255:25: ")
+    assert begin == f"Cannot connect to 127.0.0.1:{last}: Connection refused (ECONNREFUSED)"
+    assert end.endswith(f"), 127.0.0.1:{first}: Connection refused (ECONNREFUSED))")
 
 
 def test_thousands_of_addresses_that_fail_at_once_are_no_problem(race, network):
@@ -268,6 +271,8 @@ def test_thousands_of_addresses_that_fail_at_once_are_no_problem(race, network):
     error = race(local_address="192.0.2.1").start().error()
     assert error.code == "EADDRNOTAVAIL"
     assert str(error).startswith("Cannot connect to 127.0.0.1:4999: ")
+    assert ", 127.0.0.1:10: " in str(error)
+    assert str(error).endswith(", and 4988 more addresses)")
 
 
 # -- localAddress, and the caller's own socket ----------------------------------------------------

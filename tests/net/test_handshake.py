@@ -37,6 +37,23 @@ def test_a_stream_becomes_secure(connected, server_context, client_context):
     assert not end.transport.secure
 
 
+def test_an_absolute_name_is_asked_for_and_verified_without_its_dot(
+    connected, server_context, client_context
+):
+    asked = []
+    server_context.sni_callback = lambda sock, name, context: asked.append(name)
+
+    def script(peer):
+        peer.start_tls(server_context)
+        peer.expect_end()
+
+    end = connected(script)
+    end.transport.start_tls(client_context, f"{NAME}.", end.owner.done)
+    end.until("secured")
+    end.transport.close()
+    assert asked == [NAME]
+
+
 def test_the_owner_knows_before_it_gets_the_first_word(over_tls):
     """The greeting may be there as soon as the handshake is over."""
 

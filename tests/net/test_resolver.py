@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_connection import Reactor
-from smtp_connection.net.resolver import Address, interleave, look_up
-from tests.support.helpers import Clock
+from smtp_connection.net.resolver import Address, _workers, interleave, look_up
+from tests.support.helpers import Clock, end_workers, in_child, wait_until, worker_threads
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
 
@@ -195,7 +195,7 @@ def test_a_cancelled_look_up_is_not_waited_for(reactor, hanging, host):
 
 def test_look_ups_that_hang_do_not_use_up_all_threads(reactor, hanging):
     lookups = [look_up(reactor, "mx.example.com", 25, 30, pytest.fail) for _ in range(20)]
-    assert len([thread for thread in threading.enumerate() if "worker" in thread.name]) == 16
+    assert len(worker_threads()) == 16
     for lookup in lookups:
         lookup.cancel()
     reactor.run()
@@ -208,8 +208,67 @@ def test_an_answer_that_comes_too_late_is_not_reported(resolver, hanging):
         clock.now += 30
         reactor.run_once()
         hanging()
-        for thread in threading.enumerate():
-            if "worker" in thread.name:
-                thread.join()
+        end_workers()
         reactor.run()
     assert [error.code for _, error in calls] == ["ETIMEDOUT"]
+
+
+def test_a_cancelled_look_up_that_still_waits_for_a_thread_is_not_made(reactor, resolver):
+    """Names whose server is dead must not hold up the others when nobody asks for them any more."""
+    gate, asked, begun = threading.Event(), [], threading.Semaphore(0)
+
+    def answer(host, port):
+        asked.append(host)
+        begun.release()
+        gate.wait()
+        return [entry("192.0.2.1")]
+
+    resolver.answer = answer
+    dead = [look_up(reactor, f"dead{n}.example", 25, 30, pytest.fail) for n in range(128)]
+    for _ in range(16):
+        assert begun.acquire(timeout=10)
+    for lookup in dead:
+        lookup.cancel()
+    gate.set()
+    assert found_by(reactor, "localhost")[1] is None
+    assert len(asked) == 17
+    assert asked[-1] == "localhost"
+
+
+def test_look_ups_that_time_out_while_they_wait_for_a_thread_are_not_made(resolver, hanging):
+    clock, calls = Clock(), []
+    with Reactor(clock=clock) as reactor:
+        for _ in range(20):
+            look_up(reactor, "mx.example.com", 25, 30, lambda *outcome: calls.append(outcome))
+        clock.now += 30
+        while reactor.run_once():
+            pass
+    hanging()
+    end_workers()
+    assert [error.code for _, error in calls] == ["ETIMEDOUT"] * 20
+    assert len(resolver.threads) == 16
+
+
+def test_a_thread_is_kept_for_the_next_look_up(reactor, resolver):
+    resolver.answer = lambda host, port: [entry("192.0.2.1", port)]
+    for _ in range(3):
+        found_by(reactor, "mx.example.com")
+        wait_until(lambda: _workers._idle)
+    assert len(set(resolver.threads)) == 1
+
+
+def test_look_ups_of_the_parent_do_not_hold_up_those_of_a_child(reactor, resolver, hanging):
+    lookups = [look_up(reactor, "mx.example.com", 25, 30, pytest.fail) for _ in range(20)]
+
+    def look_up_again():
+        for lookup in lookups:
+            lookup.cancel()
+        resolver.answer = lambda host, port: [entry("192.0.2.2", port)]
+        with Reactor() as reactor:
+            ((address,), error) = found_by(reactor, "mx.example.com")
+        assert (str(address), error) == ("192.0.2.2:25", None)
+        assert len(resolver.threads) == 17
+
+    assert in_child(look_up_again)
+    for lookup in lookups:
+        lookup.cancel()

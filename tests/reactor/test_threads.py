@@ -1,18 +1,17 @@
-"""Threads for what blocks: as few as allowed, and gone when there is nothing to do; and what comes
-back from them to the reactor."""
+"""Threads for what blocks: as few as allowed, kept for a while, others in a forked child; and what
+comes back from them to the reactor."""
 
 from __future__ import annotations
 
 import queue
 import threading
+import weakref
 
 import pytest
 
-from smtp_connection.reactor.threads import Workers
-
-
-def threads_of_workers():
-    return [thread for thread in threading.enumerate() if "worker" in thread.name]
+from smtp_connection import Reactor
+from smtp_connection.reactor.threads import _MOST_IDLE, Workers
+from tests.support.helpers import end_workers, in_child, wait_until, worker_threads
 
 
 class Tasks:
@@ -35,8 +34,7 @@ class Tasks:
 
     def finish(self):
         self.gate.set()
-        for thread in threads_of_workers():
-            thread.join(10)
+        end_workers()
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ def tasks():
 def test_there_are_no_more_threads_than_the_limit_and_tasks_keep_their_order(tasks):
     tasks.submit(Workers(limit=2), *range(6))
     assert {tasks.next(), tasks.next()} == {0, 1}
-    assert len(threads_of_workers()) == 2
+    assert len(worker_threads()) == 2
     assert tasks.begun.empty()
     tasks.finish()
     assert {tasks.next() for _ in range(4)} == {2, 3, 4, 5}
@@ -66,19 +64,123 @@ def test_without_a_limit_no_task_waits_for_another(tasks):
     assert {tasks.next() for _ in range(20)} == set(range(20))
 
 
-def test_threads_end_with_the_last_task_and_new_ones_come_with_the_next(tasks):
-    workers = Workers(limit=1)
+@pytest.mark.parametrize("idle_time", [0, 0.001])
+def test_threads_end_after_the_last_task_and_new_ones_come_with_the_next(tasks, idle_time):
+    workers = Workers(limit=1, idle_time=idle_time)
     tasks.gate.set()
     for round in range(3):
         tasks.submit(workers, round)
         assert tasks.next() == round
-        tasks.finish()
-        assert threads_of_workers() == []
+        for thread in worker_threads():
+            thread.join(10)
+        assert worker_threads() == []
+
+
+def test_a_thread_that_waits_takes_the_next_task(tasks):
+    workers, threads = Workers(idle_time=60), set()
+    tasks.gate.set()
+    for round in range(3):
+        tasks.submit(workers, round)
+        assert tasks.next() == round
+        wait_until(lambda: workers._idle)
+        threads.update(worker_threads())
+    assert len(threads) == 1
+
+
+def test_a_task_for_each_thread_that_waits_and_one_more(tasks):
+    """None of them may wait until another one ends."""
+    workers = Workers(idle_time=60)
+    tasks.submit(workers, 0, 1)
+    tasks.gate.set()
+    wait_until(lambda: workers._idle == 2)
+    tasks.gate.clear()
+    tasks.submit(workers, *range(2, 7))
+    assert {tasks.next() for _ in range(7)} == set(range(7))
+
+
+def test_only_some_threads_are_kept(tasks):
+    workers = Workers(idle_time=60)
+    tasks.submit(workers, *range(_MOST_IDLE + 20))
+    assert len(worker_threads()) == _MOST_IDLE + 20
+    tasks.gate.set()
+    wait_until(lambda: workers._threads == workers._idle)
+    assert workers._idle <= _MOST_IDLE
+
+
+def test_a_thread_that_waits_keeps_nothing_of_its_last_task_alive(tasks):
+    class Task:
+        def __call__(self):
+            pass
+
+    task = Task()
+    alive = weakref.ref(task)
+    workers = Workers(idle_time=60)
+    workers.submit(task)
+    del task
+    wait_until(lambda: workers._idle)
+    assert alive() is None
+
+
+def test_a_task_is_taken_back_unless_it_has_begun(tasks):
+    workers, done = Workers(limit=1), []
+    tasks.submit(workers, "first")
+    assert tasks.next() == "first"
+    workers.submit(done.append)
+    workers.withdraw(done.append)
+    workers.withdraw(done.append)
+    tasks.submit(workers, "last")
+    tasks.finish()
+    assert tasks.next() == "last"
+    assert done == []
+
+
+def test_released_threads_end_with_the_tasks_that_there_are(tasks):
+    workers = Workers(limit=1, idle_time=60)
+    tasks.submit(workers, "first", "second")
+    workers.release()
+    tasks.gate.set()
+    for thread in worker_threads():
+        thread.join(10)
+    assert [tasks.next(), tasks.next()] == ["first", "second"]
+    assert worker_threads() == []
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_a_child_has_threads_of_its_own(tasks, limit):
+    """Also if a thread of the parent holds the lock at that moment."""
+    workers = Workers(limit=limit)
+    tasks.submit(workers, "first", "second")
+    assert tasks.next() == "first"
+
+    def use_them():
+        tasks.gate.set()
+        while not tasks.begun.empty():
+            tasks.next()
+        tasks.submit(workers, "the child's")
+        assert tasks.next() == "the child's"
+        assert tasks.begun.empty(), "a task of the parent was carried out"
+
+    with workers._changed:
+        assert in_child(use_them)
+
+
+def test_a_child_whose_parent_had_threads_that_waited(tasks):
+    workers = Workers(idle_time=60)
+    tasks.gate.set()
+    tasks.submit(workers, "the parent's")
+    assert tasks.next() == "the parent's"
+    wait_until(lambda: workers._idle)
+
+    def use_them():
+        tasks.submit(workers, "the child's")
+        assert tasks.next() == "the child's"
+
+    assert in_child(use_them)
 
 
 def test_threads_do_not_hold_up_the_end_of_the_program(tasks):
     tasks.submit(Workers(), "hangs")
-    assert [thread.daemon for thread in threads_of_workers()] == [True]
+    assert [thread.daemon for thread in worker_threads()] == [True]
 
 
 @pytest.fixture
@@ -171,10 +273,33 @@ def test_a_job_that_is_cancelled_after_it_has_ended_is_not_reported(reactor):
     job = reactor.run_in_thread(gate.set, pytest.fail)
     gate.wait()
     job.cancel()
-    for thread in threading.enumerate():
-        if thread.name == "smtp_connection worker":
-            thread.join()
+    end_workers()
     reactor.run()
+
+
+def test_a_job_that_is_cancelled_before_it_has_a_thread_is_not_begun(reactor, tasks):
+    workers = Workers(limit=1)
+    tasks.submit(workers, "first")
+    assert tasks.next() == "first"
+    reactor.run_in_thread(pytest.fail, pytest.fail, workers).cancel()
+    tasks.finish()
+    reactor.run()
+
+
+def test_a_job_in_a_child_whose_parent_has_jobs(reactor):
+    gate = threading.Event()
+    job = reactor.run_in_thread(gate.wait, pytest.fail)
+
+    def run_one():
+        calls = []
+        with Reactor() as reactor:
+            reactor.run_in_thread(lambda: "done", lambda *outcome: calls.append(outcome))
+            reactor.run()
+        assert calls == [("done", None)]
+
+    assert in_child(run_one)
+    job.cancel()
+    gate.set()
 
 
 def test_a_thread_that_cannot_be_started_fails_the_job(reactor, monkeypatch):

@@ -17,6 +17,7 @@ from smtp_connection import Reactor, SMTPError
 from smtp_connection.message.message import Message
 from smtp_connection.protocol.replies import Reply, ReplyParser
 from smtp_connection.protocol.steps import Abandon, Ask, Command, Pipeline
+from smtp_connection.reactor.threads import release_workers
 
 
 class Clock:
@@ -49,6 +50,26 @@ def in_thread(function: Callable[..., object], *args: Any) -> threading.Thread:
     thread = threading.Thread(target=function, args=args)
     thread.start()
     return thread
+
+
+def worker_threads() -> list[threading.Thread]:
+    """Return the threads that work for reactors or look names up, or wait for such work."""
+    return [each for each in threading.enumerate() if each.name == "smtp_connection worker"]
+
+
+def end_workers() -> None:
+    """Wait until the worker threads have done their tasks and ended."""
+    release_workers()
+    for thread in worker_threads():
+        thread.join(10)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait, without a reactor, until another thread has brought ``condition()`` about."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come about"
+        os.sched_yield()
 
 
 def turn_until(reactor: Reactor, condition: Callable[[], object]) -> None:

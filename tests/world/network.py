@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from selectors import EVENT_READ
 from typing import Any, Protocol
 
@@ -72,6 +72,12 @@ class Network:
             self.chance.slow = True
             return
         self.later(self.chance.delay(), function)
+
+    def withdraw(self, function: Callable[[], object]) -> None:
+        """Do not run ``function`` if that is still to come; half of the time it has begun."""
+        if self.chance.happens(0.5):
+            self._due = [entry for entry in self._due if entry[2] != function]
+            heapify(self._due)
 
     def open(self, endpoint: Endpoint) -> int:
         """Return the lowest free descriptor, as systems do: numbers come back soon.

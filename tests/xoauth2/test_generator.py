@@ -15,6 +15,7 @@ import pytest
 from smtp_connection import Reactor, SMTPError, run
 from smtp_connection.reactor.default import current_reactor
 from smtp_connection.xoauth2 import Token, create_xoauth2_generator
+from tests.support.helpers import in_child
 from tests.support.oauth2_server import waiting_for
 
 from .samples import ISSUED, LATER, NEW, NEWER, NOW, OLD, SECRETS, USER, response
@@ -239,6 +240,78 @@ def test_who_asks_for_a_token_gets_the_old_one_if_a_needless_renewal_fails(
     generator.getToken(lambda err, token: got.append(token))
     reactor.run()
     assert got == ["EAUTH", response(OLD)]
+
+
+# -- a token that is not wanted any more -----------------------------------------------------------
+
+
+def test_the_last_who_stops_waiting_ends_the_request(generator_for, endpoint, reactor):
+    """run() returns at once, and the thread and the socket are free."""
+    hung_up = threading.Event()
+
+    def watch(handler: Any) -> None:
+        reactor.call_soon_threadsafe(generator.forget_callback, pytest.fail)
+        assert handler.rfile.read(1) == b""
+        hung_up.set()
+
+    generator = generator_for(endpoint(watch))
+    generator.getToken(pytest.fail)
+    generator.forget_callback(print)
+    reactor.run()
+    assert hung_up.wait(10)
+
+
+def test_others_who_wait_get_their_token(generator_for, endpoint, reactor):
+    generator = generator_for(endpoint(ISSUED))
+    got: list[Any] = []
+    generator.getToken(pytest.fail)
+    generator.getToken(lambda err, token: got.append(token))
+    generator.forget_callback(pytest.fail)
+    reactor.run()
+    assert got == [response(NEW)]
+
+
+def test_after_an_end_without_a_token_the_next_request_is_a_new_one(
+    generator_for, endpoint, outcome_of, reactor
+):
+    generator = generator_for(endpoint(ISSUED))
+    generator.getToken(pytest.fail)
+    generator.forget_callback(pytest.fail)
+    assert outcome_of(generator.getToken)[2] == NEW
+
+
+def test_nobody_stops_waiting_when_nobody_waits(generator_for, reactor):
+    generator_for(accessToken=OLD).forget_callback(pytest.fail)
+    reactor.run()
+
+
+# -- fork() ----------------------------------------------------------------------------------------
+
+
+def test_a_child_does_not_wait_for_the_token_of_its_parent(reactor):
+    answers: list[Any] = []
+
+    def provision(user: str, renew: bool, cb: Callable[..., None]) -> None:
+        for answer in answers:
+            cb(None, answer)
+
+    generator = create_xoauth2_generator(user=USER, provisionCallback=provision)
+    reactor.call_soon(generator.getToken, pytest.fail)
+    for _ in range(3):
+        reactor.run_once(0)
+    assert generator._renewal is not None
+
+    def ask() -> None:
+        answers.append(NEW)
+        got: list[Any] = []
+        generator.getToken(lambda err, token: got.append(token))
+        run()
+        assert got == [response(NEW)]
+
+    with generator._guard:  # as another thread might at this moment
+        assert in_child(ask)
+    reactor.call_soon(generator.forget_callback, pytest.fail)
+    reactor.run()
 
 
 # -- which reactor ---------------------------------------------------------------------------------

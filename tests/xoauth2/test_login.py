@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -139,6 +140,30 @@ def test_a_login_while_the_endpoint_is_slow(generator_for, endpoint, login, diar
     assert error.code == "EAUTH"
     assert "has not answered in 30000 ms" in str(error)
     check_discreet(error)
+
+
+def test_a_connection_that_ends_releases_its_token_request(
+    generator_for, endpoint, serve, connect_to, reactor, diary
+):
+    """Neither the time-out of the request, 30 s, nor its answer is waited for."""
+    hung_up = threading.Event()
+
+    def say_nothing(handler) -> None:
+        reactor.call_soon_threadsafe(connection.close)
+        assert handler.rfile.read(1) == b""
+        hung_up.set()
+
+    def script(peer: Peer) -> None:
+        peer.greet("AUTH XOAUTH2")
+        peer.expect_end()
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.login({"xoauth2": generator_for(endpoint(say_nothing))}, diary.callback("login"))
+    reactor.run()
+    assert diary.names() == ["connect", "login", "end"]
+    assert diary.error("login").code == "ECONNECTION"
+    assert hung_up.wait(10)
 
 
 def test_several_logins_at_once_cause_one_request(generator_for, endpoint, login, diary):
