@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import gc
 import logging
+import sys
 import threading
 import weakref
 
@@ -155,6 +156,22 @@ def test_an_old_tls_version_where_warnings_are_errors(by_hand, reactor, diary, r
     assert diary.names() in (["error", "connected", "end"], [])
     connection.close()
     peer.hang_up()
+    reactor.run()
+    assert diary.names() == ["error", "connected", "end"]
+
+
+def test_a_connection_time_out_without_end_and_a_proxy(reactor, diary, serve):
+    server = serve(lambda peer: None)
+    connection = SMTPConnection(
+        {
+            "host": "mx.example.com",
+            "proxy": f"http://127.0.0.1:{server.port}",
+            "connectionTimeout": sys.maxsize,
+        },
+        reactor=reactor,
+    )
+    diary.listen(connection)
+    connection.connect(diary.callback("connected"))
     reactor.run()
     assert diary.names() == ["error", "connected", "end"]
 
