@@ -52,7 +52,7 @@ from typing import Any, Protocol
 from ..errors import SMTPError
 from ..net.transport import Transport
 from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
-from ..protocol.secrets import masked, secrets_in
+from ..protocol.secrets import Secrets
 from ..protocol.steps import (
     Abandon,
     Ask,
@@ -143,7 +143,7 @@ class Exchange:
         self._collected: list[Reply] = []
         self._outcome: tuple[Any, SMTPError | None] | None = None  # once it has been stopped
         self._ticket = 0  # of the question that is waiting for its answer
-        self._secrets: list[str] = []  # that this dialogue has sent
+        self._secrets: Secrets | None = None  # that have been sent, if any
         self.last_response: str | None = None
         self.last_sign_of_life = reactor.now
         """When the last reply was complete or the dialogue began, on the reactor's clock, s."""
@@ -161,8 +161,6 @@ class Exchange:
         self._dialogue = dialogue
         # An idle connection is silent; that it was must not count against what begins now.
         self.last_sign_of_life = self._reactor.now
-        if self._secrets:
-            self._secrets = []
         step = self._advance(None)
         if step is not None:
             self._carry_out(step)
@@ -259,7 +257,9 @@ class Exchange:
         if isinstance(step, Command):
             self._missing = 1
             if step.shown_as is not None:
-                self._secrets += secrets_in(step.line, step.shown_as)
+                if self._secrets is None:
+                    self._secrets = Secrets()
+                self._secrets.learn(step.line, step.shown_as)
             if step.reveals is not None:
                 self._owner.credentials_revealed(step.reveals)
             if self._trace is not None:
@@ -342,9 +342,8 @@ class Exchange:
             except ReplyTooLong as exc:
                 self._reply_too_long(exc.replies)
                 return
-            if self._secrets:
-                # Nothing else is kept, not even in the frame of a traceback.
-                replies = self._without_secrets(replies)
+            if self._secrets is not None:
+                self._hide_secrets(replies)
             if replies:
                 self._take(replies)
         except BaseException as exc:
@@ -353,7 +352,8 @@ class Exchange:
 
     def _reply_too_long(self, before: list[Reply]) -> None:
         if before:
-            self._take(self._without_secrets(before), go_on=False)
+            self._hide_secrets(before)
+            self._take(before, go_on=False)
         self._owner.connection_failed(
             SMTPError(
                 f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
@@ -362,8 +362,15 @@ class Exchange:
             )
         )
 
-    def _without_secrets(self, replies: list[Reply]) -> list[Reply]:
-        return [Reply(each.code, masked(each.text, self._secrets)) for each in replies]
+    def _hide_secrets(self, replies: list[Reply]) -> None:
+        """Mask the secrets in ``replies``, of which nothing else is kept, not even in the frame of
+        a traceback."""
+        if self._secrets is None:
+            return
+        for index, reply in enumerate(replies):
+            shown = self._secrets.masked(reply.text)
+            if shown is not reply.text:
+                replies[index] = Reply(reply.code, shown)
 
     def _take(self, replies: list[Reply], go_on: bool = True) -> None:
         """Take ``replies``; carry out what follows from them only with ``go_on``."""
@@ -437,7 +444,9 @@ class Exchange:
     @guarded
     def connection_lost(self, error: SMTPError | None) -> None:
         """(TransportOwner)"""
-        remainder = masked(self._parser.remainder.strip(), self._secrets)
+        remainder = self._parser.remainder.strip()
+        if self._secrets is not None:
+            remainder = self._secrets.masked(remainder)
         response = None
         if remainder:
             self.last_response = remainder
