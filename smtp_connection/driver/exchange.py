@@ -31,7 +31,10 @@ The strategy
 - When the connection ends, a dialogue whose message was sent to its end hears of it
   (``Unanswered``), and says what that means; every other dialogue is closed.  So whether a message
   is in doubt is decided in one place.
-- Secrets that were sent are masked in whatever the server says, before anybody else sees it.
+- A dialogue may keep all the replies that it gets, in errors for each recipient, say: it is they
+  together that are bounded, not each alone.
+- Secrets that were sent are masked in whatever the server says, before anybody else sees it, as
+  long as the connection lasts.
 - Nothing is said once the exchange is halted: whoever halts it is about to call ``stop()``.
 
 Who may call what
@@ -130,7 +133,8 @@ class Exchange:
     def __init__(
         self, reactor: Reactor, owner: ExchangeOwner, limit: int, trace: Trace | None
     ) -> None:
-        """``limit`` is the most that a reply may take, bytes; ``trace`` gets the traffic."""
+        """``limit`` is the most that a reply may take, and all that one dialogue gets beyond the
+        ordinary, bytes; ``trace`` gets the traffic."""
         self._reactor = reactor
         self._owner = owner
         self._trace = trace
@@ -161,6 +165,7 @@ class Exchange:
         self._dialogue = dialogue
         # An idle connection is silent; that it was must not count against what begins now.
         self.last_sign_of_life = self._reactor.now
+        self._parser.start_over()
         step = self._advance(None)
         if step is not None:
             self._carry_out(step)
@@ -340,7 +345,8 @@ class Exchange:
             try:
                 replies = self._parser.feed(data)
             except ReplyTooLong as exc:
-                self._reply_too_long(exc.replies)
+                # Without its frames, which hold what was said, secrets and all.
+                self._reply_too_long(exc.with_traceback(None))
                 return
             if self._secrets is not None:
                 self._hide_secrets(replies)
@@ -350,13 +356,13 @@ class Exchange:
             self._owner.broke(exc)
             raise
 
-    def _reply_too_long(self, before: list[Reply]) -> None:
-        if before:
-            self._hide_secrets(before)
-            self._take(before, go_on=False)
+    def _reply_too_long(self, exc: ReplyTooLong) -> None:
+        if exc.replies:
+            self._hide_secrets(exc.replies)
+            self._take(exc.replies, go_on=False)
         self._owner.connection_failed(
             SMTPError(
-                f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
+                f"{exc} than the {self._limit} bytes of maxResponseSize",
                 code="EPROTOCOL",
                 command="CONN",
             )
