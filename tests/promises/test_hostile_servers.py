@@ -163,6 +163,27 @@ def test_the_replies_for_all_recipients_are_limited_together(
     assert peak < 8 * MILLION
 
 
+def test_a_large_refusal_that_ends_the_connection_is_kept_once(by_hand, diary):
+    """Every message in the queue hears of it."""
+    connection, peer = by_hand(debug=False)
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("first"))
+    for _ in range(500):
+        connection.send(ENVELOPE, "hi", diary.callback("queued"))
+    for reply in ("220 ready", "250-scripted\r\n250 PIPELINING"):
+        peer.feed(f"{reply}\r\n")
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    peer.feed(b"554 " + b"x" * 60_000 + b"\r\n503 no\r\n354 go\r\n")
+    peer.settle()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert diary.error("first").code == "EENVELOPE"
+    assert [len(err.message) > 60_000 for err, _ in diary.of("queued")] == [True] * 500
+    assert after - before < 2 * MILLION
+
+
 # -- in the smallest pieces ------------------------------------------------------------------------
 
 
