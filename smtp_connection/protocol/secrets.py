@@ -58,10 +58,11 @@ class Secrets:
     command that it refuses.
     """
 
-    __slots__ = ("_all", "_harmless", "_pieces", "_secrets")
+    __slots__ = ("_all", "_harmless", "_longest_first", "_pieces", "_secrets")
 
     def __init__(self) -> None:
         self._secrets: dict[str, None] = {}  # a set in the order of sending
+        self._longest_first: list[str] = []  # one may be a part of another
         self._all = ""  # of them in one string, so that one search tells whether a piece is known
         self._harmless: set[str] = set()  # short replies without a secret
         self._pieces = re.compile(_BASE64)
@@ -78,6 +79,7 @@ class Secrets:
         secrets[secret] = None
         if len(secrets) > _MOST:
             del secrets[next(iter(secrets))]
+        self._longest_first = sorted(secrets, key=len, reverse=True)
         self._all = "\n".join(secrets)
         self._harmless.clear()
 
@@ -89,7 +91,7 @@ class Secrets:
         if text in self._harmless:
             return text
         shown = text
-        for secret in self._secrets:
+        for secret in self._longest_first:
             if secret in shown:
                 shown = shown.replace(secret, SECRET)
         if any(map(self._is_known, self._pieces.findall(shown))):

@@ -103,6 +103,11 @@ def test_what_was_harmless_before_a_secret_was_sent_is_searched_again():
     assert known.masked("500 t0k3n-4567") == f"500 {SECRET}"
 
 
+def test_a_secret_that_is_part_of_a_later_one_does_not_uncover_it():
+    known = remembering("pass-w0rd", "my-pass-w0rd-2")
+    assert known.masked("535 my-pass-w0rd-2, pass-w0rd") == f"535 {SECRET}, {SECRET}"
+
+
 def test_the_last_64_secrets_are_remembered():
     tokens = [f"t0k3n-{number:04}-{number:04}" for number in range(1000)]
     known = remembering(PASSWORD, *tokens[:-1], PASSWORD, tokens[-1])
