@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .text import escaped
+
 __all__ = ["SMTPError", "auth_error", "envelope_error", "message_error", "needs_extra"]
 
 
@@ -26,7 +28,8 @@ class SMTPError(Exception):
     - ``responseCode`` (int): the number that ``response`` starts with
     - ``recipient`` (str): whom the refusal is about, if it is about one recipient
     - ``rejected``, ``rejectedErrors`` (list): the refused recipients and the error of each
-    - ``message`` (str): the text, which ends with the server's own words
+    - ``message`` (str): the text, which ends with the server's own words; control characters are
+      escaped, so that it can be shown (``response`` has them as they were sent)
     - ``inDoubt`` (bool): the message had been sent to its end when the connection ended, and the
       server's verdict did not arrive: whoever sends it again may send it twice
     - ``permanent`` (bool): another attempt would fail, too
@@ -51,6 +54,7 @@ class SMTPError(Exception):
             message = f"{message}: {response}"
             if responseCode is None and response[:3].isascii() and response[:3].isdigit():
                 responseCode = int(response[:3])
+        message = escaped(message)
         super().__init__(message)
         self.message = message
         self.code = code

@@ -51,7 +51,8 @@ class LogEntry(Record):
     """One entry of the ``'log'`` event.
 
     - ``type``: ``'server'``, ``'client'``, ``'stream'`` (message content) or ``'socket'``
-    - ``message`` (str): the text without its trailing line break; secrets are masked
+    - ``message`` (str): the text without its trailing line break; secrets are masked, and control
+      characters of the server are escaped (all but the ``'\\n'`` between lines)
     """
 
     __slots__ = ("type", "message")  # noqa: RUF023 - the order in which Node shows them

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CONTROLS", "control_in", "has_surrogate", "printable", "without_controls"]
+__all__ = ["CONTROLS", "control_in", "escaped", "has_surrogate", "printable", "without_controls"]
 
 _SURROGATES = r"\ud800-\udfff"
 # C0, DEL, C1 (with NEL), and the line and paragraph separators of Unicode.
 _BREAKS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+
+# Marks, embeddings, overrides and isolates (UAX #9): they reorder what a terminal shows.
+_DIRECTIONS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 
 CONTROLS = _BREAKS + _SURROGATES
 """All of these characters, to stand between the brackets of a regular expression's character class:
@@ -38,6 +41,16 @@ def without_controls(text: str) -> str:
 def has_surrogate(text: str) -> bool:
     """Whether ``text`` contains a surrogate, so that UTF-8 cannot express it."""
     return not text.isprintable() and re.search(f"[{_SURROGATES}]", text) is not None
+
+
+def escaped(text: str) -> str:
+    """Return ``text``, which may be the words of a server, as it may be shown on a terminal or in a
+    log: control characters, surrogates and characters that change the direction of writing as
+    ``repr`` shows them (``\\x1b``), all others as they are.  ``'\\n'`` stays: it stands between the
+    lines of a reply."""
+    if text.isprintable() or text.replace("\n", "").isprintable():
+        return text
+    return re.sub(f"(?!\n)[{CONTROLS}{_DIRECTIONS}]", lambda found: repr(found[0])[1:-1], text)
 
 
 def printable(text: str) -> str:

@@ -30,7 +30,8 @@ FLOORS = [
     "net mime",
     "options",
     "records",
-    "reactor errors callbacks text hosts _version",
+    "reactor errors callbacks hosts _version",
+    "text",
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 

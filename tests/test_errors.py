@@ -29,6 +29,14 @@ def test_the_text_ends_with_the_server_s_own_words():
     assert (error.response, error.responseCode) == ("550 no", 550)
 
 
+def test_the_text_has_no_control_characters():
+    error = SMTPError("Nobody\x07", response="550-\x1b[2J\n550 grüße")
+    error.add_hint("hint")
+    assert str(error) == error.message == "Nobody\\x07: 550-\\x1b[2J\n550 grüße (hint)"
+    assert str(error.copy()) == str(error)
+    assert error.response == "550-\x1b[2J\n550 grüße"
+
+
 @pytest.mark.parametrize(
     ("response", "code"),
     [

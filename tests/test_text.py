@@ -4,7 +4,14 @@ import re
 import sys
 import unicodedata
 
-from smtp_connection.text import CONTROLS, control_in, has_surrogate, printable, without_controls
+from smtp_connection.text import (
+    CONTROLS,
+    control_in,
+    escaped,
+    has_surrogate,
+    printable,
+    without_controls,
+)
 
 FORBIDDEN = {*map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000)))}
 
@@ -53,3 +60,26 @@ def test_the_class_may_stand_among_other_characters():
 def test_what_is_not_printable_becomes_a_question_mark():
     assert printable("bücher\r\n\x1b[2J\u2028\udc80") == "bücher???[2J??"
     assert printable("bücher") == "bücher"
+
+
+def test_control_characters_are_escaped_as_repr_shows_them():
+    assert escaped("a\x1b[2J\r\x00\t\x7f\x9b\u2028\udc80b") == (
+        r"a\x1b[2J\r\x00\t\x7f\x9b\u2028\udc80b"
+    )
+    for one in FORBIDDEN - {"\n"}:
+        assert escaped(f"a{one}b") == f"a{one!r}b".replace("'", "")
+        assert escaped(escaped(one)) == escaped(one)
+
+
+def test_what_changes_the_direction_of_writing_is_escaped():
+    changing = {one for one in map(chr, range(sys.maxunicode + 1)) if escaped(one) != one}
+    changing -= FORBIDDEN
+    assert changing == set(
+        "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
+
+
+def test_what_need_not_be_escaped_stays():
+    for text in ("", "bücher 日本\u00a0\u200d", "250-a\n250 b", "\\x1b", 'it\'s "so"', "א\n\u00ad"):
+        assert escaped(text) == text
+    assert escaped("250-a\r\n250 b\n") == "250-a\\r\n250 b\n"

@@ -31,7 +31,10 @@ The strategy
 - When the connection ends, a dialogue whose message was sent to its end hears of it
   (``Unanswered``), and says what that means; every other dialogue is closed.  So whether a message
   is in doubt is decided in one place.
-- Secrets that were sent are masked in whatever the server says, before anybody else sees it.
+- A dialogue may keep all the replies that it gets, in errors for each recipient, say: it is they
+  together that are bounded, not each alone.
+- Secrets that were sent are masked in whatever the server says, before anybody else sees it, as
+  long as the connection lasts.
 - Nothing is said once the exchange is halted: whoever halts it is about to call ``stop()``.
 
 Who may call what
@@ -52,7 +55,7 @@ from typing import Any, Protocol
 from ..errors import SMTPError
 from ..net.transport import Transport
 from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
-from ..protocol.secrets import masked, secrets_in
+from ..protocol.secrets import Secrets
 from ..protocol.steps import (
     Abandon,
     Ask,
@@ -134,7 +137,8 @@ class Exchange:
     def __init__(
         self, reactor: Reactor, owner: ExchangeOwner, limit: int, trace: Trace | None
     ) -> None:
-        """``limit`` is the most that a reply may take, bytes; ``trace`` gets the traffic."""
+        """``limit`` is the most that a reply may take, and all that one dialogue gets beyond the
+        ordinary, bytes; ``trace`` gets the traffic."""
         self._reactor = reactor
         self._owner = owner
         self._trace = trace
@@ -148,7 +152,7 @@ class Exchange:
         self._outcome: tuple[Any, SMTPError | None] | None = None  # once it has been stopped
         self._ticket = 0  # of the question that is waiting for its answer
         self._answer: Callable[..., None] | None = None  # what answers that question
-        self._secrets: list[str] = []  # that this dialogue has sent
+        self._secrets: Secrets | None = None  # that have been sent, if any
         self.last_response: str | None = None
         self.last_sign_of_life = reactor.now
         """When the last reply was complete or the dialogue began, on the reactor's clock, s."""
@@ -166,8 +170,7 @@ class Exchange:
         self._dialogue = dialogue
         # An idle connection is silent; that it was must not count against what begins now.
         self.last_sign_of_life = self._reactor.now
-        if self._secrets:
-            self._secrets = []
+        self._parser.start_over()
         step = self._advance(None)
         if step is not None:
             self._carry_out(step)
@@ -273,7 +276,9 @@ class Exchange:
         if isinstance(step, Command):
             self._missing = 1
             if step.shown_as is not None:
-                self._secrets += secrets_in(step.line, step.shown_as)
+                if self._secrets is None:
+                    self._secrets = Secrets()
+                self._secrets.learn(step.line, step.shown_as)
             if step.reveals is not None:
                 self._owner.credentials_revealed(step.reveals)
             if self._trace is not None:
@@ -356,30 +361,38 @@ class Exchange:
             try:
                 replies = self._parser.feed(data)
             except ReplyTooLong as exc:
-                self._reply_too_long(exc.replies)
+                # Without its frames, which hold what was said, secrets and all.
+                self._reply_too_long(exc.with_traceback(None))
                 return
-            if self._secrets:
-                # Nothing else is kept, not even in the frame of a traceback.
-                replies = self._without_secrets(replies)
+            if self._secrets is not None:
+                self._hide_secrets(replies)
             if replies:
                 self._take(replies)
         except BaseException as exc:
             self._owner.broke(exc)
             raise
 
-    def _reply_too_long(self, before: list[Reply]) -> None:
-        if before:
-            self._take(self._without_secrets(before), go_on=False)
+    def _reply_too_long(self, exc: ReplyTooLong) -> None:
+        if exc.replies:
+            self._hide_secrets(exc.replies)
+            self._take(exc.replies, go_on=False)
         self._owner.connection_failed(
             SMTPError(
-                f"The server's reply is larger than the {self._limit} bytes of maxResponseSize",
+                f"{exc} than the {self._limit} bytes of maxResponseSize",
                 code="EPROTOCOL",
                 command="CONN",
             )
         )
 
-    def _without_secrets(self, replies: list[Reply]) -> list[Reply]:
-        return [Reply(each.code, masked(each.text, self._secrets)) for each in replies]
+    def _hide_secrets(self, replies: list[Reply]) -> None:
+        """Mask the secrets in ``replies``, of which nothing else is kept, not even in the frame of
+        a traceback."""
+        if self._secrets is None:
+            return
+        for index, reply in enumerate(replies):
+            shown = self._secrets.masked(reply.text)
+            if shown is not reply.text:
+                replies[index] = Reply(reply.code, shown)
 
     def _take(self, replies: list[Reply], go_on: bool = True) -> None:
         """Take ``replies``; carry out what follows from them only with ``go_on``."""
@@ -453,7 +466,9 @@ class Exchange:
     @guarded
     def connection_lost(self, error: SMTPError | None) -> None:
         """(TransportOwner)"""
-        remainder = masked(self._parser.remainder.strip(), self._secrets)
+        remainder = self._parser.remainder.strip()
+        if self._secrets is not None:
+            remainder = self._secrets.masked(remainder)
         response = None
         if remainder:
             self.last_response = remainder

@@ -107,7 +107,14 @@ class _Ending:
         self.raised = raised
         self.opening = opening
         self.logged = self.told = False
-        self._unsent = error.copy()
+        # What the operations that are not under way get, each as a copy: the server's words, which
+        # may be a megabyte, are in the text once.
+        if own:
+            # It is the failure of one message; the others did not fail, they were not sent.
+            unsent = f"Connection closed, because the message before failed: {error}"
+            self._unsent = SMTPError(unsent, code="ECONNECTION", command="CONN")
+        else:
+            self._unsent = error.copy()
 
     @property
     def failed(self) -> bool:
@@ -119,15 +126,10 @@ class _Ending:
         error = self.error
         if self.text is not None:
             return connection_error(self.text)
-        if self.own:
-            # It is the failure of one message; the others did not fail, they were not sent.
-            text = f"Connection closed, because the message before failed: {error}"
-            other = SMTPError(text, code="ECONNECTION", command="CONN")
-        else:
-            other = self._unsent.copy()
-            if error.inDoubt or (error.permanent and not self.opening):
-                # Only the operation under way is in doubt, or refused.
-                other.response = other.responseCode = None
+        other = self._unsent.copy()
+        if error.inDoubt or (error.permanent and not self.opening):
+            # Only the operation under way is in doubt, or refused.
+            other.response = other.responseCode = None
         other.__cause__ = error
         return other
 

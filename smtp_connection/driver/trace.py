@@ -8,6 +8,7 @@ from typing import Any
 from ..options.smtp import Options
 from ..reactor.loop import Reactor
 from ..records import LogEntry
+from ..text import escaped
 from .events import Events
 
 __all__ = ["Trace", "trace_for", "warn_of_login"]
@@ -58,8 +59,9 @@ class Trace:
         self._tell("client", shown)
 
     def server(self, text: str) -> None:
-        """Tell of a reply."""
-        self._tell("server", text)
+        """Tell of a reply; its control characters are escaped, because an entry may be printed on
+        a terminal."""
+        self._tell("server", escaped(text))
 
     def stream(self, wire: bytes) -> None:
         """Tell of a piece of message content."""
@@ -77,7 +79,7 @@ class Trace:
         heard = self.traffic and self._has_listeners()
         if not heard and not self._enabled("info"):
             return
-        happening = describe()
+        happening = escaped(describe())  # the server may have put in a word
         if heard:
             self._reactor.call_soon(self._emit, "log", LogEntry("socket", happening))
         self._log("info", happening)

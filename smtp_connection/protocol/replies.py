@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from ..errors import SMTPError
 
-__all__ = ["Reply", "ReplyParser", "ReplyTooLong"]
+__all__ = ["ORDINARY", "Reply", "ReplyParser", "ReplyTooLong"]
+
+ORDINARY = 512
+"""The length up to which a reply does not count towards the limit of several together: that of a
+reply line in RFC 5321 section 4.5.3.1.5, line break included."""
 
 # The first four characters of nearly every reply of one line, and its code.
 _CODES = {f"{code} ": code for code in range(200, 600)}
@@ -42,15 +46,20 @@ class Reply:
 
 
 class ReplyTooLong(Exception):
-    """A reply is larger than the limit; ``replies`` were fed with it and are complete."""
+    """A reply is larger than the limit, or is so together with those before; ``replies`` were fed
+    before it and are complete.  The text says which, for the text of an error."""
 
-    def __init__(self, replies: list[Reply]) -> None:
-        super().__init__()
+    def __init__(self, replies: list[Reply], what: str) -> None:
+        super().__init__(what)
         self.replies = replies
 
 
 class ReplyParser:
     """Turns bytes into replies; keeps what is incomplete, up to ``limit`` bytes a reply.
+
+    All replies from one call of :meth:`start_over` to the next are limited together, because they
+    may be collected: what each has beyond :data:`ORDINARY` may be ``limit`` in sum.  So any number
+    of ordinary replies is taken, or one that uses up the limit.
 
     Lines end with LF or CRLF; blank ones are skipped.  A line that does not start with exactly
     three digits is a reply of its own, with the code 0; between the lines of a multi-line reply it
@@ -58,7 +67,7 @@ class ReplyParser:
     refusal cannot hide behind a success.
     """
 
-    __slots__ = ("_code", "_limit", "_lines", "_size", "_tail", "ends_blank")
+    __slots__ = ("_code", "_excess", "_limit", "_lines", "_size", "_tail", "ends_blank")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -66,18 +75,25 @@ class ReplyParser:
         self._lines: list[bytes] = []  # of a multi-line reply
         self._size = 0  # of those lines and of blank ones before them, bytes
         self._code = 0
+        self._excess = 0  # of the replies since start_over()
         self.ends_blank = False
         """Whether the last data that was fed ends with blank lines."""
+
+    def start_over(self) -> None:
+        """Forget how long the replies have been so far: nobody keeps them any more."""
+        self._excess = 0
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that ``data`` completes.
 
-        Raises :class:`ReplyTooLong` if a reply is larger than the limit.
+        Raises :class:`ReplyTooLong` if a reply is larger than the limit, or several are together.
         """
         self.ends_blank = False
         if not self._tail and not self._size and len(data) <= self._limit:
             complete = _complete_replies(data)
             if complete is not None:
+                if len(data) > ORDINARY:
+                    self._count(complete)
                 return complete
         if b"\n" not in data:
             # Nothing that was fed before is searched again, so that a long line costs linear time.
@@ -99,7 +115,15 @@ class ReplyParser:
         if tail:
             self._tail += tail
             self._check(len(tail), replies)
+        self._count(replies)
         return replies
+
+    def _count(self, replies: list[Reply]) -> None:
+        for index, reply in enumerate(replies):
+            self._excess += max(0, len(reply.text) - ORDINARY)
+            if self._excess > self._limit:
+                what = "The server's replies to one operation are together larger"
+                raise ReplyTooLong(replies[:index], what)
 
     def _add_all(self, lines: list[bytes], replies: list[Reply]) -> None:
         for line in lines:
@@ -128,7 +152,7 @@ class ReplyParser:
 
     def _check(self, more: int, replies: list[Reply]) -> None:
         if self._size + more > self._limit:
-            raise ReplyTooLong(replies)
+            raise ReplyTooLong(replies, "The server's reply is larger")
 
     @property
     def incomplete(self) -> bool:

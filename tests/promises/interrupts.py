@@ -168,6 +168,16 @@ PROGRAMS = {"whole": _whole, "closing": _closing}
 
 def problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
     """Run ``program`` with an interrupt ``at`` that line; return what is wrong afterwards."""
+    results: list[tuple[list[str], Trace]] = []
+    # An exception that a trace function raises in the middle of a handler can stay the context of
+    # all that its thread raises later.
+    thread = threading.Thread(target=lambda: results.append(_problems_of(program, at)))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def _problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
     session = Session()
     problems: list[str] = []
     threads = threading.active_count()

@@ -99,6 +99,91 @@ def test_blank_lines_between_replies_are_forgotten(by_hand, diary):
     connection.close()
 
 
+# -- many large replies ----------------------------------------------------------------------------
+
+MANY = [f"r{number}@example.com" for number in range(500)]
+
+
+def refusing(script):
+    """``script``, up to the moment when the client hangs up."""
+
+    def play(peer):
+        try:
+            script(peer)
+        except (ConnectionError, EOFError):
+            pass
+
+    return play
+
+
+def refuses_each(peer):
+    """Step by step, a megabyte each."""
+    peer.play("S: 220 ready\nC: EHLO\nS: 250 hi\nC: MAIL\nS: 250 ok")
+    for _ in MANY:
+        peer.play("C: RCPT")
+        peer.sock.sendall(b"550 " + b"x" * MILLION + b"\r\n")
+    peer.play("C: QUIT")
+
+
+def refuses_all(peer):
+    """All recipients of one write."""
+    peer.play("S: 220 ready\nC: EHLO\nS: 250-hi\nS: 250 PIPELINING\nC: MAIL\nS: 250 ok")
+    for _ in MANY:
+        peer.sock.sendall(
+            b"550-" + b"x" * (MILLION // 2) + b"\r\n550 " + b"x" * (MILLION // 2) + b"\r\n"
+        )
+
+
+def refuses_finally(peer):
+    """Over LMTP, after the message."""
+    peer.play("S: 220 ready\nC: LHLO\nS: 250-hi\nS: 250 PIPELINING\nC: MAIL\nS: 250 ok")
+    peer.sock.sendall(b"250 ok\r\n" * len(MANY) + b"354 go\r\n")
+    for _ in MANY:
+        peer.sock.sendall(b"550 " + b"x" * MILLION + b"\r\n")
+
+
+@pytest.mark.parametrize("script", [refuses_each, refuses_all, refuses_finally])
+def test_the_replies_for_all_recipients_are_limited_together(
+    serve, connect_to, reactor, diary, script
+):
+    """Each would be kept until the last one is there, and then in its error."""
+    connection = connect_to(serve(refusing(script)), debug=False, lmtp=script is refuses_finally)
+    connection.connect(diary.callback("connected"))
+    connection.send({"from": "a@example.com", "to": MANY}, "hi", diary.callback("sent"))
+    tracemalloc.start()
+    reactor.run()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    error = diary.error("sent")
+    assert error.code == "EPROTOCOL"
+    assert error.message.startswith(
+        "The server's replies to one operation are together larger than the 1048576 bytes"
+    )
+    assert peak < 8 * MILLION
+
+
+def test_a_large_refusal_that_ends_the_connection_is_kept_once(by_hand, diary):
+    """Every message in the queue hears of it."""
+    connection, peer = by_hand(debug=False)
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("first"))
+    for _ in range(500):
+        connection.send(ENVELOPE, "hi", diary.callback("queued"))
+    for reply in ("220 ready", "250-scripted\r\n250 PIPELINING"):
+        peer.feed(f"{reply}\r\n")
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    peer.feed(b"554 " + b"x" * 60_000 + b"\r\n503 no\r\n354 go\r\n")
+    peer.settle()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert diary.error("first").code == "EENVELOPE"
+    assert [len(err.message) > 60_000 for err, _ in diary.of("queued")] == [True] * 500
+    assert after - before < 2 * MILLION
+
+
 # -- in the smallest pieces ------------------------------------------------------------------------
 
 

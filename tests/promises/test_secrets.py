@@ -272,6 +272,52 @@ def test_nobody_can_read_it_but_the_server(
         diary.log.clear()
 
 
+# -- long after the login --------------------------------------------------------------------------
+
+
+def remainder_of(quote: str, peer: Any) -> None:
+    peer.feed(f"451 {quote}")
+    peer.hang_up()
+
+
+QUOTED_LATER = {
+    "to MAIL": lambda quote, peer: peer.feed(f"550 {quote}\r\n"),
+    "to RCPT": lambda quote, peer: (peer.feed("250 ok\r\n"), peer.feed(f"550 {quote}\r\n")),
+    "in several lines": lambda quote, peer: peer.feed(f"550-{quote}\r\n550 no\r\n"),
+    "in the end": lambda quote, peer: peer.feed(f"421 {quote}\r\n"),
+    "in a line that has no end": remainder_of,
+    "to nothing": lambda quote, peer: peer.feed(f"250 ok\r\n250 ok\r\n250 {quote}\r\n"),
+}
+
+
+@pytest.mark.parametrize("quote", [last_line, cut_in_two, decoded])
+@pytest.mark.parametrize("answer", QUOTED_LATER.values(), ids=QUOTED_LATER)
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN, the password", "CRAM-MD5", "XOAUTH2"])
+def test_it_is_not_shown_when_the_server_quotes_it_later(
+    log_in, own_objects, diary, caplog, mechanism, answer, quote
+):
+    caplog.set_level(logging.DEBUG)
+    connection, peer = log_in(LOGINS[mechanism], logger=True)
+    quoted = quote(peer.said)
+    assert traces_of_secrets(peer.said.decode())
+    peer.feed("235 welcome\r\n")
+    for _ in range(3):
+        connection.reset()
+        peer.settle()
+        peer.feed("250 reset\r\n")
+    connection.send({"from": "a@x.org", "to": "b@x.org"}, "hi", diary.callback("sent"))
+    peer.settle()
+    answer(quoted, peer)
+    peer.settle()
+    connection.close()
+    peer.settle()
+
+    (error,) = diary.of("sent")[0][:1]
+    shown = [*map(repr, diary.log), connection.lastServerResponse, *readable_in(error)]
+    shown += [f"{record.getMessage()} {vars(record)}" for record in caplog.records]
+    assert not traces_of_secrets(*shown, *own_objects())
+
+
 # -- before anything is sent -----------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtp_connection.protocol.replies import Reply, ReplyParser, ReplyTooLong
+from smtp_connection.protocol.replies import ORDINARY, Reply, ReplyParser, ReplyTooLong
 
 LIMIT = 1000
 ONE_LINE = b"250 ok\r\n"
@@ -169,6 +169,49 @@ def test_a_reply_at_the_limit_is_taken(data):
     replies, _ = fed([data * 50], limit=10)
     assert len(replies) == 50
     assert fed(cut(data * 50, range(1, len(data) * 50)), limit=10)[0] == replies
+
+
+LONG = b"550 " + b"x" * (ORDINARY + 296)  # 300 bytes count
+
+
+@pytest.mark.parametrize("ending", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("size", [1, 100, 700, 5000])
+def test_replies_are_limited_together(size, ending):
+    """Those that fit are taken, however they arrive; ordinary ones between them do not count."""
+    one = b"250 ok" + ending + LONG + ending
+    taken: list[Reply] = []
+
+    def take(data: bytes) -> None:
+        parser = ReplyParser(limit=1000)
+        for start in range(0, len(data), size):
+            taken.extend(parser.feed(data[start : start + size]))
+
+    with pytest.raises(ReplyTooLong, match="together") as caught:
+        take(one * 4)
+    taken += caught.value.replies
+    assert [len(reply.text) for reply in taken] == [6, len(LONG)] * 3 + [6]
+
+
+def test_the_lines_of_one_reply_count_together():
+    parser = ReplyParser(limit=1000)
+    several = b"550-x\r\n" * 100 + b"550 x\r\n"  # 605 bytes, so that 93 count
+    for _ in range(10):
+        assert len(parser.feed(several)) == 1
+    with pytest.raises(ReplyTooLong, match="together"):
+        parser.feed(several)
+
+
+def test_what_was_before_the_last_start_does_not_count():
+    parser = ReplyParser(limit=1000)
+    for _ in range(10):
+        parser.start_over()
+        assert len(parser.feed((LONG + b"\n") * 3)) == 3
+
+
+def test_any_number_of_ordinary_replies_is_taken():
+    reply = b"250 " + b"x" * (ORDINARY - 6) + b"\r\n"
+    parser = ReplyParser(limit=1000)
+    assert sum(len(parser.feed(reply * 100)) for _ in range(100)) == 10_000
 
 
 def test_a_long_line_is_not_searched_again_with_each_piece(monkeypatch):

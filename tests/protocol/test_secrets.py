@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from smtp_connection.protocol.secrets import SECRET, masked, secrets_in
+from smtp_connection.protocol.secrets import SECRET, Secrets, masked, secrets_in
 
 PASSWORD = "pass-w0rd"
 
@@ -70,3 +70,62 @@ def test_the_challenge_of_ntlm_is_left_as_it_is():
 def test_a_reply_full_of_secrets_takes_linear_time(quoted):
     text = quoted * (2_000_000 // len(quoted))
     assert PLAIN[:8] not in masked(text, [PLAIN, PASSWORD])
+
+
+# -- as long as the connection lasts --------------------------------------------------------------
+
+
+def remembering(*secrets):
+    known = Secrets()
+    for secret in secrets:
+        known.remember(secret)
+    return known
+
+
+def test_a_reply_without_a_secret_is_the_same_object():
+    known = remembering(PLAIN, PASSWORD)
+    for text in ("250 2.1.0 Ok", "250 2.0.0 Ok: queued as 4ZabcD1234", "250 Accepted", "x" * 500):
+        for _ in range(2):
+            assert known.masked(text) is text
+
+
+def test_commands_of_several_logins_are_remembered():
+    known = Secrets()
+    known.learn(f"AUTH PLAIN {PLAIN}", f"AUTH PLAIN {SECRET}")
+    known.learn(f"AUTH XOAUTH2 {XOAUTH2}", f"AUTH XOAUTH2 {SECRET}")
+    assert known.masked(f"250 {PLAIN}, {XOAUTH2}") == f"250 {SECRET}, {SECRET}"
+
+
+def test_what_was_harmless_before_a_secret_was_sent_is_searched_again():
+    known = remembering(PASSWORD)
+    assert known.masked("500 t0k3n-4567") == "500 t0k3n-4567"
+    known.remember("t0k3n-4567")
+    assert known.masked("500 t0k3n-4567") == f"500 {SECRET}"
+
+
+def test_a_secret_that_is_part_of_a_later_one_does_not_uncover_it():
+    known = remembering("pass-w0rd", "my-pass-w0rd-2")
+    assert known.masked("535 my-pass-w0rd-2, pass-w0rd") == f"535 {SECRET}, {SECRET}"
+
+
+def test_the_last_64_secrets_are_remembered():
+    tokens = [f"t0k3n-{number:04}-{number:04}" for number in range(1000)]
+    known = remembering(PASSWORD, *tokens[:-1], PASSWORD, tokens[-1])
+    assert known.masked(" ".join(tokens)) == " ".join([*tokens[:-63], *[SECRET] * 63])
+    assert known.masked(PASSWORD) == SECRET
+
+
+def test_any_number_of_replies_takes_bounded_memory():
+    known = remembering(PASSWORD)
+    for number in range(1000):
+        known.masked(f"250 queued as {number}")
+    assert len(known._harmless) <= 64
+
+
+@pytest.mark.parametrize("word", ["delivery", "Delivery", "DELIVERY"])
+def test_a_word_that_is_part_of_a_password_is_the_server_s_own(word):
+    """To mask it would tell a part of the password, in each reply of the session."""
+    known = remembering(f"{word}2024!")
+    assert known.masked(f"250 queued for {word}") == f"250 queued for {word}"
+    assert known.masked(f"535 {word}2024! is wrong") == f"535 {SECRET} is wrong"
+    assert remembering("xdElivery9!").masked("250 dElivery") == f"250 {SECRET}"

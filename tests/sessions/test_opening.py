@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from smtp_connection import SMTPConnection, __version__
+from smtp_connection.text import escaped
 from tests.support.sessions import ENVELOPE
 
 
@@ -148,7 +149,7 @@ def test_the_text_of_replies(by_hand, diary, wire, text):
 
     assert diary.of("sent")[0][1].response == text
     assert connection.lastServerResponse == text
-    assert diary.log[-1] == ("server", text)
+    assert diary.log[-1] == ("server", escaped(text))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000], ids=["bytes", "bits", "large pieces"])
