@@ -6,16 +6,17 @@ often an end of the connection that was interrupted, and taken up again, settles
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from ..callbacks import Arguments, arguments_taken
-from ..errors import SMTPError
+from ..errors import SMTPError, auth_error
 from ..message.message import Message
 from ..protocol.steps import Dialogue
 from ..reactor.loop import Reactor
 
-__all__ = ["NOT_ITS_TURN", "Operation", "Operations", "Quit", "connection_error"]
+__all__ = ["NOT_ITS_TURN", "Login", "Operation", "Operations", "Quit", "connection_error"]
 
 NOT_ITS_TURN = "Connection closed before it was this operation's turn"
 
@@ -68,6 +69,16 @@ class Operation:
         """Whether the outcome is known."""
         return self._outcome is not None
 
+    @property
+    def error(self) -> SMTPError | None:
+        """The error that it has ended with; ``None`` if it has not ended, or has succeeded."""
+        return self._outcome[0] if self._outcome is not None else None
+
+    @property
+    def told(self) -> bool:
+        """Whether the caller knows the outcome."""
+        return self._told
+
     def settle(self, error: SMTPError | None, value: Any) -> None:
         """Take note of the outcome, unless there is one already."""
         if self._outcome is None:
@@ -84,9 +95,16 @@ class Operation:
             fitting = arguments.fit(None, value) if error is None else arguments.fit_error(error)
             self._callback, self._told = None, True
             callback(*fitting)
-        elif error is not None:
+        else:
             self._told = True
-            report(error)
+            if error is not None:
+                report(error)
+
+
+class Login(Operation):
+    """``login``: what is sent behind it is sent only if it succeeds."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Quit(Operation):
@@ -102,7 +120,7 @@ class Operations:
     - ``current`` (Operation or None): the one whose dialogue is under way
     """
 
-    __slots__ = ("_queue", "_reactor", "_report", "_start", "connecting", "current")
+    __slots__ = ("_login", "_queue", "_reactor", "_report", "_start", "connecting", "current")
 
     def __init__(self, reactor: Reactor, report: Callable[[SMTPError], object]) -> None:
         """``report(error)`` is called, on a later turn, for a failure that no callback hears."""
@@ -112,11 +130,24 @@ class Operations:
         # Any thread may append at any time; so a place is emptied before it is given up.
         self._queue: list[Operation | None] = []
         self._start = 0  # no operation is in front of this place
+        # The last login.  Weak, because its error holds frames of the session that has ended.
+        self._login: weakref.ref[Login] | None = None
         self.connecting: Operation | None = None
         self.current: Operation | None = None
 
     def add(self, operation: Operation) -> None:
-        """Queue ``operation``; may be called from any thread."""
+        """Queue ``operation``; may be called from any thread.
+
+        A message is for the session that its caller believes in.  If the caller does not yet know
+        how the login before it ends, it is sent only if that login succeeds.
+        """
+        if isinstance(operation, Login):
+            # Noted first, queued second: no message of another thread gets behind it unnoticed.
+            self._login = weakref.ref(operation)
+        elif self._login is not None and operation.message is not None:
+            login = self._login()
+            if login is not None and not login.told and operation.dialogue is not None:
+                operation.dialogue = _behind(login, operation.dialogue)
         self._queue.append(operation)
 
     def start_next(self) -> Dialogue[Any] | None:
@@ -180,3 +211,11 @@ class Operations:
         for place, operation in enumerate(self._queue):
             if operation is not None and operation.settled:
                 self._queue[place] = None
+
+
+def _behind(login: Login, dialogue: Dialogue[Any]) -> Dialogue[Any]:
+    """Carry out ``dialogue``, unless ``login``, which had its turn before, has failed."""
+    if login.error is not None:
+        error = auth_error(f"Not sent, because the login before it failed: {login.error}")
+        raise error from login.error
+    return (yield from dialogue)
