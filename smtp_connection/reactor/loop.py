@@ -133,6 +133,8 @@ class Reactor:
         # The frame of the run() or run_once() under way.  An interrupt may keep that from noting
         # that it is over, so it counts only as long as it is on the stack of its thread.
         self._runner: FrameType | None = None
+        self.has_run = False
+        """Whether ``run()`` or ``run_once()`` has ever been called, by anybody."""
         self._hosted = False  # it ran last by run_once(), as another event loop does it
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._stopping = False
@@ -387,6 +389,7 @@ class Reactor:
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
         self._hosted = hosted
+        self.has_run = True
         if running.reactor is not self:
             self._outer, running.reactor = running.reactor, self
         self._runner = frame
