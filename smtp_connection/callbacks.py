@@ -8,7 +8,10 @@ from typing import Any
 
 __all__ = ["Arguments", "arguments_taken"]
 
-_VARIADIC = 0x04  # inspect.CO_VARARGS; importing inspect takes a tenth of the package's time
+# inspect.CO_VARARGS, and CO_COROUTINE, CO_ITERABLE_COROUTINE and CO_ASYNC_GENERATOR together;
+# importing inspect takes a tenth of the package's time.
+_VARIADIC = 0x04
+_ASYNC = 0x80 | 0x100 | 0x200
 
 
 class Arguments:
@@ -41,7 +44,8 @@ _USUAL = {(least, most): Arguments(least, most) for least in range(4) for most i
 def arguments_taken(callback: Callable[..., Any]) -> Arguments:
     """Read the signature of ``callback``, once, when it is handed in.
 
-    Raises ``TypeError`` for what cannot be called, or not with positional arguments alone.
+    Raises ``TypeError`` for what cannot be called, or not with positional arguments alone, and for
+    what would have to be awaited.
     """
     # Plain functions and methods are read off their code object: a tenth of the cost of
     # inspect.signature(), which would be a third of what a whole message costs.
@@ -55,7 +59,9 @@ def arguments_taken(callback: Callable[..., Any]) -> Arguments:
         if not code.co_kwonlyargcount:
             most = code.co_argcount - bound
             least = most - len(function.__defaults__ or ())
-            if code.co_flags & _VARIADIC:
+            if code.co_flags & (_VARIADIC | _ASYNC):
+                if code.co_flags & _ASYNC:
+                    raise _never_awaited(callback)
                 return Arguments(max(least, 0), None) if least > 0 else _ANY
             if least >= 0:
                 return _USUAL.get((least, most)) or Arguments(least, most)
@@ -68,6 +74,8 @@ def _from_signature(callback: Callable[..., Any]) -> Arguments:
         raise TypeError(f"a callback is a callable or None; got {type(callback).__name__}")
     import inspect
 
+    if _is_async(callback):
+        raise _never_awaited(callback)
     try:
         parameters = inspect.signature(callback).parameters.values()
     except (TypeError, ValueError):
@@ -87,3 +95,24 @@ def _from_signature(callback: Callable[..., Any]) -> Arguments:
                 " callbacks are called with positional arguments"
             )
     return Arguments(least, None if variadic else most)
+
+
+def _is_async(callback: Callable[..., Any]) -> bool:
+    """Whether calling ``callback`` only makes something to be awaited: an ``async def`` function,
+    also as a method, in a partial, or as the ``__call__`` of an object."""
+    import inspect
+    from functools import partial
+
+    while isinstance(callback, partial):
+        callback = callback.func
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
+        for each in (callback, type(callback).__call__)
+    )
+
+
+def _never_awaited(callback: Callable[..., Any]) -> TypeError:
+    return TypeError(
+        f"callback {callback!r} is an 'async def' function, which a callback cannot be: nobody"
+        " would await it; smtp_connection.aio has methods that can be awaited"
+    )

@@ -11,7 +11,7 @@ from pyee import EventEmitter
 from ._version import __version__
 from .auth.login import login
 from .driver.lifecycle import Lifecycle
-from .driver.queue import Operation, Quit
+from .driver.queue import Login, Operation, Quit
 from .errors import SMTPError
 from .message.message import Message, own_envelope
 from .options.smtp import Options
@@ -118,9 +118,11 @@ class SMTPConnection(EventEmitter):
         """Authenticate (RFC 4954); ``callback(err, True)``.
 
         ``auth`` is ``{'user': ..., 'pass': ...}`` or ``{'user': ..., 'xoauth2': ...}``, a token or
-        a generator object.  A refusal has the code ``EAUTH`` and leaves the connection usable.
+        a generator object; it is read at this call.  A failure, also for an ``auth`` that cannot be
+        used, has the code ``EAUTH`` and leaves the connection usable.  Each ``send`` that was
+        called before that was known fails with ``EAUTH`` as well, and sends nothing.
         """
-        operation = Operation(callback)
+        operation = Login(callback)
         if self._lifecycle.accepts(operation, "log in"):
             self._lifecycle.enqueue(operation, login(auth, self._lifecycle.session))
 

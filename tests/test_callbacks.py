@@ -178,6 +178,65 @@ def test_what_cannot_be_called_is_an_error(callback):
     assert str(caught.value) == f"a callback is a callable or None; got {got}"
 
 
+async def coroutine(err):
+    pass
+
+
+async def generator(err):
+    yield err
+
+
+class Async:
+    async def method(self, err):
+        pass
+
+    async def variadic(self, *args):
+        pass
+
+    @classmethod
+    async def of_class(cls, err):
+        pass
+
+    @staticmethod
+    async def static(err):
+        pass
+
+    async def __call__(self, err):
+        pass
+
+
+ASYNC = {
+    "function": coroutine,
+    "generator": generator,
+    "method": Async().method,
+    "variadic": Async().variadic,
+    "class method": Async.of_class,
+    "static method": Async.static,
+    "object": Async(),
+    "partial": functools.partial(coroutine, "err"),
+    "partial of a partial": functools.partial(functools.partial(Async().method), "err"),
+    "partial of an object": functools.partial(Async()),
+    "with an attribute": with_attribute(functools.partial(coroutine)),
+    "mock": mock.AsyncMock(),
+}
+
+
+@pytest.mark.parametrize("callback", ASYNC.values(), ids=ASYNC)
+def test_what_would_have_to_be_awaited_is_an_error(callback):
+    with pytest.raises(
+        TypeError, match=r"'async def'.*nobody would await it; smtp_connection\.aio"
+    ):
+        arguments_taken(callback)
+
+
+def test_a_plain_wrapper_of_an_async_function_is_a_callback():
+    @functools.wraps(coroutine)
+    def wrapper(err):
+        coroutine(err).close()
+
+    assert received_by(wrapper) == ("err",)
+
+
 def test_the_signature_is_read_once():
     class Counted:
         looked_at = 0

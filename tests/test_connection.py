@@ -5,6 +5,7 @@ from __future__ import annotations
 import pydoc
 import re
 
+import pytest
 from pyee import EventEmitter
 
 from smtp_connection import Reactor, SMTPConnection
@@ -46,3 +47,15 @@ def test_its_help_tells_of_each_of_them():
     for name in ATTRIBUTES:
         found = getattr(SMTPConnection, name, None)
         assert found.__doc__ if found is not None else f"``{name}``" in text, name
+
+
+@pytest.mark.parametrize("method", ["connect", "login", "send", "reset"])
+def test_an_async_callback_is_refused_and_nothing_is_queued(reactor, method):
+    async def callback(err):
+        pass
+
+    connection = SMTPConnection(reactor=reactor)
+    arguments = {"login": [{}], "send": [{"to": "a@example.com"}, "hi"]}.get(method, [])
+    with pytest.raises(TypeError, match=r"smtp_connection\.aio"):
+        getattr(connection, method)(*arguments, callback)
+    assert reactor.next_timeout() is None

@@ -49,7 +49,7 @@ class AuthReply(Record):
 class AuthContext:
     """The one argument of a handler.
 
-    - ``auth``: the dict that ``login`` was called with
+    - ``auth``: a copy of the dict that ``login`` was called with, made at that call
     - ``method`` (str): the mechanism, upper case
     - ``extensions`` (list of str): the extensions that the server announced
     - ``authMethods`` (list of str): the mechanisms that it announced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import auth_error
+from ..errors import SMTPError, auth_error
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
 from .credentials import Credentials
@@ -21,11 +21,30 @@ _IN_CLEAR = ("CRAM-MD5", "PLAIN", "LOGIN")
 
 
 def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
-    """Log in with the credentials in ``auth``; the value is ``True``.
+    """Return the dialogue that logs in with the credentials in ``auth``; its value is ``True``.
 
-    Raises :class:`SMTPError` (``EAUTH``); the session can be used after that.
+    ``auth`` is read here, once: what the caller does to it afterwards changes nothing.  Nothing is
+    raised here.  The dialogue raises :class:`SMTPError` (``EAUTH``), also for an ``auth`` that
+    cannot be used; the session can be used after that.
     """
-    credentials = Credentials(auth)
+    try:
+        own = dict(auth) if isinstance(auth, Mapping) else auth
+        credentials = Credentials(own)
+    except SMTPError as error:
+        return _dialogue(error.with_traceback(None), None, session)
+    except Exception as exc:
+        what = type(exc).__name__
+    else:
+        return _dialogue(credentials, own, session)
+    # Neither the text nor the traceback of that exception is shown: both may contain credentials.
+    return _dialogue(auth_error(f"auth cannot be read: it raises {what}"), None, session)
+
+
+def _dialogue(
+    credentials: Credentials | SMTPError, auth: dict[str, Any] | None, session: Session
+) -> Dialogue[bool]:
+    if isinstance(credentials, SMTPError):
+        raise credentials
     mechanism = choose_mechanism(credentials, session)
     handler = session.custom_auth.get(mechanism)
     if handler is not None:

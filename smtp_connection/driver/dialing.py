@@ -129,7 +129,10 @@ class Dialing:
             cause = exc if isinstance(exc, OSError) else OSError(str(exc))
             self._owner.connection_failed(socket_error(cause, "Cannot use the socket"))
             return
-        if self._settings.secure and not transport.secure:
+        if transport.lacks_handshake:
+            name = self._settings.servername
+            transport.finish_tls(name, lambda: self._owner.connected(transport))
+        elif self._settings.secure and not transport.secure:
             self.start_tls(lambda: self._owner.connected(transport))
         else:
             self._owner.connected(transport)

@@ -343,10 +343,13 @@ class Exchange:
             return  # answered already, or nobody wants to know any more
         self._ticket += 1
         self._answer = None
-        if error is None:
-            self._go_on(value)
+        if isinstance(error, Exception):
+            self._go_on(error, True)
+        elif error:
+            self._go_on(RuntimeError(str(error)), True)
         else:
-            self._go_on(error if isinstance(error, Exception) else RuntimeError(str(error)), True)
+            # As in Node, where callbacks test "if (err)": false and '' are no errors.
+            self._go_on(value)
 
     # -- the transport ------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error
 from .timeouts import TimeOuts
 from .trace import trace_for, warn_of_login
+from .unstarted import watch
 
 __all__ = ["Lifecycle"]
 
@@ -182,6 +183,12 @@ class Lifecycle:
         return self._ending is not None
 
     @property
+    def waits_for_run(self) -> bool:
+        """(Unstarted)"""
+        reactor = self._reactor
+        return self._state is _State.CONNECTING and not (reactor.has_run or reactor.is_parents)
+
+    @property
     def last_response(self) -> str | None:
         """The text of the server's last reply."""
         return self._exchange.last_response
@@ -208,6 +215,8 @@ class Lifecycle:
             if operation.hears_errors:
                 self._operations.connecting = operation
         self._reactor.call_soon(self._dial)
+        if not self._reactor.has_run:
+            watch(self)
 
     def accepts(self, operation: Operation, doing: str) -> bool:
         """Return whether ``operation`` can be queued; if it cannot, it fails on a later turn, with

@@ -6,16 +6,17 @@ often an end of the connection that was interrupted, and taken up again, settles
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from ..callbacks import Arguments, arguments_taken
-from ..errors import SMTPError
+from ..errors import SMTPError, auth_error
 from ..message.message import Message
 from ..protocol.steps import Dialogue
 from ..reactor.loop import Reactor
 
-__all__ = ["NOT_ITS_TURN", "Operation", "Operations", "Quit", "connection_error"]
+__all__ = ["NOT_ITS_TURN", "Login", "Operation", "Operations", "Quit", "connection_error"]
 
 NOT_ITS_TURN = "Connection closed before it was this operation's turn"
 
@@ -69,6 +70,11 @@ class Operation:
         """Whether the outcome is known."""
         return self._outcome is not None
 
+    @property
+    def error(self) -> SMTPError | None:
+        """The error that it has ended with; ``None`` if it has not ended, or has succeeded."""
+        return self._outcome[0] if self._outcome is not None else None
+
     def settle_silently(self) -> None:
         """Take note that it has ended, and that nobody has to be told."""
         if self._outcome is None:
@@ -91,6 +97,12 @@ class Operation:
                 report(error)
 
 
+class Login(Operation):
+    """``login``: what is sent behind it is sent only if it succeeds."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Quit(Operation):
     """``quit``: it has no callback, and what comes after it is not carried out."""
 
@@ -106,6 +118,7 @@ class Operations:
 
     __slots__ = (
         "_latest",
+        "_login",
         "_queue",
         "_reactor",
         "_report",
@@ -125,11 +138,24 @@ class Operations:
         self._start = 0  # no operation is in front of this place
         self._latest: Operation | None = None  # that was settled
         self._unfinished: list[Operation] = []  # when the connection ended
+        # The last login.  Weak, because nobody else needs it once its outcome has been told.
+        self._login: weakref.ref[Login] | None = None
         self.connecting: Operation | None = None
         self.current: Operation | None = None
 
     def add(self, operation: Operation) -> None:
-        """Queue ``operation``; may be called from any thread."""
+        """Queue ``operation``; may be called from any thread.
+
+        A message is for the session that its caller believes in.  If the caller does not yet know
+        how the login before it ends, it is sent only if that login succeeds.
+        """
+        if isinstance(operation, Login):
+            # Noted first, queued second: no message of another thread gets behind it unnoticed.
+            self._login = weakref.ref(operation)
+        elif self._login is not None and operation.message is not None:
+            login = self._login()
+            if login is not None and not login.told and operation.dialogue is not None:
+                operation.dialogue = _behind(login, operation.dialogue)
         self._queue.append(operation)
 
     def start_next(self) -> Dialogue[Any] | None:
@@ -205,3 +231,11 @@ class Operations:
         for place, operation in enumerate(self._queue):
             if operation is not None and operation.settled:
                 self._queue[place] = None
+
+
+def _behind(login: Login, dialogue: Dialogue[Any]) -> Dialogue[Any]:
+    """Carry out ``dialogue``, unless ``login``, which had its turn before, has failed."""
+    if login.error is not None:
+        error = auth_error(f"Not sent, because the login before it failed: {login.error}")
+        raise error from login.error
+    return (yield from dialogue)

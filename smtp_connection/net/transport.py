@@ -116,7 +116,10 @@ class Transport:
         self._reactor = reactor
         self._sock = sock
         self._owner = owner
-        self._tls: ssl.SSLSocket | None = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._tls: ssl.SSLSocket | None = None
+        # Whoever handed it over may have left the handshake to us; it has no version until then.
+        if isinstance(sock, ssl.SSLSocket) and sock.version() is not None:
+            self._tls = sock
         self._unsent: list[memoryview] = []
         self._write_error: SMTPError | None = None
         self._closed = False
@@ -141,6 +144,11 @@ class Transport:
     def secure(self) -> bool:
         """Whether a TLS handshake has succeeded on the socket in use."""
         return self._tls is not None and not self._closed
+
+    @property
+    def lacks_handshake(self) -> bool:
+        """Whether the socket has been wrapped in TLS, and the handshake is still to come."""
+        return self._tls is None and isinstance(self._sock, ssl.SSLSocket)
 
     @property
     def is_drained(self) -> bool:
@@ -298,14 +306,30 @@ class Transport:
         If the peer does not speak TLS, ``explain`` is called with its first bytes, as far as they
         are known, and what it returns becomes part of the text.
         """
-        self._servername = servername
         self._handshaking = True
         self._reactor.remove_reader(self._sock)
         try:
             tls = self._sock = wrap(self._sock, context, servername)
         except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
-            return
+        else:
+            self._shake_hands(tls, servername, done, explain)
+
+    def finish_tls(self, servername: str, done: Callable[[], object]) -> None:
+        """Begin the handshake that the socket lacks, with the context and the name that its first
+        owner has given it; ``done()`` and failures are as with :meth:`start_tls`.
+
+        ``servername`` is for the texts of errors.
+        """
+        assert isinstance(self._sock, ssl.SSLSocket)
+        self._handshaking = True
+        self._reactor.remove_reader(self._sock)
+        self._shake_hands(self._sock, servername, done, no_hint)
+
+    def _shake_hands(
+        self, tls: ssl.SSLSocket, servername: str, done: Callable[[], object], explain: Explain
+    ) -> None:
+        self._servername = servername
 
         def ended(error: SMTPError | None) -> None:
             if error is not None:

@@ -21,7 +21,66 @@ __all__ = ["Options"]
 
 
 def _client_name(value: object) -> str | None:
-    return text(value.replace("\r", "").replace("\n", "") if isinstance(value, str) else value)
+    name = text(value.replace("\r", "").replace("\n", "") if isinstance(value, str) else value)
+    if name is None:
+        return None
+    # Blanks would make parameters of the rest, and servers refuse what is not ASCII.
+    encoded = name if name.isascii() else _a_labels(name)
+    if encoded is None or not (_is_domain(encoded) or _is_address_literal(encoded)):
+        says = "takes a domain, or an address literal such as [192.0.2.1] or [IPv6:2001:db8::1]"
+        raise WrongValue(says, value)
+    return encoded
+
+
+def _is_domain(name: str) -> bool:
+    """Whether ``name`` is a domain (RFC 5321 section 4.1.2); an underscore is let through, because
+    machines are called so."""
+    return len(name) <= 255 and all(
+        len(label) <= 63
+        and label.replace("-", "").replace("_", "").isalnum()
+        and "-" not in (label[0], label[-1])
+        for label in name.split(".")
+    )
+
+
+def _is_address_literal(name: str) -> bool:
+    """Whether ``name`` is an address literal (RFC 5321 section 4.1.3)."""
+    if not (name.startswith("[") and name.endswith("]")):
+        return False
+    tag, colon, rest = name[1:-1].partition(":")
+    if not colon:
+        return is_ip(tag)
+    # A zone means nothing to the server.
+    return tag.upper() == "IPV6" and ":" in rest and "%" not in rest and is_ip(rest)
+
+
+def _a_labels(name: str) -> str | None:
+    """Return ``name`` with each label that is not ASCII as an A-label (RFC 5890), ``None`` if that
+    cannot be.
+
+    By IDNA 2008 if the package ``idna`` is there, else by Python's own codec, IDNA 2003, which
+    gives another name for the few labels with, for example, a sharp s.
+    """
+    try:
+        import idna
+    except ImportError:
+        encode = _a_label_2003
+    else:
+
+        def encode(label: str) -> bytes:
+            return idna.encode(label, uts46=True)
+
+    try:
+        labels = [
+            label if label.isascii() else encode(label).decode("ascii") for label in name.split(".")
+        ]
+    except UnicodeError:  # idna's exceptions are of this kind
+        return None
+    return ".".join(labels)
+
+
+def _a_label_2003(label: str) -> bytes:
+    return label.encode("idna")
 
 
 def _port(value: object) -> int:
@@ -178,6 +237,9 @@ def _name_to_greet_with() -> str:
     """Return the name of this machine, or an address literal where it has none that is fit
     (RFC 5321 section 4.1.4)."""
     name = own_name()
-    if "." not in name or control_in(name):
+    if "." not in name:
         return "[127.0.0.1]"
-    return f"[{name}]" if is_ip(name) else name
+    if is_ip(name):
+        literal = f"[IPv6:{name}]" if ":" in name else f"[{name}]"
+        return literal if _is_address_literal(literal) else "[127.0.0.1]"
+    return name if name.isascii() and _is_domain(name) else "[127.0.0.1]"

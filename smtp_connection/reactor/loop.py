@@ -134,6 +134,8 @@ class Reactor:
         # that it is over, so it counts only as long as it is on the stack of its thread.  (It must
         # not be one of its own variables: that would make a circle of it.)
         self._runner: FrameType | None = None
+        self.has_run = False
+        """Whether ``run()`` or ``run_once()`` has ever been called, by anybody."""
         self._hosted = False  # it ran last by run_once(), as another event loop does it
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._stopping = False
@@ -391,6 +393,7 @@ class Reactor:
             # The selector is shared with the parent: using it here would steal its events.
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
         self._owner = threading.get_ident()
+        self.has_run = True
         if running.reactor is not self:
             self._outer, running.reactor = running.reactor, self
         self._runner = frame

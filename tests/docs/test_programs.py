@@ -298,7 +298,9 @@ def test_the_programs_of_the_node_readme_with_a_wrong_password(run_program, subm
     assert (done.returncode, done.stdout) == (0, "Connected to SMTP server\n")
     first, second = done.stderr.splitlines()
     assert first.startswith("Authentication error: Invalid login: 535 5.7.8")
-    assert second.startswith("Send error: Sender refused: 530 5.7.0")
+    assert second.startswith(
+        "Send error: Not sent, because the login before it failed: Invalid login: 535 5.7.8"
+    )
     assert submission.mailbox.envelopes == []
 
 

@@ -54,16 +54,15 @@ def test_nothing_comes_after_the_owner_has_closed(end):
     assert end.owner.names == ["data"]
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
-def test_being_woken_for_nothing_is_no_error(reactor, client_context, tls):
-    sock, peer = socket.socketpair()
-    if tls:
-        sock = client_context.wrap_socket(sock, server_hostname=NAME, do_handshake_on_connect=False)
-    end = End(reactor, sock, peer)
-    (end.transport._tls_readable if tls else end.transport._readable)()
+def test_being_woken_for_nothing_is_no_error(end):
+    end.transport._readable()
     assert end.owner.entries == []
-    end.transport.close()
-    peer.close()
+
+
+def test_being_woken_for_nothing_over_tls_is_no_error(over_tls):
+    end = over_tls(lambda peer: peer.expect_end())
+    end.transport._tls_readable()
+    assert end.owner.entries == [("secured",)]
 
 
 # -- writing --------------------------------------------------------------------------------------

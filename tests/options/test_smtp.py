@@ -315,6 +315,9 @@ def test_tls_options_are_read_by_their_own_module():
         ("192.0.2.1", "[192.0.2.1]"),
         ("", "[127.0.0.1]"),
         ("odd.name\r\nQUIT", "[127.0.0.1]"),
+        ("odd name.example.com", "[127.0.0.1]"),
+        ("b\xfccher.example", "[127.0.0.1]"),
+        ("::ffff:192.0.2.1", "[IPv6:::ffff:192.0.2.1]"),
     ],
 )
 def test_the_name_is_that_of_the_machine_if_it_is_fit(own_name, machine, name):
@@ -336,6 +339,59 @@ def test_the_name_is_that_of_the_machine_if_it_is_fit(own_name, machine, name):
 )
 def test_the_name_that_is_given_loses_its_line_breaks(given, name):
     assert parse(name=given).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("me", "MX-1.example.com", "a.b", "1.example", "192.0.2.1", "_my_machine.local"),
+        *("a" * 63 + ".example", "xn--bcher-kva.example", ".".join(["a" * 62] * 4)),
+        *("[192.0.2.1]", "[IPv6:2001:db8::1]", "[ipv6:::1]"),
+    ],
+)
+def test_domains_and_address_literals_are_names(name):
+    assert parse(name=name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("my machine", "me SIZE=1", "a..b", ".a", "a.", "-a.example", "a-.example", "a.-", "-"),
+        *("_", "a" * 64, ".".join(["a" * 63] * 4) + ".a", "a@b", "<a>", "mx.example.com:25"),
+        *("2001:db8::1", "[2001:db8::1]", "[192.0.2.256]", "[mx.example.com]", "[]", "["),
+        *("[IPv6:192.0.2.1]", "[IPv6:fe80::1%eth0]", "[X-OWN:1]", "[192.0.2.1", "192.0.2.1]"),
+        *("b\xfcch er.example", "b\xfccher..example", "\xfc" * 80 + ".example", "\u263a \u263a"),
+    ],
+)
+def test_what_is_no_domain_and_no_address_literal_is_no_name(name):
+    assert error(ValueError, name=name) == (
+        "option 'name' takes a domain, or an address literal such as [192.0.2.1] or"
+        f" [IPv6:2001:db8::1]; got {name!r}"
+    )
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("b\xfccher.example", "xn--bcher-kva.example"),
+        ("B\xdcCHER.my_net.example", "xn--bcher-kva.my_net.example"),
+        ("\u4f8b\u3048.\u30c6\u30b9\u30c8", "xn--r8jz45g.xn--zckzah"),
+    ],
+)
+def test_labels_that_are_not_ascii_become_a_labels(monkeypatch, installed, given, name):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "idna", None)
+    assert parse(name=given).name == name
+
+
+@pytest.mark.parametrize(("installed", "name"), [(True, "xn--strae-oqa"), (False, "strasse")])
+def test_the_package_idna_knows_idna_2008(monkeypatch, installed, name):
+    if installed:
+        pytest.importorskip("idna")
+    else:
+        monkeypatch.setitem(sys.modules, "idna", None)
+    assert parse(name="stra\xdfe").name == name
 
 
 # -- objects --------------------------------------------------------------------------------------

@@ -44,12 +44,12 @@ connection.on("error", print)
 
 # -- the end of the interpreter --------------------------------------------------------------------
 
-PENDING = {
-    "nothing has run yet": """
+NOTHING_HAS_RUN = """
 connection.connect()
 for _ in range(5):
     connection.send(ENVELOPE, "hi", print)
-""",
+"""
+PENDING = {
     "messages in the queue": """
 connection.connect(get_reactor().stop)
 for _ in range(5):
@@ -142,6 +142,16 @@ def server(serve, server_context):
 def test_the_interpreter_ends_without_a_word(server, command, program):
     done = subprocess.run(command(program, server), capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_program_that_never_calls_run_ends_with_one_warning(server, command):
+    interpreter, *rest = command(NOTHING_HAS_RUN, server)
+    at_c = rest.index("-c")
+    argv = [interpreter, *rest[:at_c], "-W", "default::RuntimeWarning", *rest[at_c:]]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "")
+    (line,) = done.stderr.splitlines()
+    assert "RuntimeWarning: the program ends, and a connection has done nothing" in line
 
 
 def test_an_interrupted_program_ends_with_one_traceback(server, command):

@@ -281,6 +281,24 @@ def test_run_returns_when_all_that_is_left_is_taken_back(reactor, ends):
     assert not timer.active
 
 
+def test_run_on_another_thread_says_so_and_what_may_be_called_there(reactor):
+    seen = []
+
+    def enter():
+        for method in (reactor.run, reactor.run_once):
+            with pytest.raises(RuntimeError) as caught:
+                method()
+            seen.append(str(caught.value))
+
+    reactor.call_soon(lambda: in_thread(enter).join())
+    reactor.run()
+    text = (
+        "the reactor is running already, on another thread; the methods of connections may be"
+        " called from this one"
+    )
+    assert seen == [text, text]
+
+
 def test_run_cannot_be_entered_twice(reactor):
     seen = []
 

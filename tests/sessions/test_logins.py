@@ -299,6 +299,14 @@ def with_more(callback, token):
     callback(None, token, "accessToken")
 
 
+def with_false(callback, token):
+    callback(False, token)
+
+
+def with_an_empty_text(callback, token):
+    callback("", token)
+
+
 FIRST = "C= AUTH XOAUTH2 Zmlyc3Q="
 SECOND = "C= AUTH XOAUTH2 c2Vjb25k"
 ASK = {"extensions": ["AUTH XOAUTH2"]}
@@ -312,8 +320,13 @@ ASK = {"extensions": ["AUTH XOAUTH2"]}
         Generator(from_a_thread),
         Generator(twice),
         Generator(with_more),
+        Generator(with_false),
+        Generator(with_an_empty_text),
     ],
-    ids=["Node's spelling", "Python's spelling", "from a thread", "twice", "more arguments"],
+    ids=[
+        *("Node's spelling", "Python's spelling", "from a thread", "twice", "more arguments"),
+        *("False is no error", "an empty text is no error"),
+    ],
 )
 @pytest.mark.parametrize(
     "transcript",
