@@ -143,7 +143,8 @@ class Exchange:
         dialogue = self._dialogue
         if dialogue is None:
             return None, error
-        if not self.in_doubt:
+        in_doubt = self.in_doubt
+        if not (in_doubt or isinstance(self._step, (Command, Pipeline))):
             dialogue.close()
             return None, error
         try:
@@ -153,8 +154,9 @@ class Exchange:
         except SMTPError as verdict:
             return None, verdict
         except Unanswered:
-            # An interrupt has ended the dialogue, which would have said this.
-            error.inDoubt = True
+            # The dialogue has nothing to add.  Or an interrupt has ended the one that would have
+            # said this.
+            error.inDoubt = in_doubt
             return None, error
         raise RuntimeError("the dialogue goes on, although the connection has ended")
 
