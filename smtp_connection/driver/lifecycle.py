@@ -370,10 +370,9 @@ class Lifecycle:
                 self._ending.error = connection_error(str(self._ending.text), response)
             self._end()
             return
-        handshaking = error is not None and error.code == "ETLS"
-        if not self._is_awaited() and not handshaking:
-            why = f": {response}" if response else ""
-            self.tell(lambda: f"The server closed the connection{why}")
+        if not self._is_awaited():
+            why = response or error
+            self.tell(lambda: f"The server closed the connection{(why and f': {why}') or ''}")
             self._finish()
         elif error is not None and response is None:
             self.connection_failed(error)
