@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import auth_error
+from ..protocol.hints import about_clear_login
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
 from .credentials import Credentials
@@ -64,4 +65,8 @@ def choose_mechanism(credentials: Credentials, session: Session) -> str:
         if mechanism in session.custom_auth:
             return mechanism
     offer = f"it announces {', '.join(announced)}" if announced else "it announces none"
-    raise auth_error(f"The server announces no authentication mechanism that fits; {offer}")
+    error = auth_error(f"The server announces no authentication mechanism that fits; {offer}")
+    starttls = session.ignore_tls or "STARTTLS" in session.capabilities
+    if not announced and starttls and not session.secure:
+        error.add_hint(about_clear_login(ignores_tls=session.ignore_tls))
+    raise error

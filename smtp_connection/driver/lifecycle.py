@@ -176,7 +176,7 @@ class Lifecycle:
             custom_auth=settings.customAuth,
         )
         self._operations = Operations(reactor, self._report)
-        self._time_outs = TimeOuts(reactor, settings, self.connection_failed)
+        self._time_outs = TimeOuts(reactor, settings, self._timed_out)
         self._warned = False
         self._trace = trace = trace_for(settings, reactor, self._emit, self._listeners, sid)
         traffic = trace if trace is not None and trace.traffic else None
@@ -384,6 +384,14 @@ class Lifecycle:
             failure = SMTPError(text, code="ECONNECTION", command="CONN", response=response)
             failure.__cause__ = error
             self.connection_failed(failure)
+
+    def _timed_out(self, error: SMTPError) -> None:
+        if isinstance(self._operations.current, Quit):
+            # The server owed nothing but a goodbye.
+            self.tell(lambda: f"The server did not reply to QUIT: {error}")
+            self._finish()
+        else:
+            self.connection_failed(error)
 
     def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
         """(ExchangeOwner, DialingOwner)"""

@@ -6,7 +6,9 @@ import pytest
 
 from smtp_connection.auth.credentials import Credentials
 from smtp_connection.auth.login import choose_mechanism, login
-from tests.support.helpers import Talk
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.session import Session
+from tests.support.helpers import Talk, reply
 from tests.support.login_talk import PASSWORD, TOKEN, log_in, session_with
 
 ALL = ["LOGIN", "XOAUTH2", "CRAM-MD5", "PLAIN", "NTLM"]
@@ -55,6 +57,28 @@ def test_no_choice_sends_no_credential(auth, mechanisms, offer):
         f"The server announces no authentication mechanism that fits; {offer}"
     )
     assert talk.error.command == "API"
+
+
+@pytest.mark.parametrize(
+    ("announced", "options", "hint"),
+    [
+        (["STARTTLS"], {}, "only after STARTTLS)"),
+        (["STARTTLS"], {"ignore_tls": True}, "only after STARTTLS: try without ignoreTLS)"),
+        ([], {"ignore_tls": True}, "only after STARTTLS: try without ignoreTLS)"),
+        (["STARTTLS"], {"ignore_tls": True, "secure": True}, ""),
+        (["STARTTLS", "AUTH GSSAPI"], {"ignore_tls": True}, ""),
+    ],
+)
+def test_no_mechanism_because_of_clear_text(announced, options, hint):
+    session = Session("me", **options)
+    session.capabilities = Capabilities(
+        reply("\r\n".join(["250-mx", *(f"250-{each}" for each in announced), "250 HELP"]))
+    )
+    talk = Talk(login(PASSWORD, session))
+    assert talk.said == []
+    assert talk.error.code == "EAUTH"
+    assert ("this connection is in clear text" in str(talk.error)) is bool(hint)
+    assert str(talk.error).endswith(hint)
 
 
 def test_an_unknown_mechanism():
