@@ -120,7 +120,7 @@ def tls_session_error(exc: ssl.SSLError, sock: ssl.SSLSocket, servername: str) -
     1.3 (RFC 8446 section 4.4.2.4) the client hears of that, most often of its own certificate, only
     afterwards.
     """
-    if _REASONS.get(exc.reason or "", _CLOSED) not in (_CLOSED, _NO_TLS):
+    if _REASONS.get(getattr(exc, "reason", None) or "", _CLOSED) not in (_CLOSED, _NO_TLS):
         return tls_error(exc, sock, servername)
     text = "Connection closed unexpectedly"
     if speaks_no_tls(exc):

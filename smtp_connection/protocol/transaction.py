@@ -38,7 +38,7 @@ def transaction(
     which is reset before the next one.
     """
     started = clock.now
-    mail = _mail_command(envelope, session)
+    mail = _mail_command(envelope, message, session)
     if not message.whole:
         yield Begin(message)
     recipients = Recipients()
@@ -93,7 +93,7 @@ def _answered_too_early(reply: Reply) -> SMTPError:
 # -- the envelope ---------------------------------------------------------------------------------
 
 
-def _mail_command(envelope: Envelope, session: Session) -> str:
+def _mail_command(envelope: Envelope, message: Message, session: Session) -> str:
     """Return the MAIL command; raise :class:`SMTPError` if the server cannot do what it asks."""
     capabilities = session.capabilities
     command = f"MAIL FROM:<{envelope.sender}>"
@@ -111,15 +111,17 @@ def _mail_command(envelope: Envelope, session: Session) -> str:
         command += envelope.dsn.mail
     if envelope.use_8bit_mime and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
-    if envelope.size:
-        if capabilities.size and envelope.size > capabilities.size:
+    if "SIZE" in capabilities:
+        # The larger one: whoever states a size may know what is added on the way.
+        size = max(envelope.size or 0, message.known_size())
+        if capabilities.size and size > capabilities.size:
             raise message_error(
-                f"Message size {envelope.size} is larger than the {capabilities.size} bytes"
+                f"Message size {size} is larger than the {capabilities.size} bytes"
                 " that the server allows",
                 "MAIL FROM",
             )
-        if "SIZE" in capabilities:
-            command += f" SIZE={envelope.size}"
+        if size:
+            command += f" SIZE={size}"
     return command
 
 

@@ -218,6 +218,26 @@ def test_mail(extensions, envelope, command):
     assert Desk(*extensions).mail(**envelope) == command
 
 
+@pytest.mark.parametrize(
+    ("known", "stated", "declared"),
+    [(8, None, " SIZE=8"), (8, 7, " SIZE=8"), (8, 9, " SIZE=9"), (0, 9, " SIZE=9"), (0, None, "")],
+)
+def test_the_larger_of_the_known_and_the_stated_size_is_declared(known, stated, declared):
+    desk = Desk("SIZE 10")
+    desk.message.known = known
+    assert desk.mail(size=stated) == f"MAIL FROM:<a@x.org>{declared}"
+
+
+def test_a_message_that_is_known_to_be_too_large_is_not_sent():
+    desk = Desk("SIZE 9")
+    desk.message.known = 10
+    talk = desk.send()
+    assert talk.said == []
+    text = "Message size 10 is larger than the 9 bytes that the server allows"
+    failed(talk, "EMESSAGE", "MAIL FROM", text)
+    assert talk.error.permanent
+
+
 @pytest.mark.parametrize(("extensions", "asked"), [(["DSN"], " NOTIFY=NEVER"), ([], "")])
 def test_rcpt(pipelining, extensions, asked):
     answers = Answers(pipelining, *extensions)

@@ -38,7 +38,7 @@ def test_a_message_from_connect_to_quit(serve, connect_to, reactor, diary):
 # What the server says, and what the client says to that.
 SESSION = [
     ("220-scripted\r\n220 ready\r\n", "EHLO me\r\n"),
-    ("250-scripted\r\n250-SIZE 1000\r\n250 8BITMIME\r\n", "MAIL FROM:<a@example.com>\r\n"),
+    ("250-scripted\r\n250-SIZE 1000\r\n250 8BITMIME\r\n", "MAIL FROM:<a@example.com> SIZE=4\r\n"),
     ("250 2.1.0 ok\r\n", "RCPT TO:<b@example.com>\r\n"),
     ("250-2.1.5 very\r\n250 2.1.5 ok\r\n", "DATA\r\n"),
     ("354 go\r\n", "hi\r\n.\r\n"),

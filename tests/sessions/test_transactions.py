@@ -532,7 +532,7 @@ def test_lmtp_all_refuse_the_message(send_by, diary):
 @pytest.mark.parametrize(
     ("more", "extensions", "command"),
     [
-        ({}, ["SIZE 100", "8BITMIME", "SMTPUTF8"], "MAIL FROM:<a@example.com>"),
+        ({}, ["SIZE 100", "8BITMIME", "SMTPUTF8"], "MAIL FROM:<a@example.com> SIZE=4"),
         ({"from": ""}, [], "MAIL FROM:<>"),
         ({"from": None}, [], "MAIL FROM:<>"),
         ({"from": {"address": " a@b ", "name": "A"}}, [], "MAIL FROM:<a@b>"),
@@ -552,6 +552,33 @@ def test_the_parameters_of_mail(send, diary, more, extensions, command):
         peer.play(f"C= {command}\nS: 250\nC: RCPT\nS: 250\nC: DATA\nS: 354\nC: hi\nC= .\nS: 250")
 
     send(script, ({**ENVELOPE, **more}, "hi"), extensions=extensions)
+    assert diary.of("sent")[0][0] is None
+
+
+WHOLE = ["x" * 97 + "\n.", b"x" * 97 + b"\r\n.\r\n", {"text": "x" * 200}]
+
+
+@pytest.mark.parametrize("message", WHOLE, ids=["str", "bytes", "dict"])
+def test_a_whole_message_over_the_limit_is_not_sent(send_by, diary, message):
+    """Dovecot would close the connection without a word, and leave the message in doubt."""
+    send_by(take, (ENVELOPE, message), (ENVELOPE, "hi"), extensions=["SIZE 101"])
+    (err, _), (last, _) = diary.of("sent")
+    assert (err.code, err.command, err.permanent) == ("EMESSAGE", "MAIL FROM", True)
+    assert (err.inDoubt, err.response) == (False, None)
+    assert last is None
+
+
+@pytest.mark.parametrize("size", [20, 200_000])
+def test_a_whole_message_at_the_limit_is_sent(send, diary, size):
+    content = b"." + b"x" * (size - 3)
+
+    def script(peer):
+        peer.play(f"C= MAIL FROM:<a@example.com> SIZE={size}\nS: 250\nC: RCPT\nS: 250\nC: DATA")
+        peer.send("354 go\r\n")
+        assert peer.read_message() == b"." + content + b"\r\n"
+        peer.send("250 ok\r\n")
+
+    send(script, (ENVELOPE, content), extensions=[f"SIZE {size}"])
     assert diary.of("sent")[0][0] is None
 
 
