@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import auth_error
 from ..protocol.hints import about_clear_login
+from ..protocol.opening import say_hello_again
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
 from .credentials import Credentials
@@ -37,6 +38,8 @@ def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
         known = ", ".join([*MECHANISMS, *session.custom_auth])
         raise auth_error(f'Unknown authentication method "{mechanism}"; known are {known}')
     session.authenticated = True
+    if session.ehlo_after_auth:
+        yield from say_hello_again(session)
     return True
 
 

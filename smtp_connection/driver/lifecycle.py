@@ -174,6 +174,7 @@ class Lifecycle:
             opportunistic_tls=settings.opportunisticTLS,
             auth_method=settings.authMethod,
             custom_auth=settings.customAuth,
+            ehlo_after_auth=settings.ehloAfterAuth,
         )
         self._operations = Operations(reactor, self._report)
         self._time_outs = TimeOuts(reactor, settings, self._timed_out)

@@ -146,6 +146,7 @@ class Options(Settings, shows=repr):
     transactionLog: Option[bool] = Option(flag, False)
     lmtp: Option[bool] = Option(flag, False)
     authMethod: Option[str | None] = Option(_mechanism, None)
+    ehloAfterAuth: Option[bool] = Option(flag, False)
     tls: Option[TLSOptions] = Option(TLSOptions.parse, TLSOptions())
     servername: Option[str] = Option(text, "")
     socket: Option[Socket | None] = Option(_socket, None)

@@ -12,7 +12,7 @@ from .replies import Reply
 from .session import Session
 from .steps import AwaitGreeting, Command, Dialogue, StartTLS
 
-__all__ = ["open_session"]
+__all__ = ["open_session", "say_hello_again"]
 
 
 def open_session(session: Session) -> Dialogue[None]:
@@ -36,11 +36,26 @@ def open_session(session: Session) -> Dialogue[None]:
         yield from _upgrade(session, greeting.text)
 
 
+def say_hello_again(session: Session) -> Dialogue[None]:
+    """EHLO or LHLO after a login: some servers announce certain extensions only then.
+
+    A server that refuses it (RFC 4954 does not ask for it) has still what it announced before.
+    """
+    reply = yield Command(_hello(session))
+    if reply.positive:
+        session.capabilities = Capabilities(reply)
+
+
+def _hello(session: Session) -> str:
+    return f"{'LHLO' if session.lmtp else 'EHLO'} {session.name}"
+
+
 def _introduce(session: Session, greeting: str) -> Dialogue[None]:
     """EHLO (RFC 5321 section 4.1.1.1), or HELO for servers that do not know it; LMTP has LHLO
     alone (RFC 2033 section 4.1)."""
-    verb = "LHLO" if session.lmtp else "EHLO"
-    reply = yield Command(f"{verb} {session.name}")
+    hello = _hello(session)
+    verb = hello[:4]
+    reply = yield Command(hello)
     if reply.positive:
         session.capabilities = Capabilities(reply)
         return

@@ -102,3 +102,24 @@ def test_no_password_in_clear_text_after_a_refused_upgrade(auth):
 @pytest.mark.parametrize("answer", ["235 welcome", "250 ok", "200 ok"])
 def test_any_2xx_is_a_welcome(answer):
     assert log_in(PASSWORD, answer).value is True
+
+
+@pytest.mark.parametrize(("lmtp", "hello"), [(False, "EHLO me"), (True, "LHLO me")])
+def test_ehlo_after_the_login(lmtp, hello):
+    session = session_with("PLAIN", ehlo_after_auth=True, lmtp=lmtp)
+    talk = Talk(login(PASSWORD, session), "235 ok", "250-mx\r\n250-DSN\r\n250 SIZE 1000")
+    assert talk.said[1:] == [hello]
+    assert talk.value is True
+    assert dict(session.capabilities) == {"DSN": "", "SIZE": "1000"}
+
+
+def test_ehlo_after_the_login_that_is_refused():
+    session = session_with("PLAIN", ehlo_after_auth=True)
+    talk = Talk(login(PASSWORD, session), "235 ok", "503 once is enough")
+    assert talk.value is True
+    assert dict(session.capabilities) == {"AUTH": "PLAIN"}
+
+
+def test_no_ehlo_after_a_login_that_fails():
+    talk = log_in(PASSWORD, "535 no", ehlo_after_auth=True)
+    assert len(talk.said) == 1

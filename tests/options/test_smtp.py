@@ -31,6 +31,7 @@ DEFAULTS = {
     "transactionLog": False,
     "lmtp": False,
     "authMethod": None,
+    "ehloAfterAuth": False,
     "tls": TLSOptions(),
     "servername": "localhost",
     "socket": None,
@@ -44,7 +45,7 @@ DEFAULTS = {
 }
 
 FLAGS = ["secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"]
-FLAGS += ["lmtp"]
+FLAGS += ["lmtp", "ehloAfterAuth"]
 TIMEOUTS = ["connectionTimeout", "greetingTimeout", "socketTimeout", "dnsTimeout"]
 TEXTS = ["host", "name", "servername", "authMethod"]
 

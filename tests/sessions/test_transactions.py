@@ -9,7 +9,7 @@ import socket
 import pytest
 from pyee import EventEmitter
 
-from tests.support.sessions import ENVELOPE, TO_TWO
+from tests.support.sessions import ENVELOPE, PASSWORD, TO_TWO
 
 TO_THREE = {"from": "a@example.com", "to": ["b@example.com", "c@example.com", "d@example.com"]}
 MESSAGE = b"hi\r\n"
@@ -580,6 +580,31 @@ def test_a_whole_message_at_the_limit_is_sent(send, diary, size):
 
     send(script, (ENVELOPE, content), extensions=[f"SIZE {size}"])
     assert diary.of("sent")[0][0] is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_announced_only_after_the_login(serve, connect_to, reactor, diary, again):
+    """Dovecot and Stalwart announce DSN and SIZE only then."""
+    more = " RET=HDRS SIZE=4" if again else ""
+
+    def script(peer):
+        peer.greet("AUTH PLAIN")
+        peer.play("C: AUTH PLAIN\nS: 235 ok")
+        if again:
+            peer.expect("EHLO")
+            peer.answer_ehlo("AUTH PLAIN", "DSN", "SIZE 100")
+        peer.play(f"C= MAIL FROM:<a@example.com>{more}\nS: 550 no")
+        peer.take_quit()
+
+    connection = connect_to(serve(script), ehloAfterAuth=again)
+    connection.connect()
+    connection.login(PASSWORD, diary.callback("login"))
+    connection.send({**ENVELOPE, "dsn": {"ret": "HDRS"}}, "hi", diary.callback("sent"))
+    connection.quit()
+    reactor.run()
+    assert diary.of("login") == [(None, True)]
+    assert ("DSN" in connection.capabilities) is again
+    assert diary.error("sent").response == "550 no"
 
 
 @pytest.mark.parametrize(
