@@ -13,7 +13,7 @@ from ..errors import SMTPError
 from ..protocol.replies import Reply
 from ..protocol.secrets import SECRET
 from ..protocol.session import Session
-from ..protocol.steps import Ask, Command, Dialogue
+from ..protocol.steps import Ask, Command, Dialogue, Unanswered
 from ..records import Record
 from ..text import control_in
 
@@ -171,7 +171,7 @@ def custom_login(
             last = yield Command(request.command, shown, reveals)
             reply = AuthReply(request.command, last)
             yield Ask(partial(context._go_on, request, reply))
-    except SMTPError:
+    except (SMTPError, Unanswered):
         raise
     except Exception as exc:
         request = _Request(error=exc)

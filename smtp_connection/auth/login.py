@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SMTPError, auth_error
+from ..protocol.hints import about_clear_login
+from ..protocol.opening import say_hello_again
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
 from .credentials import Credentials
@@ -55,6 +57,8 @@ def _dialogue(
         known = ", ".join([*MECHANISMS, *session.custom_auth])
         raise auth_error(f'Unknown authentication method "{mechanism}"; known are {known}')
     session.authenticated = True
+    if session.ehlo_after_auth:
+        yield from say_hello_again(session)
     return True
 
 
@@ -83,4 +87,8 @@ def choose_mechanism(credentials: Credentials, session: Session) -> str:
         if mechanism in session.custom_auth:
             return mechanism
     offer = f"it announces {', '.join(announced)}" if announced else "it announces none"
-    raise auth_error(f"The server announces no authentication mechanism that fits; {offer}")
+    error = auth_error(f"The server announces no authentication mechanism that fits; {offer}")
+    starttls = session.ignore_tls or "STARTTLS" in session.capabilities
+    if not announced and starttls and not session.secure:
+        error.add_hint(about_clear_login(ignores_tls=session.ignore_tls))
+    raise error

@@ -13,7 +13,7 @@ from ..net.errors import socket_error
 from ..net.tls import context_for
 from ..net.transport import Transport, TransportOwner
 from ..options.smtp import Options
-from ..protocol.hints import about_tls
+from ..protocol.hints import about_black_hole, about_tls
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 
@@ -50,7 +50,15 @@ class Dialing:
     A TLS handshake that fails is reported to the owner of the transport.
     """
 
-    __slots__ = ("_connector", "_owner", "_reactor", "_settings", "_transport_owner", "transport")
+    __slots__ = (
+        "_connector",
+        "_owner",
+        "_port",
+        "_reactor",
+        "_settings",
+        "_transport_owner",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -64,6 +72,7 @@ class Dialing:
         self._owner = owner
         self._transport_owner = transport_owner
         self._connector: Connector | ProxyConnector | None = None
+        self._port = settings.port
         self.transport: Transport | None = None
 
     def start(self, host: str, port: int) -> None:
@@ -81,6 +90,7 @@ class Dialing:
             text = f"Cannot connect to port {port}: a port is a number from 1 to 65535"
             self._owner.connection_failed(SMTPError(text, code="ECONNECTION", command="CONN"))
         else:
+            self._port = port
             self._connector = connector = self._make_connector()
             connector.start(host, port, settings.dnsTimeout / 1000)
 
@@ -104,6 +114,8 @@ class Dialing:
     @property
     def waiting_for(self) -> str:
         """What is missing for a connection, for the text of a time-out; may be empty."""
+        if self.transport is not None:
+            return "the TLS handshake"
         return self._connector.waiting_for if self._connector is not None else ""
 
     def broke(self, exc: BaseException) -> None:
@@ -117,6 +129,9 @@ class Dialing:
             self._use(sock, handed_over=False)
         else:
             assert error is not None
+            # Only the system's own time-out has a cause: that of a look-up is not the port's fault.
+            if error.code == "ETIMEDOUT" and error.__cause__ and self._settings.proxy is None:
+                error.add_hint(about_black_hole(self._port))
             self._owner.connection_failed(error)
 
     def _use(self, sock: socket.socket, *, handed_over: bool) -> None:

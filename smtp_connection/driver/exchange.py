@@ -202,7 +202,8 @@ class Exchange:
         dialogue = self._dialogue
         if dialogue is None:
             return None, error
-        if not self.in_doubt:
+        in_doubt = self.in_doubt
+        if not (in_doubt or isinstance(self._step, (Command, Pipeline))):
             dialogue.close()
             return None, error
         try:
@@ -212,8 +213,9 @@ class Exchange:
         except SMTPError as verdict:
             return None, verdict.with_traceback(None)
         except Unanswered:
-            # An interrupt has ended the dialogue, which would have said this.
-            error.inDoubt = True
+            # The dialogue has nothing to add.  Or an interrupt has ended the one that would have
+            # said this.
+            error.inDoubt = in_doubt
             return None, error
         raise RuntimeError("the dialogue goes on, although the connection has ended")
 
@@ -472,6 +474,10 @@ class Exchange:
         remainder = self._parser.remainder.strip()
         if self._secrets is not None:
             remainder = self._secrets.masked(remainder)
+            if error is not None:
+                # It may quote clear text of the server's.
+                error.message = self._secrets.masked(error.message)
+                error.args = (error.message,)
         response = None
         if remainder:
             self.last_response = remainder

@@ -160,9 +160,10 @@ class Lifecycle:
             opportunistic_tls=settings.opportunisticTLS,
             auth_method=settings.authMethod,
             custom_auth=settings.customAuth,
+            ehlo_after_auth=settings.ehloAfterAuth,
         )
         self._operations = Operations(reactor, events.report)
-        self._time_outs = TimeOuts(reactor, settings, self.connection_failed)
+        self._time_outs = TimeOuts(reactor, settings, self._timed_out)
         self._warned = False
         self._trace = trace = trace_for(settings, reactor, events, sid)
         traffic = trace if trace is not None and trace.traffic else None
@@ -364,10 +365,9 @@ class Lifecycle:
                 self._ending.error = connection_error(str(self._ending.text), response)
             self._end()
             return
-        handshaking = error is not None and error.code == "ETLS"
-        if not self._is_awaited() and not handshaking:
-            why = f": {response}" if response else ""
-            self.tell(lambda: f"The server closed the connection{why}")
+        if not self._is_awaited():
+            why = response or error
+            self.tell(lambda: f"The server closed the connection{(why and f': {why}') or ''}")
             self._finish()
         elif error is not None and response is None:
             self.connection_failed(error)
@@ -379,6 +379,14 @@ class Lifecycle:
             failure = SMTPError(text, code="ECONNECTION", command="CONN", response=response)
             failure.__cause__ = error
             self.connection_failed(failure)
+
+    def _timed_out(self, error: SMTPError) -> None:
+        if isinstance(self._operations.current, Quit):
+            # The server owed nothing but a goodbye.
+            self.tell(lambda: f"The server did not reply to QUIT: {error}")
+            self._finish()
+        else:
+            self.connection_failed(error)
 
     def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
         """(ExchangeOwner, DialingOwner)"""

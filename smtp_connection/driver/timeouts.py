@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..errors import SMTPError
 from ..options.smtp import Options
-from ..protocol.hints import about_silence
+from ..protocol.hints import about_black_hole, about_silence
 from ..reactor.loop import Reactor
 
 __all__ = ["TimeOuts"]
@@ -48,9 +48,10 @@ class TimeOuts:
 
         def describe() -> str:
             missing = waiting_for()
+            why = f", waiting for {missing}" if missing else f" ({about_black_hole(port)})"
             return (
                 f"Connection timeout: no connection to {host}:{port}"
-                f" in {settings.connectionTimeout:g} ms{missing and f', waiting for {missing}'}"
+                f" in {settings.connectionTimeout:g} ms{why}"
             )
 
         self._start_phase(settings.connectionTimeout, describe)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SMTPError
 from ..reactor.loop import Reactor
-from .encoder import WireEncoder, encode_whole
+from .encoder import WireEncoder, encode_whole, size_to_declare
 from .sources import (
     PIECE,
     EmitterSource,
@@ -132,7 +132,7 @@ class Message:
     - ``size`` (int): bytes on the wire so far, the final dot included
     """
 
-    __slots__ = ("_encoder", "_first", "_small", "_source", "finished", "size", "whole")
+    __slots__ = ("_encoder", "_first", "_small", "_source", "_wire", "finished", "size", "whole")
 
     def __init__(self, message: Any, reactor: Reactor) -> None:
         """Accept ``message``.
@@ -152,6 +152,7 @@ class Message:
         # Nearly all messages are small.  These need no source, and are encoded in one go, which
         # saves a twentieth of what they cost.
         self._small: bytes | None = None
+        self._wire: bytes | None = None  # of it, if its size was asked for
         self._source: Source | None = None
         self._first: bytes | None = b""
         self._encoder: WireEncoder | None = None
@@ -161,6 +162,15 @@ class Message:
             self._small = content
         else:
             self._source = WholeSource(content)
+
+    def known_size(self) -> int:
+        """Return the size to declare with SIZE (RFC 1870), bytes; 0 if it is not known yet."""
+        if self._small is not None:
+            self._wire, size = encode_whole(self._small)
+            return size
+        if isinstance(self._source, WholeSource):
+            return size_to_declare(self._source.data)
+        return 0
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
@@ -194,10 +204,10 @@ class Message:
         Raises :class:`SMTPError` (``ESTREAM``) if the source fails.
         """
         if self._small is not None:
-            wire = encode_whole(self._small)
+            wire = self._wire or encode_whole(self._small)[0]
             self.size = len(wire)
             self.finished = True
-            self._small = None
+            self._small = self._wire = None
             return wire
         if self.finished:
             return None
@@ -227,6 +237,6 @@ class Message:
     def close(self) -> None:
         """Let go of the source; the message cannot be sent any more."""
         self.finished = True
-        self._small = None
+        self._small = self._wire = None
         if self._source is not None:
             self._source.close()

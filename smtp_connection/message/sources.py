@@ -71,18 +71,18 @@ class Source:
 
 
 class WholeSource(Source):
-    """Bytes that are there already."""
+    """Bytes, ``data``, that are there already."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
         self._position = 0
 
     def next_piece(self) -> bytes | None:
         start = self._position
-        if start >= len(self._data):
+        if start >= len(self.data):
             return None
         self._position = start + PIECE
-        return self._data[start : start + PIECE]
+        return self.data[start : start + PIECE]
 
 
 class IterableSource(Source):

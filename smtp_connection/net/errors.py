@@ -16,9 +16,18 @@ from typing import Any
 from ..errors import SMTPError
 from ..text import printable
 
-__all__ = ["lookup_error", "reason_of", "socket_error", "speaks_no_tls", "tls_error"]
+__all__ = [
+    "lookup_error",
+    "reason_of",
+    "socket_error",
+    "speaks_no_tls",
+    "tls_error",
+    "tls_session_error",
+]
 
 _LOOKUP_CODES = {getattr(socket, name): name for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY")}
+
+_QUOTED = 512  # bytes of clear text, at most; a line of a reply is not longer
 
 _CLOSED = "the server closed the connection"
 _NO_TLS = "the server does not speak TLS here"
@@ -87,8 +96,8 @@ def tls_error(
 ) -> SMTPError:
     """Return the error (``ETLS``) that says in words why TLS with ``servername`` failed.
 
-    ``exc`` is what the handshake, or a read or write after it, raised: an ``ssl.SSLError`` of any
-    kind, or the ``OSError`` or ``EOFError`` of a broken connection; it becomes the ``__cause__``.
+    ``exc`` is what the handshake raised: an ``ssl.SSLError`` of any kind, or the ``OSError`` or
+    ``EOFError`` of a broken connection; it becomes the ``__cause__``.
     ``sock`` is the wrapped socket, which knows the server's certificate and must not be closed
     yet; ``None`` if there is none.  The text ends with the TLS library's own reason in parentheses.
     """
@@ -101,6 +110,34 @@ def tls_error(
     error = SMTPError(printable(text), code="ETLS", command="CONN")
     error.__cause__ = exc.with_traceback(None)  # its frames make circles
     return error
+
+
+def tls_session_error(exc: ssl.SSLError, sock: ssl.SSLSocket, servername: str) -> SMTPError:
+    """Return the error for ``exc``, its ``__cause__``, which a read or write on ``sock`` raised
+    after the handshake with ``servername``.
+
+    The code is ``ECONNECTION``, unless the server refuses what the handshake was about: over TLS
+    1.3 (RFC 8446 section 4.4.2.4) the client hears of that, most often of its own certificate, only
+    afterwards.
+    """
+    if _REASONS.get(getattr(exc, "reason", None) or "", _CLOSED) not in (_CLOSED, _NO_TLS):
+        return tls_error(exc, sock, servername)
+    text = "Connection closed unexpectedly"
+    if speaks_no_tls(exc):
+        said = _clear_text_on(sock)
+        text = f"The server went on in clear text{said and f', ending with {said!r}'}"
+    error = SMTPError(f"{text} ({reason_of(exc)})", code="ECONNECTION", command="CONN")
+    error.__cause__ = exc.with_traceback(None)  # its frames make circles
+    return error
+
+
+def _clear_text_on(sock: ssl.SSLSocket) -> str:
+    """Return what is left to read on ``sock`` below TLS, which has read the first bytes."""
+    try:
+        said = socket.socket.recv(sock, _QUOTED)
+    except OSError:
+        return ""
+    return said.decode("latin-1").strip()
 
 
 def speaks_no_tls(exc: Exception) -> bool:

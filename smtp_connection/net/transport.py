@@ -57,7 +57,7 @@ from typing import Protocol
 from ..errors import SMTPError
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
-from .errors import socket_error, tls_error
+from .errors import socket_error, tls_session_error
 from .handshake import Explain, Handshake, no_hint, wrap
 
 __all__ = ["Transport", "TransportOwner"]
@@ -207,7 +207,7 @@ class Transport:
                 self._reactor.add_writer(tls, self._writable)
                 return
             except ssl.SSLError as exc:
-                self._lose(self._write_error or tls_error(exc, tls, self._servername))
+                self._lose(self._write_error or tls_session_error(exc, tls, self._servername))
                 return
             except OSError as exc:
                 self._lose(self._write_error or socket_error(exc, "Connection failed"))
@@ -245,7 +245,8 @@ class Transport:
         except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except ssl.SSLError as exc:
-            self._write_failed(tls_error(exc, self._tls, self._servername))
+            assert self._tls is not None
+            self._write_failed(tls_session_error(exc, self._tls, self._servername))
         except OSError as exc:
             self._write_failed(socket_error(exc, "Connection failed"))
         return 0

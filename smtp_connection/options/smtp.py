@@ -83,6 +83,24 @@ def _a_label_2003(label: str) -> bytes:
     return label.encode("idna")
 
 
+def _host(value: object) -> str | None:
+    host = text(value)
+    if host is None:
+        return None
+    alone = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://", "", host).partition("/")[0].rpartition("@")[2]
+    port = ""
+    found = re.fullmatch(r"([^:]*|\[.*\]):([0-9]*)", alone)  # an IPv6 address is full of colons
+    if found:
+        alone, port = found[1], found[2]
+    alone = alone.strip("[]")
+    if alone == host:
+        return host
+    # What was given is not shown: there may be a password in a URL.
+    instead = f"; give host {alone!r}{port and f' and port {port}'}" if alone else ""
+    takes = "takes a name or an IP address, without a scheme, a port, a path or brackets"
+    raise WrongValue(f"{takes}{instead}")
+
+
 def _port(value: object) -> int:
     says = "takes a number or a numeric string"
     if isinstance(value, str):
@@ -171,7 +189,7 @@ class Options(Settings, shows=repr):
     stands for the default.  The manual says what each option means.
     """
 
-    host: Option[str] = Option(text, "localhost")
+    host: Option[str] = Option(_host, "localhost")
     port: Option[int] = Option(_port, 25)
     secure: Option[bool] = Option(flag, False)
     ignoreTLS: Option[bool] = Option(flag, False)
@@ -187,6 +205,7 @@ class Options(Settings, shows=repr):
     transactionLog: Option[bool] = Option(flag, False)
     lmtp: Option[bool] = Option(flag, False)
     authMethod: Option[str | None] = Option(_mechanism, None)
+    ehloAfterAuth: Option[bool] = Option(flag, False)
     tls: Option[TLSOptions] = Option(TLSOptions.parse, TLSOptions())
     servername: Option[str] = Option(text, "")
     socket: Option[Socket | None] = Option(_socket, None)

@@ -40,7 +40,7 @@ class Recipients:
                 command="RCPT TO",
                 response=self._spokesman().response,
             )
-            raise self._reported_in(refusal)
+            raise self.reported_in(refusal)
 
     # -- the final replies ------------------------------------------------------------------------
 
@@ -50,9 +50,9 @@ class Recipients:
         ``lost`` is the error with which the connection ended before that reply was there.
         """
         if lost is not None:
-            raise self._reported_in(_unanswered(lost))
+            raise self.reported_in(_unanswered(lost))
         if not replies[0].positive:
-            raise _verdict("Message failed", replies[0])
+            raise self.reported_in(_verdict("Message failed", replies[0]))
 
     def judge_each(self, replies: list[Reply], lost: SMTPError | None) -> None:
         """Sort the accepted recipients once more by the final replies of LMTP, of which there is
@@ -76,7 +76,7 @@ class Recipients:
                 command="DATA",
                 response=self._spokesman().response,
             )
-            raise self._reported_in(failure)
+            raise self.reported_in(failure)
 
     def _reject_unanswered(self, recipients: list[str], lost: SMTPError) -> None:
         # The server's last words, if they are a refusal, are about the first of these.
@@ -100,8 +100,11 @@ class Recipients:
         temporary = (error for error in self.errors if 400 <= (error.responseCode or 0) < 500)
         return next(temporary, self.errors[-1])
 
-    def _reported_in(self, error: SMTPError) -> SMTPError:
-        """Let ``error`` name the rejected recipients, and be in doubt if one of them is."""
+    def reported_in(self, error: SMTPError) -> SMTPError:
+        """Let ``error`` name the rejected recipients, if there are any, and be in doubt if one of
+        them is; return ``error``."""
+        if not self.rejected:
+            return error
         if any(each.inDoubt for each in self.errors):
             _put_in_doubt(error)
         error.rejected = self.rejected

@@ -18,6 +18,7 @@ class Session:
     - ``host`` (str): the server's name, as it was given
     - ``auth_method`` (str or None): the preferred SASL mechanism
     - ``custom_auth`` (dict): handlers of the caller, by mechanism, upper case
+    - ``ehlo_after_auth`` (bool): whether to ask again after a login what the server can do
     - ``secure`` (bool): whether TLS is on
     - ``capabilities`` (Capabilities): what the server announced
     - ``upgrade_refused`` (bool): STARTTLS was refused and the session goes on in clear text
@@ -30,6 +31,7 @@ class Session:
         "authenticated",
         "capabilities",
         "custom_auth",
+        "ehlo_after_auth",
         "host",
         "ignore_tls",
         "lmtp",
@@ -52,6 +54,7 @@ class Session:
         opportunistic_tls: bool = False,
         auth_method: str | None = None,
         custom_auth: Mapping[str, Callable[..., Any]] | None = None,
+        ehlo_after_auth: bool = False,
         secure: bool = False,
     ) -> None:
         self.name = name
@@ -62,6 +65,7 @@ class Session:
         self.opportunistic_tls = opportunistic_tls
         self.auth_method = auth_method
         self.custom_auth = custom_auth or {}
+        self.ehlo_after_auth = ehlo_after_auth
         self.secure = secure
         self.capabilities = Capabilities()
         self.upgrade_refused = False

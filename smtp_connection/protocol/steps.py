@@ -61,7 +61,8 @@ class _Awaiting:
 
 
 class Command(_Awaiting):
-    """Send one command; the result is its :class:`Reply`.
+    """Send one command; the result is its :class:`Reply`.  Raised inside the dialogue:
+    :class:`Unanswered`.
 
     ``shown_as`` replaces ``line``, where that carries a secret, in the log; ``reveals`` names the
     mechanism, if it is one that does not hide the secret from those who read the traffic.
@@ -79,7 +80,8 @@ class Command(_Awaiting):
 
 
 class Pipeline(_Awaiting):
-    """Send several commands in one write (RFC 2920); the result is the list of their replies."""
+    """Send several commands in one write (RFC 2920); the result is the list of their replies.
+    Raised inside the dialogue: :class:`Unanswered`."""
 
     __slots__ = ("lines",)
 
@@ -169,8 +171,9 @@ class TooEarly(Exception):
 
 
 class Unanswered(Exception):
-    """The connection ended with ``error`` after the message had been sent to its end; of the
-    replies to it only ``replies`` have arrived.  The dialogue may still return or raise."""
+    """The connection ended with ``error``, and of the replies to the step only ``replies`` have
+    arrived; a message had been sent to its end.  The dialogue may still return or raise; its
+    failure is ``error`` if it does not catch this."""
 
     def __init__(self, error: SMTPError, replies: list[Reply]) -> None:
         super().__init__(str(error))

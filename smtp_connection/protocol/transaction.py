@@ -33,18 +33,23 @@ def transaction(
 ) -> Dialogue[SendInfo]:
     """Send one message; the value tells what became of it.
 
-    Raises :class:`SMTPError` if the server does not accept it for anybody.  After a failure the
-    server may still hold a part of the transaction, which is reset before the next one.
+    Raises :class:`SMTPError` if the server does not accept it for anybody.  After that, and after a
+    message that was accepted for some alone, the server may still hold a part of the transaction,
+    which is reset before the next one.
     """
     started = clock.now
-    mail = _mail_command(envelope, session)
+    mail = _mail_command(envelope, message, session)
     if not message.whole:
         yield Begin(message)
     recipients = Recipients()
-    if session.capabilities.pipelining:
-        yield from _envelope_at_once(mail, envelope, recipients, session)
-    else:
-        yield from _envelope_in_steps(mail, envelope, recipients, session)
+    try:
+        if session.capabilities.pipelining:
+            yield from _envelope_at_once(mail, envelope, recipients, session)
+        else:
+            yield from _envelope_in_steps(mail, envelope, recipients, session)
+    except Unanswered as exc:
+        # What the server has said about a recipient is true although it has gone since.
+        raise recipients.reported_in(exc.error) from exc.error.__cause__
     envelope_done = clock.now
     count = len(recipients.accepted) if session.lmtp else 1
     lost: SMTPError | None = None
@@ -57,11 +62,13 @@ def transaction(
     except SMTPError as exc:
         # The source failed.  Without the final dot the server discards what has arrived.
         raise Abandon(exc) from None
-    session.transaction_open = False
+    # Some servers keep the transaction after a refusal (Cyrus does, over LMTP).
     if session.lmtp:
         recipients.judge_each(replies, lost)
+        session.transaction_open = len(recipients.accepted) < count
     else:
         recipients.judge_together(replies, lost)
+        session.transaction_open = False
     response = replies[-1].text
     return SendInfo(
         accepted=recipients.accepted,
@@ -86,7 +93,7 @@ def _answered_too_early(reply: Reply) -> SMTPError:
 # -- the envelope ---------------------------------------------------------------------------------
 
 
-def _mail_command(envelope: Envelope, session: Session) -> str:
+def _mail_command(envelope: Envelope, message: Message, session: Session) -> str:
     """Return the MAIL command; raise :class:`SMTPError` if the server cannot do what it asks."""
     capabilities = session.capabilities
     command = f"MAIL FROM:<{envelope.sender}>"
@@ -104,15 +111,17 @@ def _mail_command(envelope: Envelope, session: Session) -> str:
         command += envelope.dsn.mail
     if envelope.use_8bit_mime and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
-    if envelope.size:
-        if capabilities.size and envelope.size > capabilities.size:
+    if "SIZE" in capabilities:
+        # The larger one: whoever states a size may know what is added on the way.
+        size = max(envelope.size or 0, message.known_size())
+        if capabilities.size and size > capabilities.size:
             raise message_error(
-                f"Message size {envelope.size} is larger than the {capabilities.size} bytes"
+                f"Message size {size} is larger than the {capabilities.size} bytes"
                 " that the server allows",
                 "MAIL FROM",
             )
-        if "SIZE" in capabilities:
-            command += f" SIZE={envelope.size}"
+        if size:
+            command += f" SIZE={size}"
     return command
 
 
@@ -159,7 +168,11 @@ def _envelope_at_once(
     lines = [mail, *_rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
-    replies: list[Reply] = yield Pipeline(lines)
+    try:
+        replies: list[Reply] = yield Pipeline(lines)
+    except Unanswered as exc:
+        _judge_some(exc.replies[lines.index(mail) :], envelope, recipients)
+        raise
     data = replies[-1]
     if session.transaction_open:
         cleared = replies.pop(0)
@@ -174,11 +187,26 @@ def _envelope_at_once(
     if not recipients.accepted and _go_ahead(data):
         # RFC 2920 section 3.1: a server may answer DATA with 354 although it refused every
         # recipient.  The lone dot ends that message, which nobody gets.
-        yield Command(".")
-        session.transaction_open = False
+        final: Reply = yield Command(".")
+        session.transaction_open = not final.positive
     recipients.require_one()
     if not _go_ahead(data):
         raise _data_refused(data)
+
+
+def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients) -> None:
+    """Judge by ``replies``, the first of those to MAIL and RCPT, after which the connection ended.
+
+    Raises :class:`SMTPError` if they are enough to know that the message is refused.
+    """
+    if not replies:
+        return
+    if not replies[0].positive:
+        raise _sender_refused(replies[0])
+    for recipient, reply in zip(envelope.recipients, replies[1:], strict=False):
+        recipients.judge(recipient, reply)
+    if len(replies) > len(envelope.recipients):
+        recipients.require_one()
 
 
 def _fail_before_data(error: SMTPError, data: Reply) -> NoReturn:
@@ -195,7 +223,9 @@ def _go_ahead(reply: Reply) -> bool:
 
 
 def _sender_refused(reply: Reply) -> SMTPError:
-    return reply.failure("Sender refused", "EENVELOPE", "MAIL FROM")
+    # 552: the message is larger than the server allows (RFC 1870 section 6.1).
+    code = "EMESSAGE" if reply.code == 552 else "EENVELOPE"
+    return reply.failure("Sender refused", code, "MAIL FROM")
 
 
 def _data_refused(reply: Reply) -> SMTPError:

@@ -6,7 +6,9 @@ import pytest
 
 from smtp_connection.auth.credentials import Credentials
 from smtp_connection.auth.login import choose_mechanism, login
-from tests.support.helpers import Talk
+from smtp_connection.protocol.capabilities import Capabilities
+from smtp_connection.protocol.session import Session
+from tests.support.helpers import Talk, reply
 from tests.support.login_talk import PASSWORD, TOKEN, log_in, session_with
 
 ALL = ["LOGIN", "XOAUTH2", "CRAM-MD5", "PLAIN", "NTLM"]
@@ -57,6 +59,28 @@ def test_no_choice_sends_no_credential(auth, mechanisms, offer):
     assert talk.error.command == "API"
 
 
+@pytest.mark.parametrize(
+    ("announced", "options", "hint"),
+    [
+        (["STARTTLS"], {}, "only after STARTTLS)"),
+        (["STARTTLS"], {"ignore_tls": True}, "only after STARTTLS: try without ignoreTLS)"),
+        ([], {"ignore_tls": True}, "only after STARTTLS: try without ignoreTLS)"),
+        (["STARTTLS"], {"ignore_tls": True, "secure": True}, ""),
+        (["STARTTLS", "AUTH GSSAPI"], {"ignore_tls": True}, ""),
+    ],
+)
+def test_no_mechanism_because_of_clear_text(announced, options, hint):
+    session = Session("me", **options)
+    session.capabilities = Capabilities(
+        reply("\r\n".join(["250-mx", *(f"250-{each}" for each in announced), "250 HELP"]))
+    )
+    talk = Talk(login(PASSWORD, session))
+    assert talk.said == []
+    assert talk.error.code == "EAUTH"
+    assert ("this connection is in clear text" in str(talk.error)) is bool(hint)
+    assert str(talk.error).endswith(hint)
+
+
 def test_an_unknown_mechanism():
     talk = log_in({**PASSWORD, "method": "gssapi"}, mechanisms=["GSSAPI"])
     assert talk.said == []
@@ -78,3 +102,24 @@ def test_no_password_in_clear_text_after_a_refused_upgrade(auth):
 @pytest.mark.parametrize("answer", ["235 welcome", "250 ok", "200 ok"])
 def test_any_2xx_is_a_welcome(answer):
     assert log_in(PASSWORD, answer).value is True
+
+
+@pytest.mark.parametrize(("lmtp", "hello"), [(False, "EHLO me"), (True, "LHLO me")])
+def test_ehlo_after_the_login(lmtp, hello):
+    session = session_with("PLAIN", ehlo_after_auth=True, lmtp=lmtp)
+    talk = Talk(login(PASSWORD, session), "235 ok", "250-mx\r\n250-DSN\r\n250 SIZE 1000")
+    assert talk.said[1:] == [hello]
+    assert talk.value is True
+    assert dict(session.capabilities) == {"DSN": "", "SIZE": "1000"}
+
+
+def test_ehlo_after_the_login_that_is_refused():
+    session = session_with("PLAIN", ehlo_after_auth=True)
+    talk = Talk(login(PASSWORD, session), "235 ok", "503 once is enough")
+    assert talk.value is True
+    assert dict(session.capabilities) == {"AUTH": "PLAIN"}
+
+
+def test_no_ehlo_after_a_login_that_fails():
+    talk = log_in(PASSWORD, "535 no", ehlo_after_auth=True)
+    assert len(talk.said) == 1

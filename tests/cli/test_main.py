@@ -36,7 +36,7 @@ def test_the_demo_shows_the_conversation_the_info_and_the_stored_message(shown):
         r" +\d+  client  STARTTLS",
         r" +\d+  socket  Connection upgraded: 127\.0\.0\.1:\d+ with TLS.*",
         r" +\d+  client  AUTH PLAIN /\* secret \*/",
-        r" +\d+  client  MAIL FROM:<sender@example\.com>",
+        r" +\d+  client  MAIL FROM:<sender@example\.com> SIZE=\d+",
         r" +\d+  stream  From: sender@example\.com",
         r" +\d+  client  QUIT",
         r"    accepted: \['recipient@example\.com'\]",

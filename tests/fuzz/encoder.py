@@ -14,7 +14,7 @@ def check(data: bytes) -> None:
     """(The invariant stands above.)"""
     cut = pieces(data)
     whole = b"".join(cut)
-    wire = encode_whole(whole)
+    wire = encode_whole(whole)[0]
     assert not re.search(rb"[\r\n]", wire.replace(b"\r\n", b""))
     *lines, end, nothing = wire.split(b"\r\n")
     assert (end, nothing) == (b".", b"")

@@ -13,7 +13,7 @@ from .world import World
 def addressed(key: str, make: Callable[[str], Any] = str) -> Put:
     def put(world: World, text: str) -> str:
         mail, rcpt = world.send({"from": "a@x.org", "to": "b@y.org", key: make(text)})
-        (sender,) = re.findall("^MAIL FROM:<([^<>]*)>(?: SMTPUTF8)?$", mail)
+        (sender,) = re.findall(r"^MAIL FROM:<([^<>]*)>(?: SMTPUTF8)?(?: SIZE=\d+)?$", mail)
         (recipient,) = re.findall("^RCPT TO:<([^<>]*)>$", rcpt)
         return str(sender if key == "from" else recipient)
 
@@ -23,7 +23,9 @@ def addressed(key: str, make: Callable[[str], Any] = str) -> Put:
 def asked(given: Callable[[str], dict[str, Any]], parameter: str) -> Put:
     def put(world: World, text: str) -> str:
         said = world.send({"from": "a@x.org", "to": "b@y.org", **given(text)})
-        (found,) = re.findall(f" {parameter}=([^ ]*)$", "\n".join(said), re.MULTILINE)
+        (found,) = re.findall(
+            rf" {parameter}=([^ ]*)(?: SIZE=\d+)?$", "\n".join(said), re.MULTILINE
+        )
         return str(found)
 
     return put

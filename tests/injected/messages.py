@@ -74,6 +74,7 @@ def in_envelope(name: str) -> Value:
         recipient = {} if name in ("to", "cc", "bcc") else {"to": "b@y.org"}
         mail, rcpt = world.send(None, {"text": "hi", **recipient, name: text})
         command, start = (mail, "MAIL FROM:<") if recipient else (rcpt, "RCPT TO:<")
+        command = re.sub(r" SIZE=\d+\Z", "", command)
         return command.removeprefix(start).removesuffix(">")
 
     return Value(f"mail.{name} (envelope)", "a@x.org", put, f"'{name}'", words)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtp_connection.message.encoder import WireEncoder, encode_whole
+from smtp_connection.message import encoder as encoder_module
+from smtp_connection.message.encoder import WireEncoder, encode_whole, size_to_declare
 from tests.support.wires import ALPHABET, check_wire, contents, cut, places, reference
 
 
@@ -25,6 +26,12 @@ def in_pieces(pieces):
     return wire
 
 
+def size_by_lines(wire):
+    """Return the size as SIZE counts it (RFC 1870 section 3), read from what is on the wire."""
+    lines = [line.removeprefix(b".") for line in wire.split(b"\r\n")[:-2]]
+    return sum(len(line) + 2 for line in lines)
+
+
 # -- every cutting --------------------------------------------------------------------------------
 
 
@@ -32,8 +39,9 @@ def in_pieces(pieces):
 def test_every_short_text_in_one_piece_and_in_two(length):
     for letters in product(ALPHABET, repeat=length):
         data = b"".join(letters)
-        wire = encode_whole(data)
+        wire, size = encode_whole(data)
         assert wire == reference(data)
+        assert size == size_to_declare(data) == size_by_lines(wire)
         check_wire(wire, data)
         assert in_pieces([data]) == wire
         for place in range(length + 1):
@@ -44,7 +52,7 @@ def test_every_short_text_in_one_piece_and_in_two(length):
 def test_every_shorter_text_in_every_cutting(length):
     for letters in product(ALPHABET, repeat=length):
         data = b"".join(letters)
-        wire = encode_whole(data)
+        wire = encode_whole(data)[0]
         for count in range(length):
             for chosen in itertools.combinations(range(1, length), count):
                 assert in_pieces(cut(data, chosen)) == wire, (data, chosen)
@@ -55,11 +63,18 @@ def test_every_shorter_text_in_every_cutting(length):
 @example(b"a\r\n.", [2])
 @example(b"a\r\n.\r\nb", [1, 1, 2, 2, 3, 4, 5])
 def test_longer_texts_in_any_cutting(data, places):
-    wire = encode_whole(data)
+    wire = encode_whole(data)[0]
     assert wire == reference(data)
     check_wire(wire, data)
     assert in_pieces(cut(data, places)) == wire
     assert in_pieces(cut(data, range(1, len(data)))) == wire
+
+
+@given(contents, st.integers(1, 5))
+def test_the_size_to_declare_is_the_same_in_any_piece(data, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder_module, "_PIECE", piece)
+        assert size_to_declare(data) == encode_whole(data)[1]
 
 
 @given(st.text("\r\n.a\x85\u2028\u2029é\x0b\x0c\x1c"), places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_a_dict_is_read_once(by_hand: Any, envelope: dict[str, Any] | None) -> N
         }
     )
     said = MailServer(by_hand).hear(lambda c, done: c.send(envelope, mail, done))
+    said[0] = re.sub(r" SIZE=\d+\Z", "", said[0])
     assert said == ["MAIL FROM:<a@x.org>", "RCPT TO:<b@x.org>", "DATA"]
     assert list(reads_in(mail)) == [1] * 19
 

@@ -31,6 +31,7 @@ DEFAULTS = {
     "transactionLog": False,
     "lmtp": False,
     "authMethod": None,
+    "ehloAfterAuth": False,
     "tls": TLSOptions(),
     "servername": "localhost",
     "socket": None,
@@ -44,7 +45,7 @@ DEFAULTS = {
 }
 
 FLAGS = ["secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"]
-FLAGS += ["lmtp"]
+FLAGS += ["lmtp", "ehloAfterAuth"]
 TIMEOUTS = ["connectionTimeout", "greetingTimeout", "socketTimeout", "dnsTimeout"]
 TEXTS = ["host", "name", "servername", "authMethod"]
 
@@ -170,6 +171,41 @@ def test_texts(name):
 def test_line_breaks_are_refused(name):
     """They would begin another command."""
     assert "without '\\r'" in error(ValueError, {name: "mx.example.com\r\nQUIT"})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "mx.example.com",
+        "mx.example.com.",
+        "192.0.2.1",
+        "::1",
+        "2001:db8::25",
+        "1::",
+        "fe80::1%eth0",
+    ],
+)
+def test_a_host_is_a_name_or_an_address(host):
+    assert parse(host=host).host == host
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [
+        ("smtp://mx.example.com", "; give host 'mx.example.com'"),
+        ("mx.example.com:587", "; give host 'mx.example.com' and port 587"),
+        ("mx.example.com:", "; give host 'mx.example.com'"),
+        ("mx.example.com/", "; give host 'mx.example.com'"),
+        ("smtps://mx.example.com:465/", "; give host 'mx.example.com' and port 465"),
+        ("[2001:db8::1]:25", "; give host '2001:db8::1' and port 25"),
+        ("[::1]", "; give host '::1'"),
+        ("smtp://me:geheim@mx.example.com", "; give host 'mx.example.com'"),
+        ("/run/lmtp", ""),
+    ],
+)
+def test_a_host_is_not_a_url(given, instead):
+    takes = "takes a name or an IP address, without a scheme, a port, a path or brackets"
+    assert error(ValueError, host=given) == f"option 'host' {takes}{instead}"
 
 
 @pytest.mark.parametrize("value", [587, "587", " 587 ", "0587"])

@@ -60,7 +60,16 @@ NO_TEXT = {
     "options": {
         *("secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"),
         *("connectionTimeout", "greetingTimeout", "socketTimeout", "socketCloseTimeout"),
-        *("dnsTimeout", "maxResponseSize", "lmtp", "secured", "logger", "socket", "connection"),
+        *(
+            "ehloAfterAuth",
+            "dnsTimeout",
+            "maxResponseSize",
+            "lmtp",
+            "secured",
+            "logger",
+            "socket",
+            "connection",
+        ),
     },
     "tls": {
         *("rejectUnauthorized", "ca", "cert", "key", "ciphers", "minVersion", "maxVersion"),

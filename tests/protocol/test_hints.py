@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
 
 import pytest
 
-from smtp_connection import SMTPConnection
-from smtp_connection.protocol.hints import about_banner, about_silence, about_tls
+from smtp_connection import SMTPConnection, SMTPError
+from smtp_connection.net.connector import Connector
+from smtp_connection.protocol.hints import about_banner, about_black_hole, about_silence, about_tls
 
 
 @pytest.fixture
@@ -57,11 +59,18 @@ def test_a_greeting_in_clear_text_where_tls_was_expected(serve, connect_to, reac
     assert "it speaks in clear text here: try secure: False, which uses STARTTLS" in str(error)
 
 
-@pytest.mark.parametrize("reply", ["421 too busy\r\n", "554 go away\r\n"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "421 You talk too soon\r\n",
+        "554 5.5.0 Error: SMTP protocol synchronization\r\n",
+        "220-x\r\n",
+    ],
+)
 def test_another_reply_where_tls_was_expected(connect_when_it_has_spoken, reactor, diary, reply):
     error = failure(connect_when_it_has_spoken(reply), reactor, diary)
     assert error.code == "ETLS"
-    assert "answered in clear text" in str(error)
+    assert "it speaks in clear text here: try secure: False" in str(error)
 
 
 def test_silence_where_a_greeting_was_expected(serve, connect_to, reactor, diary):
@@ -162,6 +171,31 @@ def test_there_is_no_hint_where_there_is_none_to_give(reactor, diary):
 
 def test_bytes_that_nobody_saw_were_clear_text_all_the_same():
     assert about_tls(b"") == about_tls(b"220 mx.example.com")
+
+
+def test_a_black_hole():
+    assert about_black_hole(25) == (
+        "many providers block port 25 to the outside: try port 587 or 465"
+    )
+    assert "block port 25, less often 465 and 587" in about_black_hole(2525)
+
+
+@pytest.mark.parametrize(
+    ("cause", "hinted"), [(OSError(errno.ETIMEDOUT, "timed out"), True), (None, False)]
+)
+def test_only_the_system_s_own_time_out_is_a_black_hole(reactor, diary, monkeypatch, cause, hinted):
+    """That of a look-up is not the port's fault."""
+    failing = SMTPError("Cannot connect", code="ETIMEDOUT", command="CONN")
+    failing.__cause__ = cause
+
+    def start(connector, *_):
+        connector._finish(None, failing)
+
+    monkeypatch.setattr(Connector, "start", start)
+    connection = SMTPConnection(host="mx.example.com", port=25, reactor=reactor)
+    diary.listen(connection)
+    error = failure(connection, reactor, diary)
+    assert ("block port 25" in str(error)) is hinted
 
 
 def test_the_hint_is_in_the_text_once(serve, reactor, diary):

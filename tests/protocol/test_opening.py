@@ -32,12 +32,20 @@ def test_greeting_and_ehlo():
 
 @pytest.mark.parametrize(
     ("greeting", "code"),
-    [("421 busy", 421), ("554 no", 554), ("250 ok", 250), ("221 bye", 221), ("354 go", 354)],
+    [("554 no", 554), ("250 ok", 250), ("221 bye", 221), ("354 go", 354)],
 )
 def test_another_greeting_than_220(greeting, code):
     talk, _ = opened(greeting)
     failed(talk, "EPROTOCOL", "CONN", f"Invalid greeting: {greeting}")
     assert (talk.error.response, talk.error.responseCode) == (greeting, code)
+
+
+def test_421_as_greeting_is_the_end_of_the_connection():
+    """It breaks no rule, and another attempt may succeed."""
+    talk, _ = opened("421 busy")
+    text = "The server closed the connection instead of greeting: 421 busy"
+    failed(talk, "ECONNECTION", "CONN", text)
+    assert (talk.error.response, talk.error.responseCode) == ("421 busy", 421)
 
 
 def test_a_greeting_of_another_protocol_is_explained():
@@ -89,7 +97,29 @@ def test_lhlo():
 
 def test_lhlo_refused():
     talk, _ = opened("220 ready", "502 what?", lmtp=True)
-    failed(talk, "EPROTOCOL", "LHLO", "LHLO refused: 502 what?")
+    hint = "it does not know LHLO, so it seems to speak SMTP: try lmtp: False"
+    failed(talk, "EPROTOCOL", "LHLO", f"LHLO refused ({hint}): 502 what?")
+
+
+def test_lhlo_refused_by_a_server_that_knows_it():
+    talk, _ = opened("220 ready", "550 no", lmtp=True)
+    failed(talk, "EPROTOCOL", "LHLO", "LHLO refused: 550 no")
+
+
+@pytest.mark.parametrize(
+    ("greeting", "ehlo", "helo"),
+    [
+        ("220 mx LMTP Cyrus ready", "550 no", "550 no"),
+        ("220 ready", "503 use LHLO", "503 use LHLO"),
+        ("220 ready", "500 what?", "502 what?"),
+    ],
+)
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_server_that_speaks_lmtp(greeting, ehlo, helo, over_tls):
+    before = [WITH_TLS, "220 go", None] if over_tls else []
+    talk, _ = opened(greeting, *before, ehlo, helo)
+    hint = "it knows neither EHLO nor HELO, so it may speak LMTP: try lmtp: True"
+    failed(talk, "EPROTOCOL", "HELO", f"HELO refused ({hint}): {helo}")
 
 
 @pytest.mark.parametrize("options", [{}, {"require_tls": True}, {"opportunistic_tls": True}])

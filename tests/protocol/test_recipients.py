@@ -6,6 +6,7 @@ import pytest
 
 from smtp_connection import SMTPError
 from smtp_connection.protocol.steps import Unanswered
+from tests.support.desk import Answers, Desk
 from tests.support.helpers import failed, reply
 
 DOUBT = "the message had been sent to its end, so it may have been accepted"
@@ -70,6 +71,18 @@ def test_only_4xx_and_5xx_refuse_a_message(answers, final, in_doubt):
     assert talk.error.inDoubt is in_doubt
 
 
+def test_a_refused_message_names_the_recipients_that_were_refused_before(answers):
+    talk = answers.send("250 ok", ["550 b", "250 ok"], "354 go", ["554 spam"], to=TWO)
+    failed(talk, "EMESSAGE", "DATA", "Message failed: 554 spam")
+    assert talk.error.rejected == ["b@x.org"]
+    assert [str(error) for error in talk.error.rejectedErrors] == ["Recipient refused: 550 b"]
+
+
+def test_a_refused_message_names_nobody_if_nobody_was_refused_before(answers):
+    talk = answers.send("250 ok", ["250 ok"], "354 go", ["554 spam"])
+    assert (talk.error.rejected, talk.error.rejectedErrors) == (None, None)
+
+
 def lost(response=None):
     return SMTPError("Connection lost", code="ECONNECTION", command="CONN", response=response)
 
@@ -88,6 +101,64 @@ def test_a_message_is_not_in_doubt_if_the_server_s_last_words_are_a_refusal(answ
     talk = answers.send("250 ok", ["250 ok"], "354 go", Unanswered(lost("421 bye"), []))
     failed(talk, "ECONNECTION", "CONN", "Connection lost: 421 bye")
     assert not talk.error.inDoubt
+
+
+# -- a connection that ends before DATA is answered -----------------------------------------------
+
+
+def cut_off(pipelining, *replies, response=None):
+    """Send to two; the connection ends after ``replies``, those to MAIL and to each RCPT."""
+    answers = Answers(pipelining)
+    there = [reply(text) for text in replies]
+    end = Unanswered(lost(response), there if pipelining else [])
+    earlier = [] if pipelining else replies
+    talk = answers.desk.send(*earlier, end, to=TWO)
+    return talk, end.error
+
+
+def test_a_refusal_stays_with_its_recipient_when_the_connection_ends(pipelining):
+    """Whoever sends the message again can leave out those who were refused for good."""
+    talk, error = cut_off(pipelining, "250 ok", "550 b")
+    assert talk.error is error
+    failed(talk, "ECONNECTION", "CONN", "Connection lost")
+    assert not error.permanent
+    assert not error.inDoubt
+    assert error.rejected == ["b@x.org"]
+    (refusal,) = error.rejectedErrors
+    assert (refusal.recipient, refusal.code, refusal.permanent) == ("b@x.org", "EENVELOPE", True)
+
+
+def test_a_connection_that_ends_before_anybody_is_refused(pipelining):
+    talk, error = cut_off(pipelining, "250 ok", "250 b")
+    assert talk.error is error
+    assert error.rejected is None
+
+
+def test_nothing_is_known_if_the_connection_ends_before_mail_is_answered(pipelining):
+    talk, error = cut_off(pipelining)
+    assert talk.error is error
+    assert error.rejected is None
+
+
+def test_a_refused_sender_stays_refused_when_the_connection_ends():
+    talk, _ = cut_off(True, "550 no")
+    failed(talk, "EENVELOPE", "MAIL FROM", "Sender refused: 550 no")
+    assert talk.error.permanent
+
+
+def test_recipients_who_are_all_refused_stay_refused_when_the_connection_ends():
+    talk, _ = cut_off(True, "250 ok", "550 b", "551 c")
+    failed(talk, "EENVELOPE", "RCPT TO", "All recipients were refused: 551 c")
+    assert talk.error.permanent
+    assert talk.error.rejected == [*TWO]
+
+
+def test_a_connection_that_ends_after_the_reply_to_a_reset():
+    desk = Desk("PIPELINING")
+    desk.session.transaction_open = True
+    replies = [reply(text) for text in ("250 reset", "250 ok", "250 b", "550 c")]
+    talk = desk.send(Unanswered(lost(), replies), to=TWO)
+    assert talk.error.rejected == ["c@x.org"]
 
 
 # -- LMTP -----------------------------------------------------------------------------------------
@@ -119,12 +190,26 @@ def test_lmtp_where_all_are_refused_in_the_end(answers):
     failed(talk, "EMESSAGE", "DATA", "Message failed for every recipient: 452 d is full")
     assert talk.error.rejected == ["c@x.org", "b@x.org", "d@x.org"]
     assert len(talk.error.rejectedErrors) == 3
-    assert not answers.desk.session.transaction_open
+    assert answers.desk.session.transaction_open, "Cyrus keeps it"
+
+
+@pytest.mark.parametrize("final", [["250 b", "452 d"], ["552 b", "250 d"]])
+def test_lmtp_where_one_is_refused_in_the_end_leaves_the_transaction_open(answers, final):
+    talk = lmtp(answers, *final)
+    assert len(talk.value.accepted) == 1
+    assert answers.desk.session.transaction_open
 
 
 def test_lmtp_where_all_are_accepted(answers):
     talk = lmtp(answers, "250 b", "250 c", "250 d", rcpts=["250 ok"] * 3)
     assert talk.value.accepted == [*THREE]
+    assert not answers.desk.session.transaction_open
+
+
+def test_lmtp_a_refused_recipient_leaves_no_transaction_if_the_others_get_the_message(answers):
+    talk = lmtp(answers, "250 b", "250 d")
+    assert talk.value.rejected == ["c@x.org"]
+    assert not answers.desk.session.transaction_open
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_the_sender_is_refused(answers):
     assert not answers.desk.session.transaction_open
 
 
+def test_552_to_mail_is_about_the_message(answers):
+    rcpts = ["503 no sender"] * answers.pipelining
+    talk = answers.send("552 5.3.4 too big", rcpts)
+    failed(talk, "EMESSAGE", "MAIL FROM", "Sender refused: 552 5.3.4 too big")
+
+
 @pytest.mark.parametrize("data", ["451 later", "554 no", "503 what?"])
 def test_data_is_refused(answers, data):
     talk = answers.send("250 ok", ["250 ok"], data)
@@ -70,7 +76,7 @@ def test_any_2xx_or_3xx_is_a_go_ahead(answers, data):
 def test_the_message_is_refused(answers, final):
     talk = answers.send("250 ok", ["250 ok"], "354 go", [final])
     failed(talk, "EMESSAGE", "DATA", f"Message failed: {final}")
-    assert not answers.desk.session.transaction_open, "the server has forgotten it"
+    assert answers.desk.session.transaction_open, "the server may have kept it"
 
 
 def test_what_is_left_of_a_transaction_is_reset_first(answers):
@@ -120,7 +126,7 @@ def test_pipelined_data_that_is_taken_without_a_recipient(final):
     talk = desk.send(["250 ok", "550 no", "354 go"], final)
     assert talk.said[-1] == "."
     failed(talk, "EENVELOPE", "RCPT TO", "All recipients were refused: 550 no")
-    assert not desk.session.transaction_open
+    assert desk.session.transaction_open is (final != "250 ok")
 
 
 # -- the message itself ---------------------------------------------------------------------------
@@ -210,6 +216,26 @@ def test_the_message_id_that_the_server_gave():
 )
 def test_mail(extensions, envelope, command):
     assert Desk(*extensions).mail(**envelope) == command
+
+
+@pytest.mark.parametrize(
+    ("known", "stated", "declared"),
+    [(8, None, " SIZE=8"), (8, 7, " SIZE=8"), (8, 9, " SIZE=9"), (0, 9, " SIZE=9"), (0, None, "")],
+)
+def test_the_larger_of_the_known_and_the_stated_size_is_declared(known, stated, declared):
+    desk = Desk("SIZE 10")
+    desk.message.known = known
+    assert desk.mail(size=stated) == f"MAIL FROM:<a@x.org>{declared}"
+
+
+def test_a_message_that_is_known_to_be_too_large_is_not_sent():
+    desk = Desk("SIZE 9")
+    desk.message.known = 10
+    talk = desk.send()
+    assert talk.said == []
+    text = "Message size 10 is larger than the 9 bytes that the server allows"
+    failed(talk, "EMESSAGE", "MAIL FROM", text)
+    assert talk.error.permanent
 
 
 @pytest.mark.parametrize(("extensions", "asked"), [(["DSN"], " NOTIFY=NEVER"), ([], "")])

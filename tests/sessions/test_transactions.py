@@ -9,7 +9,7 @@ import socket
 import pytest
 from pyee import EventEmitter
 
-from tests.support.sessions import ENVELOPE, TO_TWO
+from tests.support.sessions import ENVELOPE, PASSWORD, TO_TWO
 
 TO_THREE = {"from": "a@example.com", "to": ["b@example.com", "c@example.com", "d@example.com"]}
 MESSAGE = b"hi\r\n"
@@ -160,6 +160,33 @@ def test_the_message_is_refused(send_by, diary, refusal):
     assert err.message.endswith(text)
 
 
+@pytest.mark.parametrize("goodbye", ["", "421 4.7.0 too many errors\r\n"])
+def test_a_refusal_stays_with_its_recipient_when_the_server_closes_after_it(
+    serve, connect_to, reactor, diary, pipelining, goodbye
+):
+    def script(peer):
+        peer.greet(*["PIPELINING"] * pipelining)
+        peer.expect("MAIL", *["RCPT", "RCPT", "DATA"] * pipelining)
+        peer.send("250 ok\r\n")
+        peer.expect(*["RCPT"] * (not pipelining))
+        peer.send("550 5.1.1 unknown\r\n")
+        peer.expect(*["RCPT"] * (not pipelining))
+        peer.send(goodbye)
+        peer.close()
+
+    connection = connect_to(serve(script))
+    connection.connect()
+    connection.send(TO_TWO, "hi", diary.callback("sent"))
+    reactor.run()
+    err = diary.error("sent")
+    assert (err.code, err.permanent, err.inDoubt) == ("ECONNECTION", False, False)
+    assert err.response == (goodbye.strip() or None)
+    assert err.rejected == ["b@example.com"]
+    assert [(one.recipient, one.permanent) for one in err.rejectedErrors] == [
+        ("b@example.com", True)
+    ]
+
+
 # -- what is left for the next message -------------------------------------------------------------
 
 
@@ -190,7 +217,7 @@ def message_refused(peer, turns, pipelining):
         (sender_refused, False),
         (recipients_refused, True),
         (data_refused, True),
-        (message_refused, False),
+        (message_refused, True),
     ],
 )
 def test_the_server_is_reset_exactly_if_it_holds_a_transaction(
@@ -297,7 +324,8 @@ def test_a_message_for_nobody_is_ended_at_once(send, diary):
         peer.play(
             "C: MAIL\nC: RCPT\nC: DATA\nS: 250\nS: 550 no\nS: 354 go\nC= .\nS: 554 for nobody"
         )
-        peer.play("C: MAIL\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 354 go\nC= hi\nC= .\nS: 250 ok")
+        peer.play("C: RSET\nC: MAIL\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 250\nS: 354 go")
+        peer.play("C= hi\nC= .\nS: 250 ok")
 
     send(script, (ENVELOPE, "hi"), (ENVELOPE, "hi"), extensions=["PIPELINING"])
     (err, _), (last, _) = diary.of("sent")
@@ -452,8 +480,11 @@ def test_lmtp_judges_every_recipient(send_by, diary):
     ]
 
 
-def lmtp_message(peer, turns, *replies, glued=False):
-    turns(("MAIL", "250"), *[("RCPT", "250")] * len(replies), ("DATA", "354"))
+RESET = [("RSET", "250")]
+
+
+def lmtp_message(peer, turns, *replies, glued=False, first=()):
+    turns(*first, ("MAIL", "250"), *[("RCPT", "250")] * len(replies), ("DATA", "354"))
     assert peer.read_message() == MESSAGE
     lines = [f"{reply}\r\n" for reply in replies]
     for piece in ["".join(lines)] if glued else lines:
@@ -471,7 +502,7 @@ def test_lmtp_one_of_three_refuses_and_the_next_message_is_not_shifted(
 
     def script(peer, turns):
         lmtp_message(peer, turns, *replies, glued=glued)
-        lmtp_message(peer, turns, *second, glued=glued)
+        lmtp_message(peer, turns, *second, glued=glued, first=RESET)
 
     send_by(script, (TO_THREE, "hi"), (TO_TWO, "hi"), lmtp=True)
     (_, first), (_, later) = diary.of("sent")
@@ -485,7 +516,7 @@ def test_lmtp_one_of_three_refuses_and_the_next_message_is_not_shifted(
 def test_lmtp_all_refuse_the_message(send_by, diary):
     def script(peer, turns):
         lmtp_message(peer, turns, "550 5.2.2 full", "452 4.2.2 full")
-        lmtp_message(peer, turns, "250 stored")
+        lmtp_message(peer, turns, "250 stored", first=RESET)
 
     send_by(script, (TO_TWO, "hi"), (ENVELOPE, "hi"), lmtp=True)
     (err, _), (last, _) = diary.of("sent")
@@ -501,7 +532,7 @@ def test_lmtp_all_refuse_the_message(send_by, diary):
 @pytest.mark.parametrize(
     ("more", "extensions", "command"),
     [
-        ({}, ["SIZE 100", "8BITMIME", "SMTPUTF8"], "MAIL FROM:<a@example.com>"),
+        ({}, ["SIZE 100", "8BITMIME", "SMTPUTF8"], "MAIL FROM:<a@example.com> SIZE=4"),
         ({"from": ""}, [], "MAIL FROM:<>"),
         ({"from": None}, [], "MAIL FROM:<>"),
         ({"from": {"address": " a@b ", "name": "A"}}, [], "MAIL FROM:<a@b>"),
@@ -522,6 +553,58 @@ def test_the_parameters_of_mail(send, diary, more, extensions, command):
 
     send(script, ({**ENVELOPE, **more}, "hi"), extensions=extensions)
     assert diary.of("sent")[0][0] is None
+
+
+WHOLE = ["x" * 97 + "\n.", b"x" * 97 + b"\r\n.\r\n", {"text": "x" * 200}]
+
+
+@pytest.mark.parametrize("message", WHOLE, ids=["str", "bytes", "dict"])
+def test_a_whole_message_over_the_limit_is_not_sent(send_by, diary, message):
+    """Dovecot would close the connection without a word, and leave the message in doubt."""
+    send_by(take, (ENVELOPE, message), (ENVELOPE, "hi"), extensions=["SIZE 101"])
+    (err, _), (last, _) = diary.of("sent")
+    assert (err.code, err.command, err.permanent) == ("EMESSAGE", "MAIL FROM", True)
+    assert (err.inDoubt, err.response) == (False, None)
+    assert last is None
+
+
+@pytest.mark.parametrize("size", [20, 200_000])
+def test_a_whole_message_at_the_limit_is_sent(send, diary, size):
+    content = b"." + b"x" * (size - 3)
+
+    def script(peer):
+        peer.play(f"C= MAIL FROM:<a@example.com> SIZE={size}\nS: 250\nC: RCPT\nS: 250\nC: DATA")
+        peer.send("354 go\r\n")
+        assert peer.read_message() == b"." + content + b"\r\n"
+        peer.send("250 ok\r\n")
+
+    send(script, (ENVELOPE, content), extensions=[f"SIZE {size}"])
+    assert diary.of("sent")[0][0] is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_announced_only_after_the_login(serve, connect_to, reactor, diary, again):
+    """Dovecot and Stalwart announce DSN and SIZE only then."""
+    more = " RET=HDRS SIZE=4" if again else ""
+
+    def script(peer):
+        peer.greet("AUTH PLAIN")
+        peer.play("C: AUTH PLAIN\nS: 235 ok")
+        if again:
+            peer.expect("EHLO")
+            peer.answer_ehlo("AUTH PLAIN", "DSN", "SIZE 100")
+        peer.play(f"C= MAIL FROM:<a@example.com>{more}\nS: 550 no")
+        peer.take_quit()
+
+    connection = connect_to(serve(script), ehloAfterAuth=again)
+    connection.connect()
+    connection.login(PASSWORD, diary.callback("login"))
+    connection.send({**ENVELOPE, "dsn": {"ret": "HDRS"}}, "hi", diary.callback("sent"))
+    connection.quit()
+    reactor.run()
+    assert diary.of("login") == [(None, True)]
+    assert ("DSN" in connection.capabilities) is again
+    assert diary.error("sent").response == "550 no"
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,8 @@ def _never(self: Any, seconds: float) -> None:
     self.entry = -1
 
 
-def _double_line_breaks(data: bytes) -> bytes:
-    return data.replace(b"\n", b"\r\n") + b"\r\n.\r\n"
+def _double_line_breaks(data: bytes) -> tuple[bytes, int]:
+    return data.replace(b"\n", b"\r\n") + b"\r\n.\r\n", len(data)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
