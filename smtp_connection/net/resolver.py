@@ -72,6 +72,7 @@ class Lookup:
             self._job.cancel()
         if self._timer is not None:
             self._timer.cancel()
+        self._job = self._timer = None  # both know this look-up: they would be a cycle
 
     def _finish(self, addresses: list[Address], error: SMTPError | None) -> None:
         found = self._found

@@ -20,7 +20,7 @@ _MOST_IDLE = 16
 class Forked(Protocol):
     """What holds locks, or waits for threads, that a forked child does not have."""
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Begin anew, in the child: no other thread exists, and locks may be held by nobody."""
 
 
@@ -28,13 +28,13 @@ _forked: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def renew_after_fork(owner: Forked) -> None:
-    """Have ``owner.after_fork()`` called in each child that is forked while ``owner`` exists."""
+    """Have ``owner._after_fork()`` called in each child that is forked while ``owner`` exists."""
     _forked.add(owner)
 
 
 def _after_fork_in_child() -> None:
     for owner in list(_forked):
-        owner.after_fork()
+        owner._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -53,10 +53,10 @@ class Workers:
         thread that has waited for a task for ``idle_time`` seconds ends."""
         self._limit = limit
         self._idle_time = idle_time
-        self.after_fork()
+        self._after_fork()
         renew_after_fork(self)
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """(Forked) The tasks were the parent's, and so were the threads."""
         self._changed = threading.Condition(threading.Lock())  # guards all that follows
         self._tasks: deque[Callable[[], None]] = deque()

@@ -131,7 +131,7 @@ class XOAuth2Generator(EventEmitter):
         """The current access token, ``''`` if there is none."""
         self.expires = settings.expires or _expiry(settings.timeout)
         """When it expires, in ms since the epoch; 0 if that is not known."""
-        self.after_fork()
+        self._after_fork()
         renew_after_fork(self)
         self._workers = Workers()
         provision = settings.provisionCallback
@@ -182,7 +182,7 @@ class XOAuth2Generator(EventEmitter):
         # Later, because the method that it was given to does its work later, too.
         self._reactor().call_soon(self._forget, callback)
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """(Forked) A token that is being fetched is fetched for the parent."""
         self._guard = threading.Lock()  # for accessToken, expires and _renewal
         self._renewal: _Renewal | None = None

@@ -532,12 +532,19 @@ def test_nothing_is_heard_of_a_cancelled_one(reactor):
 def test_close_when_the_answer_is_there_and_nobody_has_read_it(
     serve, connect_to, reactor, diary, monkeypatch, script
 ):
-    proxy = serve(script)
+    awaited = threading.Event()
+
+    def answer_when_awaited(peer):
+        assert awaited.wait(10)
+        script(peer)
+
+    proxy = serve(answer_when_awaited)
     connection = connect_to(Nowhere, proxy=f"http://127.0.0.1:{proxy.port}")
     add_reader = reactor.add_reader
 
     def close_behind(sock, callback):
         add_reader(sock, callback)
+        awaited.set()
         assert select.select([sock], [], [], 10)[0]
         reactor.call_soon(connection.close)
 

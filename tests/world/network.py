@@ -74,10 +74,9 @@ class Network:
         self.later(self.chance.delay(), function)
 
     def withdraw(self, function: Callable[[], object]) -> None:
-        """Do not run ``function`` if that is still to come; half of the time it has begun."""
-        if self.chance.happens(0.5):
-            self._due = [entry for entry in self._due if entry[2] != function]
-            heapify(self._due)
+        """Do not run ``function``, if that is still to come; every other one has begun."""
+        self._due = [each for each in self._due if each[2] != function or each[1] % 2]
+        heapify(self._due)
 
     def open(self, endpoint: Endpoint) -> int:
         """Return the lowest free descriptor, as systems do: numbers come back soon.
