@@ -35,7 +35,9 @@ The strategy
 - ``close(linger)`` announces the end of our side, throws away what still arrives, and waits for the
   end of the peer's side for ``linger`` seconds.  It drops the socket at once if it has no time for
   that, or if that is of no use: before TLS is up, after a failed write, and in a forked child.
-- Reader and writer of a socket are removed before it is closed.
+- The handle of the socket is closed before the socket.  A socket that was handed over may be closed
+  by its owner at any time: the next call to the system then fails, or the reactor finds it out
+  (``handles.py``).
 
 Who may call what
 -----------------
@@ -49,6 +51,8 @@ exception of the operating system or of the TLS library leaves this module: the 
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -84,6 +88,7 @@ class Transport:
 
     __slots__ = (
         "_closed",
+        "_handle",
         "_handshaking",
         "_linger_timer",
         "_owner",
@@ -96,8 +101,20 @@ class Transport:
         "last_sent",
     )
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, owner: TransportOwner) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket.socket,
+        owner: TransportOwner,
+        *,
+        handed_over: bool = False,
+    ) -> None:
+        """``handed_over``: the socket is also somebody else's, who may close it at any time.
+
+        Raises ``ValueError`` if it is closed already.
+        """
         self._reactor = reactor
+        self._handle = reactor.handle(sock, self._lost if handed_over else None)
         self._sock = sock
         self._owner = owner
         self._tls: ssl.SSLSocket | None = sock if isinstance(sock, ssl.SSLSocket) else None
@@ -111,11 +128,11 @@ class Transport:
         """When the system last took something, on the reactor's clock, seconds."""
 
     def start(self) -> None:
-        """Begin to read.  Raises ``OSError`` or ``ValueError`` for what cannot be watched."""
+        """Begin to read.  Raises ``OSError`` for what cannot be watched."""
         if self._tls is None:
-            self._reactor.add_reader(self._sock, self._readable)
+            self._handle.set_reader(self._readable)
         else:
-            self._reactor.add_reader(self._sock, self._tls_readable)
+            self._handle.set_reader(self._tls_readable)
             # Whoever handed the socket over may have read a part of a record.
             self._reactor.call_soon(self._tls_readable)
 
@@ -180,7 +197,7 @@ class Transport:
             except ssl.SSLWantReadError:
                 return
             except ssl.SSLWantWriteError:
-                self._reactor.add_writer(tls, self._writable)
+                self._handle.set_writer(self._writable)
                 return
             except ssl.SSLError as exc:
                 self._lose(self._write_error or tls_error(exc, tls, self._servername))
@@ -210,7 +227,7 @@ class Transport:
             if self._tls is not None:
                 self._flush()
             if self._unsent:
-                self._reactor.add_writer(self._sock, self._writable)
+                self._handle.set_writer(self._writable)
 
     def _send(self, data: bytes | memoryview) -> int:
         """Return how many bytes the system has taken."""
@@ -243,7 +260,7 @@ class Transport:
         self._flush()
         if self._unsent or self._closed:
             return
-        self._reactor.remove_writer(self._sock)
+        self._handle.set_writer(None)
         if waiting and self._write_error is None:
             self._owner.drained()
         if self._tls is not None and not self._closed:
@@ -253,7 +270,7 @@ class Transport:
         # The peer may have said why before it hung up: what is left to read is read first.
         self._write_error = error
         self._unsent.clear()
-        self._reactor.remove_writer(self._sock)
+        self._handle.set_writer(None)
         self._reactor.call_soon(self._read_last_words)
 
     def _read_last_words(self) -> None:
@@ -284,9 +301,9 @@ class Transport:
         """
         self._servername = servername
         self._handshaking = True
-        self._reactor.remove_reader(self._sock)
+        self._handle.set_reader(None)
         try:
-            tls = self._sock = wrap(self._sock, context, servername)
+            tls = self._sock = self._handle.file = wrap(self._sock, context, servername)
         except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
             return
@@ -299,18 +316,25 @@ class Transport:
             self._handshaking = False
             self._reactor.call_soon(self._secured, tls, done)
 
-        Handshake(self._reactor, tls, servername, ended, explain).go_on()
+        Handshake(self._handle, tls, servername, ended, explain).go_on()
 
     def _secured(self, tls: ssl.SSLSocket, done: Callable[[], object]) -> None:
         if self._closed:
             return
         # Not earlier: the owner must learn of TLS before it gets what the server says first.
-        self._reactor.add_reader(tls, self._tls_readable)
+        self._handle.set_reader(self._tls_readable)
         done()
         if not self._closed:
             self._tls_readable()
 
     # -- the end ------------------------------------------------------------------------------
+
+    def _lost(self) -> None:
+        if self._closed:
+            self._drop()
+        else:
+            exc = OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._lose(self._write_error or socket_error(exc, "Connection failed"))
 
     def _lose(self, error: SMTPError | None) -> None:
         if not self._closed:
@@ -325,9 +349,6 @@ class Transport:
         """
         if self._linger_timer is not None and self._linger_timer.active:
             return
-        if self._sock.fileno() < 0:
-            self._closed = True
-            return
         pointless = self._handshaking or self._write_error is not None
         # The parent of a forked child still uses the connection: the child says nothing on it.
         if linger <= 0 or pointless or self._reactor.is_parents:
@@ -335,8 +356,8 @@ class Transport:
             return
         self._closed = True
         self._unsent.clear()
-        self._reactor.remove_writer(self._sock)
-        self._reactor.add_reader(self._sock, self._discard)
+        self._handle.set_writer(None)
+        self._handle.set_reader(self._discard)
         if self._announce_end():
             self._linger_timer = self._reactor.timer(self._drop)
             self._linger_timer.start(linger)
@@ -392,7 +413,5 @@ class Transport:
         self._unsent.clear()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
-        if self._sock.fileno() >= 0:
-            self._reactor.remove_reader(self._sock)
-            self._reactor.remove_writer(self._sock)
-            self._sock.close()
+        self._handle.close()
+        self._sock.close()
