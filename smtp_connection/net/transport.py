@@ -91,6 +91,7 @@ class Transport:
         "_handle",
         "_handshaking",
         "_linger_timer",
+        "_must_read",
         "_owner",
         "_reactor",
         "_servername",
@@ -122,6 +123,7 @@ class Transport:
         self._write_error: SMTPError | None = None
         self._closed = False
         self._handshaking = False
+        self._must_read = False  # before TLS can write
         self._servername = ""
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
@@ -190,6 +192,9 @@ class Transport:
     def _tls_readable(self) -> None:
         tls = self._tls
         assert tls is not None
+        if self._must_read:
+            self._must_read = False
+            self._handle.set_writer(self._writable)
         # A selector cannot see what the TLS layer has decrypted already.
         while True:
             try:
@@ -226,7 +231,7 @@ class Transport:
             self._unsent.append(memoryview(data)[sent:])
             if self._tls is not None:
                 self._flush()
-            if self._unsent:
+            if self._unsent and not self._must_read:
                 self._handle.set_writer(self._writable)
 
     def _send(self, data: bytes | memoryview) -> int:
@@ -235,7 +240,10 @@ class Transport:
             sent = self._sock.send(data)
             self.last_sent = self._reactor.now
             return sent
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+            return 0
+        except ssl.SSLWantReadError:
+            self._must_read = True
             return 0
         except ssl.SSLError as exc:
             self._write_failed(tls_error(exc, self._tls, self._servername))
@@ -258,6 +266,9 @@ class Transport:
     def _writable(self) -> None:
         waiting = bool(self._unsent)
         self._flush()
+        if self._must_read:
+            # The socket is writable all the time, and that is of no use now.
+            self._handle.set_writer(None)
         if self._unsent or self._closed:
             return
         self._handle.set_writer(None)

@@ -326,6 +326,45 @@ def test_reading_may_have_to_wait_until_it_can_write(over_tls, client_context):
     assert end.owner.entries == [("secured",), ("data", b"220 ready\r\n")]
 
 
+def test_writing_may_have_to_wait_until_it_can_read(over_tls, client_context):
+    """A server may want to renegotiate; the socket is writable all the time meanwhile."""
+
+    class Busy(ssl.SSLSocket):
+        waits = 0
+        tries = 0
+
+        def send(self, *args):
+            type(self).tries += 1
+            if self.waits:
+                type(self).waits -= 1
+                raise ssl.SSLWantReadError
+            return super().send(*args)
+
+    client_context.sslsocket_class = Busy
+
+    def script(peer):
+        for _ in range(2):
+            peer.send("220 go on\r\n")
+        peer.expect("EHLO")
+        peer.send("250 ok\r\n")
+        peer.expect_end()
+
+    end = over_tls(script)
+    turn_until(end.reactor, lambda: end.owner.data == b"220 go on\r\n" * 2)
+    Busy.waits = 3
+    end.transport.write(b"EHLO me\r\n")
+    assert end.is_idle()
+    assert not end.transport.is_drained
+    assert Busy.tries == 2  # at once, and because a part may have been taken
+    for _ in range(2):
+        end.transport._tls_readable()  # as if something had arrived for the TLS layer
+        end.settle()
+    end.until("drained")
+    assert Busy.tries == 4
+    turn_until(end.reactor, lambda: end.owner.data.endswith(b"250 ok\r\n"))
+    assert end.is_idle()
+
+
 def test_the_peer_s_end_is_told_over_tls(over_tls):
     end = over_tls(lambda peer: peer.send("221 bye\r\n"))
     end.until("lost")
