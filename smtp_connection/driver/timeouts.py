@@ -12,6 +12,9 @@ from ..reactor.timers import Timer
 
 __all__ = ["TimeOuts"]
 
+# How often silence is looked for within the time that is allowed for it.
+_LOOKS = 4
+
 
 class TimeOuts:
     """The time-outs of one session; ``expired(error)`` is called when one of them passes.
@@ -73,13 +76,20 @@ class TimeOuts:
 
         ``last_heard()`` is when, on the reactor's clock (seconds), something was last said or
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
+        It looks more often than need be, because ``last_heard()`` may learn of some things only by
+        comparing what it finds with what it found the last time.
         """
         milliseconds = self._settings.socketTimeout
+        seconds = milliseconds / 1000
+        due = self._reactor.now
 
         def look() -> None:
-            rest = last_heard() + milliseconds / 1000 - self._reactor.now
-            if rest > 0:
-                timer.start(rest)
+            nonlocal due
+            now, heard = self._reactor.now, last_heard()
+            if now >= due:
+                due = heard + seconds
+            if now < due:
+                timer.start(min(due - now, seconds / _LOOKS))
                 return
             missing = waiting_for()
             waiting = f", waiting for {missing}" if missing else ""

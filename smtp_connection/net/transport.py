@@ -21,6 +21,10 @@ them arrive, the system answers with a reset, and the peer may lose what we said
 ``shutdown()`` only announces the end of our side, but for all processes that share the connection:
 a forked child that calls it ends the stream of its parent, too.
 
+**The system's buffer may be large.**  It may take megabytes at once and need minutes to hand them
+on, and a socket is writable only when a third of that is gone.  Over TLS a record counts as sent
+when all of it is taken.
+
 **Readiness is only a hint.**  A socket that is reported as readable may have nothing to read.
 
 The strategy
@@ -63,11 +67,15 @@ from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from .errors import socket_error, tls_error
 from .handshake import Explain, Handshake, no_hint, wrap
+from .send_queue import queued_bytes
 
 __all__ = ["Transport", "TransportOwner"]
 
 # More than a reply ever needs; a larger buffer costs more to allocate than a second read does.
 _READ_SIZE = 16 * 1024
+
+# What the system may hold for the peer without being late: a command that is not acknowledged yet.
+_BACKLOG = 4096
 
 
 class TransportOwner(Protocol):
@@ -93,6 +101,7 @@ class Transport:
         "_linger_timer",
         "_must_read",
         "_owner",
+        "_queued",
         "_reactor",
         "_servername",
         "_sock",
@@ -128,6 +137,7 @@ class Transport:
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
+        self._queued = 0  # what the system held for the peer when last_taken() was last asked
 
     def start(self) -> None:
         """Begin to read.  Raises ``OSError`` for what cannot be watched."""
@@ -174,6 +184,19 @@ class Transport:
             text += f" with {self._tls.version()}" + (f", {cipher[0]}" if cipher else "")
         return text
 
+    def last_taken(self) -> float:
+        """Return when the system, or the peer, last took something of what was written, on the
+        reactor's clock, seconds.
+
+        The system tells how much the peer has left to take, but not when it last took some.  That
+        is found out by asking now and then, and counts as taken just now.
+        """
+        queued = queued_bytes(self._sock)
+        if queued < self._queued and self._queued > _BACKLOG:
+            self.last_sent = self._reactor.now
+        self._queued = queued
+        return self.last_sent
+
     # -- reading ------------------------------------------------------------------------------
 
     def _readable(self) -> None:
@@ -194,7 +217,7 @@ class Transport:
         assert tls is not None
         if self._must_read:
             self._must_read = False
-            self._handle.set_writer(self._writable)
+            self._handle.set_writer(self._go_on_writing)
         # A selector cannot see what the TLS layer has decrypted already.
         while True:
             try:
@@ -202,7 +225,7 @@ class Transport:
             except ssl.SSLWantReadError:
                 return
             except ssl.SSLWantWriteError:
-                self._handle.set_writer(self._writable)
+                self._handle.set_writer(self._go_on_writing)
                 return
             except ssl.SSLError as exc:
                 self._lose(self._write_error or tls_error(exc, tls, self._servername))
@@ -264,6 +287,12 @@ class Transport:
                 del unsent[0]
 
     def _writable(self) -> None:
+        if self._tls is not None and self._unsent:
+            # The queue was full.  TLS reports a record that is sent, and not its parts.
+            self.last_sent = self._reactor.now
+        self._go_on_writing()
+
+    def _go_on_writing(self) -> None:
         waiting = bool(self._unsent)
         self._flush()
         if self._must_read:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
 
 from smtp_connection import Reactor
 from smtp_connection.net import transport as transport_module
+from smtp_connection.net.send_queue import queued_bytes
 from tests.support.helpers import Clock, turn_until
 from tests.support.smtp_server import reset
 from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, tcp_pair
@@ -122,6 +124,33 @@ def test_last_sent_is_when_the_system_took_something(reactor, movable_clock):
     assert [int(moment - moments[0]) // 100 for moment in moments] == [0, 1, 1, 2]
     end.transport.close()
     end.peer.close()
+
+
+def test_what_the_peer_takes_of_what_the_system_holds_counts_as_taken(reactor, movable_clock):
+    """A large buffer swallows a message at once, and a slow peer needs minutes for it."""
+    if not sys.platform.startswith(("linux", "freebsd")):
+        pytest.skip("this system does not tell what it holds")
+    near, far = tcp_pair()
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    end = End(reactor, near, far)
+    reactor.run_once()
+    end.transport.write(bytes(1 << 20))
+    sent = end.transport.last_sent
+
+    def after(seconds):
+        movable_clock.ahead += seconds
+        reactor.run_once()
+        return end.transport.last_taken() - sent
+
+    after(100)
+    steady = after(0)
+    assert after(100) == steady  # the peer's own buffer is full
+    while queued_bytes(near) > 1 << 19:
+        far.recv(1 << 16)
+    assert after(100) >= 300
+    end.transport.close()
+    far.close()
 
 
 def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):
@@ -363,6 +392,29 @@ def test_writing_may_have_to_wait_until_it_can_read(over_tls, client_context):
     assert Busy.tries == 4
     turn_until(end.reactor, lambda: end.owner.data.endswith(b"250 ok\r\n"))
     assert end.is_idle()
+
+
+def test_a_part_of_a_tls_record_counts_as_taken(over_tls, client_context, movable_clock):
+    class Slow(ssl.SSLSocket):
+        parts = 3
+
+        def send(self, *args):
+            if self.parts:
+                type(self).parts -= 1
+                raise ssl.SSLWantWriteError
+            return super().send(*args)
+
+    client_context.sslsocket_class = Slow
+    end = over_tls(lambda peer: peer.expect("EHLO"))
+    end.reactor.run_once()
+    before = end.transport.last_sent
+    movable_clock.ahead += 100
+    end.transport.write(b"EHLO me\r\n")
+    assert end.transport.last_sent == before
+    end.reactor.run_once()
+    assert Slow.parts == 0
+    assert end.transport.last_sent >= before + 100
+    end.until("drained")
 
 
 def test_the_peer_s_end_is_told_over_tls(over_tls):
