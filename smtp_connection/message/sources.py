@@ -45,6 +45,9 @@ _READ_AHEAD = 256 * 1024
 # Bytes that are collected from an iterable of small pieces before they are encoded and sent.
 _WORTH_SENDING = 32 * 1024
 
+# What an empty piece counts for, bytes.
+_EMPTY_COUNTS = 64
+
 
 def as_bytes(piece: object) -> bytes:
     """Return ``piece`` as bytes, a str as UTF-8; raise ``TypeError`` for anything else."""
@@ -92,6 +95,10 @@ class IterableSource(Source):
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterator: Iterator[Any] | None = iter(iterable)
+        self._wake_soon: Callable[[], None] = lambda: None
+
+    def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
+        self._wake_soon = lambda: reactor.call_soon(wake)
 
     def next_piece(self) -> bytes | None:
         collected = []
@@ -103,8 +110,13 @@ class IterableSource(Source):
                 self._iterator = None
             else:
                 collected.append(piece)
-                size += len(piece)
-        return b"".join(collected) or None
+                # An iterable of empty pieces must come to an end here as well.
+                size += len(piece) or _EMPTY_COUNTS
+        data = b"".join(collected)
+        if not data and self._iterator is not None:
+            self._wake_soon()
+            return b""
+        return data or None
 
     def close(self) -> None:
         iterator, self._iterator = self._iterator, None
