@@ -41,7 +41,7 @@ IO = {"asyncio", "select", "selectors", "socket", "ssl", "subprocess", "threadin
 
 # Outer modules that are the business of a few, and of nobody else.
 RESERVED = {
-    "selectors": {"reactor.loop"},
+    "selectors": {"reactor.handles", "reactor.loop"},
     "threading": {
         "reactor.loop",
         "reactor.threads",

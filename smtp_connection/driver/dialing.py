@@ -138,7 +138,9 @@ class Dialing:
         try:
             if handed_over:
                 prepare(sock)
-            self.transport = transport = Transport(self._reactor, sock, self._transport_owner)
+            self.transport = transport = Transport(
+                self._reactor, sock, self._transport_owner, handed_over=handed_over
+            )
             transport.start()
         except (OSError, ValueError) as exc:
             cause = exc if isinstance(exc, OSError) else OSError(str(exc))

@@ -316,7 +316,7 @@ class Lifecycle:
         exchange.use(transport)
         self._time_outs.watch_greeting(self._port)
         self._time_outs.watch_silence(
-            lambda: max(exchange.last_sign_of_life, transport.last_sent),
+            lambda: max(exchange.last_sign_of_life, transport.last_taken()),
             lambda: exchange.waiting_for if self._is_awaited() else "",
         )
         exchange.start(open_session(self.session))

@@ -7,6 +7,7 @@ A source is read no faster than the server takes the message, so memory stays fl
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import socket
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ..reactor.handles import Handle
 from ..reactor.loop import Reactor
 from ..reactor.threads import Job
 
@@ -42,6 +44,9 @@ _READ_AHEAD = 256 * 1024
 
 # Bytes that are collected from an iterable of small pieces before they are encoded and sent.
 _WORTH_SENDING = 32 * 1024
+
+# What an empty piece counts for, bytes.
+_EMPTY_COUNTS = 64
 
 
 def as_bytes(piece: object) -> bytes:
@@ -90,6 +95,10 @@ class IterableSource(Source):
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterator: Iterator[Any] | None = iter(iterable)
+        self._wake_soon: Callable[[], None] = lambda: None
+
+    def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
+        self._wake_soon = lambda: reactor.call_soon(wake)
 
     def next_piece(self) -> bytes | None:
         collected = []
@@ -101,8 +110,13 @@ class IterableSource(Source):
                 self._iterator = None
             else:
                 collected.append(piece)
-                size += len(piece)
-        return b"".join(collected) or None
+                # An iterable of empty pieces must come to an end here as well.
+                size += len(piece) or _EMPTY_COUNTS
+        data = b"".join(collected)
+        if not data and self._iterator is not None:
+            self._wake_soon()
+            return b""
+        return data or None
 
     def close(self) -> None:
         iterator, self._iterator = self._iterator, None
@@ -175,12 +189,12 @@ class PipeSource(Source):
     def __init__(self, file: Any, read: Callable[[int], Any]) -> None:
         self._file = file
         self._read = read
-        self._reactor: Reactor | None = None
+        self._handle: Handle | None = None
         self._ready = False
-        self._watched = False
+        self._lost = False  # the owner has closed it
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
-        self._reactor = reactor
+        self._handle = reactor.handle(self._file, self._closed_by_owner)
         self._wake = wake
         self._ready = self._holds_bytes()
         self._watch()
@@ -197,26 +211,26 @@ class PipeSource(Source):
             restore()
 
     def _watch(self) -> None:
-        assert self._reactor is not None
-        if self._ready or self._watched:
+        if self._ready or self._handle is None:
             return
         try:
-            self._reactor.add_reader(self._file, self._readable)
-            self._watched = True
+            self._handle.set_reader(self._readable)
         except PermissionError:
             self._ready = True  # epoll refuses a device that is always ready, such as /dev/zero
 
     def _readable(self) -> None:
         self._ready = True
-        self._unwatch()
+        if self._handle is not None:
+            self._handle.set_reader(None)
         self._wake()
 
-    def _unwatch(self) -> None:
-        if self._watched and self._reactor is not None:
-            self._watched = False
-            self._reactor.remove_reader(self._file)
+    def _closed_by_owner(self) -> None:
+        self._lost = True
+        self._wake()
 
     def next_piece(self) -> bytes | None:
+        if self._lost:
+            raise OSError(errno.EBADF, "it was closed before its end")
         self._watch()
         if not self._ready:
             return b""
@@ -231,7 +245,8 @@ class PipeSource(Source):
         return as_bytes(piece) or None
 
     def close(self) -> None:
-        self._unwatch()
+        if self._handle is not None:
+            self._handle.close()
 
 
 class EmitterSource(Source):

@@ -148,7 +148,10 @@ class Connector:
 
     def _decided(self, sock: socket.socket) -> None:
         address = self._forget(sock)
-        problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        try:
+            problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError as exc:  # the owner of the socket has closed it
+            problem = exc.errno or errno.EBADF
         if problem:
             self._failed(sock, address, OSError(problem, os.strerror(problem)))
             self._try_next()

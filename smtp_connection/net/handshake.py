@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Callable
 
 from ..errors import SMTPError
-from ..reactor.loop import Reactor
+from ..reactor.handles import Handle
 from .errors import speaks_no_tls, tls_error
 
 __all__ = ["Explain", "Handshake", "no_hint", "wrap"]
@@ -68,14 +68,14 @@ def _close_orphan(exc: Exception) -> None:
 class Handshake:
     """Drives the handshake of one non-blocking socket on the reactor.
 
-    To cancel it, remove the reader and the writer of the socket.
+    To cancel it, close the handle of the socket.
     """
 
-    __slots__ = ("_ended", "_explain", "_first_bytes", "_reactor", "_servername", "_tls")
+    __slots__ = ("_ended", "_explain", "_first_bytes", "_handle", "_servername", "_tls")
 
     def __init__(
         self,
-        reactor: Reactor,
+        handle: Handle,
         tls: ssl.SSLSocket,
         servername: str,
         ended: Callable[[SMTPError | None], object],
@@ -85,7 +85,7 @@ class Handshake:
 
         ``explain`` may add a hint to the error if the peer does not speak TLS.
         """
-        self._reactor = reactor
+        self._handle = handle
         self._tls = tls
         self._servername = servername
         self._ended = ended
@@ -94,17 +94,17 @@ class Handshake:
 
     def go_on(self) -> None:
         """Go on with the handshake until it has to wait, or is over."""
-        tls, reactor = self._tls, self._reactor
+        tls, handle = self._tls, self._handle
         try:
             if not self._first_bytes:
                 self._first_bytes = self._peek()
             tls.do_handshake()
         except ssl.SSLWantReadError:
-            reactor.remove_writer(tls)
-            reactor.add_reader(tls, self.go_on)
+            handle.set_reader(self.go_on)
+            handle.set_writer(None)
         except ssl.SSLWantWriteError:
-            reactor.remove_reader(tls)
-            reactor.add_writer(tls, self.go_on)
+            handle.set_writer(self.go_on)
+            handle.set_reader(None)
         except (OSError, ValueError) as exc:
             error = tls_error(exc, tls, self._servername)
             if speaks_no_tls(exc):
@@ -122,6 +122,6 @@ class Handshake:
             return b""
 
     def _end(self, error: SMTPError | None) -> None:
-        self._reactor.remove_reader(self._tls)
-        self._reactor.remove_writer(self._tls)
+        self._handle.set_reader(None)
+        self._handle.set_writer(None)
         self._ended(error)

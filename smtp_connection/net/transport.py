@@ -21,6 +21,10 @@ them arrive, the system answers with a reset, and the peer may lose what we said
 ``shutdown()`` only announces the end of our side, but for all processes that share the connection:
 a forked child that calls it ends the stream of its parent, too.
 
+**The system's buffer may be large.**  It may take megabytes at once and need minutes to hand them
+on, and a socket is writable only when a third of that is gone.  Over TLS a record counts as sent
+when all of it is taken.
+
 **Readiness is only a hint.**  A socket that is reported as readable may have nothing to read.
 
 The strategy
@@ -35,7 +39,9 @@ The strategy
 - ``close(linger)`` announces the end of our side, throws away what still arrives, and waits for the
   end of the peer's side for ``linger`` seconds.  It drops the socket at once if it has no time for
   that, or if that is of no use: before TLS is up, after a failed write, and in a forked child.
-- Reader and writer of a socket are removed before it is closed.
+- The handle of the socket is closed before the socket.  A socket that was handed over may be closed
+  by its owner at any time: the next call to the system then fails, or the reactor finds it out
+  (``handles.py``).
 
 Who may call what
 -----------------
@@ -49,6 +55,8 @@ exception of the operating system or of the TLS library leaves this module: the 
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -59,11 +67,15 @@ from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from .errors import socket_error, tls_session_error
 from .handshake import Explain, Handshake, no_hint, wrap
+from .send_queue import queued_bytes
 
 __all__ = ["Transport", "TransportOwner"]
 
 # More than a reply ever needs; a larger buffer costs more to allocate than a second read does.
 _READ_SIZE = 16 * 1024
+
+# What the system may hold for the peer without being late: a command that is not acknowledged yet.
+_BACKLOG = 4096
 
 
 class TransportOwner(Protocol):
@@ -100,9 +112,12 @@ class Transport:
 
     __slots__ = (
         "_closed",
+        "_handle",
         "_handshaking",
         "_linger_timer",
+        "_must_read",
         "_owner",
+        "_queued",
         "_reactor",
         "_servername",
         "_sock",
@@ -112,8 +127,20 @@ class Transport:
         "last_sent",
     )
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, owner: TransportOwner) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket.socket,
+        owner: TransportOwner,
+        *,
+        handed_over: bool = False,
+    ) -> None:
+        """``handed_over``: the socket is also somebody else's, who may close it at any time.
+
+        Raises ``ValueError`` if it is closed already.
+        """
         self._reactor = reactor
+        self._handle = reactor.handle(sock, self._lost if handed_over else None)
         self._sock = sock
         self._owner = owner
         self._tls: ssl.SSLSocket | None = None
@@ -124,17 +151,19 @@ class Transport:
         self._write_error: SMTPError | None = None
         self._closed = False
         self._handshaking = False
+        self._must_read = False  # before TLS can write
         self._servername = ""
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
+        self._queued = 0  # what the system held for the peer when last_taken() was last asked
 
     def start(self) -> None:
-        """Begin to read.  Raises ``OSError`` or ``ValueError`` for what cannot be watched."""
+        """Begin to read.  Raises ``OSError`` for what cannot be watched."""
         if self._tls is None:
-            self._reactor.add_reader(self._sock, self._readable)
+            self._handle.set_reader(self._readable)
         else:
-            self._reactor.add_reader(self._sock, self._tls_readable)
+            self._handle.set_reader(self._tls_readable)
             # Whoever handed the socket over may have read a part of a record.
             self._reactor.call_soon(self._tls_readable)
 
@@ -179,6 +208,19 @@ class Transport:
             text += f" with {self._tls.version()}" + (f", {cipher[0]}" if cipher else "")
         return text
 
+    def last_taken(self) -> float:
+        """Return when the system, or the peer, last took something of what was written, on the
+        reactor's clock, seconds.
+
+        The system tells how much the peer has left to take, but not when it last took some.  That
+        is found out by asking now and then, and counts as taken just now.
+        """
+        queued = queued_bytes(self._sock)
+        if queued < self._queued and self._queued > _BACKLOG:
+            self.last_sent = self._reactor.now
+        self._queued = queued
+        return self.last_sent
+
     # -- reading ------------------------------------------------------------------------------
 
     def _readable(self) -> None:
@@ -197,6 +239,9 @@ class Transport:
     def _tls_readable(self) -> None:
         tls = self._tls
         assert tls is not None
+        if self._must_read:
+            self._must_read = False
+            self._handle.set_writer(self._go_on_writing)
         # A selector cannot see what the TLS layer has decrypted already.
         while True:
             try:
@@ -204,7 +249,7 @@ class Transport:
             except ssl.SSLWantReadError:
                 return
             except ssl.SSLWantWriteError:
-                self._reactor.add_writer(tls, self._writable)
+                self._handle.set_writer(self._go_on_writing)
                 return
             except ssl.SSLError as exc:
                 self._lose(self._write_error or tls_session_error(exc, tls, self._servername))
@@ -233,8 +278,8 @@ class Transport:
             self._unsent.append(memoryview(data)[sent:])
             if self._tls is not None:
                 self._flush()
-            if self._unsent:
-                self._reactor.add_writer(self._sock, self._writable)
+            if self._unsent and not self._must_read:
+                self._handle.set_writer(self._writable)
 
     def _send(self, data: bytes | memoryview) -> int:
         """Return how many bytes the system has taken."""
@@ -242,7 +287,10 @@ class Transport:
             sent = self._sock.send(data)
             self.last_sent = self._reactor.now
             return sent
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+            return 0
+        except ssl.SSLWantReadError:
+            self._must_read = True
             return 0
         except ssl.SSLError as exc:
             assert self._tls is not None
@@ -264,11 +312,20 @@ class Transport:
                 del unsent[0]
 
     def _writable(self) -> None:
+        if self._tls is not None and self._unsent:
+            # The queue was full.  TLS reports a record that is sent, and not its parts.
+            self.last_sent = self._reactor.now
+        self._go_on_writing()
+
+    def _go_on_writing(self) -> None:
         waiting = bool(self._unsent)
         self._flush()
+        if self._must_read:
+            # The socket is writable all the time, and that is of no use now.
+            self._handle.set_writer(None)
         if self._unsent or self._closed:
             return
-        self._reactor.remove_writer(self._sock)
+        self._handle.set_writer(None)
         if waiting and self._write_error is None:
             self._owner.drained()
         if self._tls is not None and not self._closed:
@@ -278,7 +335,7 @@ class Transport:
         # The peer may have said why before it hung up: what is left to read is read first.
         self._write_error = error
         self._unsent.clear()
-        self._reactor.remove_writer(self._sock)
+        self._handle.set_writer(None)
         self._reactor.call_soon(self._read_last_words)
 
     def _read_last_words(self) -> None:
@@ -308,9 +365,9 @@ class Transport:
         are known, and what it returns becomes part of the text.
         """
         self._handshaking = True
-        self._reactor.remove_reader(self._sock)
+        self._handle.set_reader(None)
         try:
-            tls = self._sock = wrap(self._sock, context, servername)
+            tls = self._sock = self._handle.file = wrap(self._sock, context, servername)
         except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
         else:
@@ -324,7 +381,7 @@ class Transport:
         """
         assert isinstance(self._sock, ssl.SSLSocket)
         self._handshaking = True
-        self._reactor.remove_reader(self._sock)
+        self._handle.set_reader(None)
         self._shake_hands(self._sock, servername, done, no_hint)
 
     def _shake_hands(
@@ -340,18 +397,25 @@ class Transport:
             self._handshaking = False
             self._reactor.call_soon(self._secured, tls, done)
 
-        Handshake(self._reactor, tls, servername, ended, explain).go_on()
+        Handshake(self._handle, tls, servername, ended, explain).go_on()
 
     def _secured(self, tls: ssl.SSLSocket, done: Callable[[], object]) -> None:
         if self._closed:
             return
         # Not earlier: the owner must learn of TLS before it gets what the server says first.
-        self._reactor.add_reader(tls, self._tls_readable)
+        self._handle.set_reader(self._tls_readable)
         done()
         if not self._closed:
             self._tls_readable()
 
     # -- the end ------------------------------------------------------------------------------
+
+    def _lost(self) -> None:
+        if self._closed:
+            self._drop()
+        else:
+            exc = OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._lose(self._write_error or socket_error(exc, "Connection failed"))
 
     def _lose(self, error: SMTPError | None) -> None:
         if not self._closed:
@@ -367,9 +431,6 @@ class Transport:
         """
         if self._linger_timer is not None and self._linger_timer.active:
             return
-        if self._sock.fileno() < 0:
-            self._closed = True
-            return
         pointless = self._handshaking or self._write_error is not None
         # The parent of a forked child still uses the connection: the child says nothing on it.
         if linger <= 0 or pointless or self._reactor.is_parents:
@@ -378,8 +439,8 @@ class Transport:
         self._closed = True
         self._owner = _NOBODY
         self._unsent.clear()
-        self._reactor.remove_writer(self._sock)
-        self._reactor.add_reader(self._sock, self._discard)
+        self._handle.set_writer(None)
+        self._handle.set_reader(self._discard)
         if self._announce_end():
             self._linger_timer = self._reactor.timer(self._drop)
             self._linger_timer.start(linger)
@@ -437,7 +498,5 @@ class Transport:
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
-        if self._sock.fileno() >= 0:
-            self._reactor.remove_reader(self._sock)
-            self._reactor.remove_writer(self._sock)
-            self._sock.close()
+        self._handle.close()
+        self._sock.close()

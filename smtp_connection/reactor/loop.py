@@ -35,8 +35,8 @@ callbacks as the queue holds by then; last, call what ``call_last()`` was given.
   ends, and its siblings run when ``run()`` is called again.  A descriptor that was not served by
   then is still ready on the next turn, since selectors report a state and not a change.
 - *The receiver of an event is looked up when the event is dispatched*, not when it was collected:
-  an earlier callback of the turn may have removed it.  Whoever closes a descriptor removes its
-  reader and writer first.
+  an earlier callback of the turn may have removed it.  Whoever closes a descriptor closes its
+  handle first; what becomes of handles whose files others have closed is told in ``handles.py``.
 - *Append first, look second.*  A caller appends its callback, then looks whether the reactor waits.
   The reactor notes that it waits, then looks at its queue.  So at least one of the two sees the
   other, without a lock.  Within a turn no wake-up call is made at all.
@@ -65,8 +65,9 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
+from .handles import Handle, Handles, HasFileno, number_of
 from .threads import Job, Jobs, Workers
 from .timers import Timer, Timers
 from .wakeup import WakeUp
@@ -88,23 +89,6 @@ running = _Running()
 """``running.reactor`` is the one that began last to run on the calling thread."""
 
 
-class HasFileno(Protocol):
-    """Anything with a descriptor: a socket, a pipe, a file."""
-
-    def fileno(self) -> int: ...
-
-
-class _Handle:
-    """Who is told about one descriptor."""
-
-    __slots__ = ("events", "reader", "writer")
-
-    def __init__(self) -> None:
-        self.events = 0  # what the selector watches it for
-        self.reader: Callable[[], object] | None = None
-        self.writer: Callable[[], object] | None = None
-
-
 class Reactor:
     """A single-threaded event loop on ``selectors.DefaultSelector``.
 
@@ -122,7 +106,8 @@ class Reactor:
     ) -> None:
         self._clock = clock
         self._selector = selector or selectors.DefaultSelector()
-        self._handles: dict[int, _Handle] = {}
+        self._descriptors = Handles(self._selector)
+        self._handles = self._descriptors.table
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._last: deque[Callable[[], object]] = deque()
         self._timers = Timers(clock)
@@ -195,65 +180,45 @@ class Reactor:
 
     # -- descriptors ------------------------------------------------------------------------
 
+    def handle(self, file: int | HasFileno, lost: Callable[[], object] | None = None) -> Handle:
+        """Return a :class:`Handle` that watches ``file`` (a descriptor, or what has one) as soon
+        as it gets a reader or a writer.  Raises ``ValueError`` if ``file`` is closed.
+
+        ``lost()`` is called if somebody closes a file that belongs to somebody else.
+        """
+        return Handle(self._descriptors, self, file, lost)
+
     def add_reader(self, file: int | HasFileno, callback: Callable[[], object]) -> None:
         """Call ``callback()`` whenever ``file`` (a descriptor, or what has one) is readable."""
-        self._handle(file).reader = callback
-        self._watch(file)
+        self._handle(file).set_reader(callback)
 
     def remove_reader(self, file: int | HasFileno) -> None:
         """Stop watching ``file`` for reading."""
-        handle = self._handles.get(_descriptor(file))
+        handle = self._descriptors.find(file)
         if handle is not None:
-            handle.reader = None
-            self._watch(file)
+            handle.set_reader(None)
 
     def add_writer(self, file: int | HasFileno, callback: Callable[[], object]) -> None:
         """Call ``callback()`` whenever ``file`` (a descriptor, or what has one) is writable."""
-        self._handle(file).writer = callback
-        self._watch(file)
+        self._handle(file).set_writer(callback)
 
     def remove_writer(self, file: int | HasFileno) -> None:
         """Stop watching ``file`` for writing."""
-        handle = self._handles.get(_descriptor(file))
+        handle = self._descriptors.find(file)
         if handle is not None:
-            handle.writer = None
-            self._watch(file)
+            handle.set_writer(None)
 
-    def _handle(self, file: int | HasFileno) -> _Handle:
-        descriptor = _descriptor(file)
-        if descriptor < 0:
-            raise ValueError(f"{file!r} is closed")
-        handle = self._handles.get(descriptor)
-        if handle is None:
-            handle = self._handles[descriptor] = _Handle()
+    def _handle(self, file: int | HasFileno) -> Handle:
+        handle = self._handles.get(number_of(file))
+        if handle is None or (handle.file is not file and handle.is_stale):
+            return self.handle(file)
+        handle.check()
         return handle
 
-    def _watch(self, file: int | HasFileno) -> None:
-        descriptor = _descriptor(file)
-        handle = self._handles[descriptor]
-        events = (_READ if handle.reader else 0) | (_WRITE if handle.writer else 0)
-        if self.is_parents or not self._finalizer.alive:
-            # What the child takes out of the shared epoll object is lost to the parent.
-            if not events:
-                del self._handles[descriptor]
-            return
-        # An interrupt may come between any two of these lines, and the same be asked for again.
-        if not events:
-            try:
-                if handle.events:
-                    self._selector.unregister(descriptor)
-            except KeyError:
-                pass  # done, or forgotten by the selector
-            del self._handles[descriptor]
-        elif handle.events != events:
-            watch = self._selector.modify if handle.events else self._selector.register
-            try:
-                watch(descriptor, events, handle)
-            except BaseException:
-                # A selector forgets what it cannot modify.
-                del self._handles[descriptor]
-                raise
-            handle.events = events
+    @property
+    def may_register(self) -> bool:
+        """Whether the selector is open, and this process's own."""
+        return self._finalizer.alive and not self.is_parents
 
     # -- threads ----------------------------------------------------------------------------
 
@@ -430,7 +395,7 @@ class Reactor:
             self._waiting = False
         self.now = now = self._clock()
         for key, mask in events:
-            handle: _Handle | None = key.data
+            handle: Handle | None = key.data
             if handle is None:
                 self._wake_up.drain()
                 continue
@@ -439,7 +404,7 @@ class Reactor:
                 if handle.reader is not None:
                     handle.reader()
                 elif handle.writer is None and self._handles.get(key.fd) is handle:
-                    self._watch(key.fd)  # an interrupt has kept somebody from taking it out
+                    handle.update()  # an interrupt has kept somebody from taking it out
             if mask & _WRITE and handle.writer is not None:
                 handle.writer()
         ready = self._ready
@@ -452,10 +417,6 @@ class Reactor:
             callback(*args)
         if self._last:
             self._call_last()
-
-
-def _descriptor(file: int | HasFileno) -> int:
-    return file if isinstance(file, int) else file.fileno()
 
 
 def _close(selector: selectors.BaseSelector, wake_up: WakeUp) -> None:

@@ -6,12 +6,14 @@ import errno
 import re
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
 
 from smtp_connection import Reactor
 from smtp_connection.net import transport as transport_module
+from smtp_connection.net.send_queue import queued_bytes
 from tests.support.helpers import Clock, turn_until
 from tests.support.smtp_server import reset
 from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, tcp_pair
@@ -122,6 +124,33 @@ def test_last_sent_is_when_the_system_took_something(reactor, movable_clock):
     assert [int(moment - moments[0]) // 100 for moment in moments] == [0, 1, 1, 2]
     end.transport.close()
     end.peer.close()
+
+
+def test_what_the_peer_takes_of_what_the_system_holds_counts_as_taken(reactor, movable_clock):
+    """A large buffer swallows a message at once, and a slow peer needs minutes for it."""
+    if not sys.platform.startswith(("linux", "freebsd")):
+        pytest.skip("this system does not tell what it holds")
+    near, far = tcp_pair()
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    end = End(reactor, near, far)
+    reactor.run_once()
+    end.transport.write(bytes(1 << 20))
+    sent = end.transport.last_sent
+
+    def after(seconds):
+        movable_clock.ahead += seconds
+        reactor.run_once()
+        return end.transport.last_taken() - sent
+
+    after(100)
+    steady = after(0)
+    assert after(100) == steady  # the peer's own buffer is full
+    while queued_bytes(near) > 1 << 19:
+        far.recv(1 << 16)
+    assert after(100) >= 300
+    end.transport.close()
+    far.close()
 
 
 def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):
@@ -324,6 +353,68 @@ def test_reading_may_have_to_wait_until_it_can_write(over_tls, client_context):
     end.until("data")
     assert end.is_idle()
     assert end.owner.entries == [("secured",), ("data", b"220 ready\r\n")]
+
+
+def test_writing_may_have_to_wait_until_it_can_read(over_tls, client_context):
+    """A server may want to renegotiate; the socket is writable all the time meanwhile."""
+
+    class Busy(ssl.SSLSocket):
+        waits = 0
+        tries = 0
+
+        def send(self, *args):
+            type(self).tries += 1
+            if self.waits:
+                type(self).waits -= 1
+                raise ssl.SSLWantReadError
+            return super().send(*args)
+
+    client_context.sslsocket_class = Busy
+
+    def script(peer):
+        for _ in range(2):
+            peer.send("220 go on\r\n")
+        peer.expect("EHLO")
+        peer.send("250 ok\r\n")
+        peer.expect_end()
+
+    end = over_tls(script)
+    turn_until(end.reactor, lambda: end.owner.data == b"220 go on\r\n" * 2)
+    Busy.waits = 3
+    end.transport.write(b"EHLO me\r\n")
+    assert end.is_idle()
+    assert not end.transport.is_drained
+    assert Busy.tries == 2  # at once, and because a part may have been taken
+    for _ in range(2):
+        end.transport._tls_readable()  # as if something had arrived for the TLS layer
+        end.settle()
+    end.until("drained")
+    assert Busy.tries == 4
+    turn_until(end.reactor, lambda: end.owner.data.endswith(b"250 ok\r\n"))
+    assert end.is_idle()
+
+
+def test_a_part_of_a_tls_record_counts_as_taken(over_tls, client_context, movable_clock):
+    class Slow(ssl.SSLSocket):
+        parts = 3
+
+        def send(self, *args):
+            if self.parts:
+                type(self).parts -= 1
+                raise ssl.SSLWantWriteError
+            return super().send(*args)
+
+    client_context.sslsocket_class = Slow
+    end = over_tls(lambda peer: peer.expect("EHLO"))
+    end.reactor.run_once()
+    before = end.transport.last_sent
+    movable_clock.ahead += 100
+    end.transport.write(b"EHLO me\r\n")
+    assert end.transport.last_sent == before
+    end.reactor.run_once()
+    assert Slow.parts == 0
+    assert end.transport.last_sent >= before + 100
+    end.until("drained")
 
 
 def test_the_peer_s_end_is_told_over_tls(over_tls):

@@ -441,3 +441,30 @@ def test_the_peer_has_only_so_long_to_close_its_own_side(serve, connect_to, reac
     closed.set()
 
     assert diary.names() == ["connect", "end"]
+
+
+def test_a_source_of_empty_pieces_starves_nobody(by_hand, diary, reactor, movable_clock):
+    def nothing():
+        while True:
+            yield b""
+
+    connection, peer = by_hand(socketTimeout=60_000)
+    connection.connect()
+    connection.send(ENVELOPE, nothing(), diary.callback("sent"))
+    peer.sock.send(b"220 ready\r\n")
+    others = []
+    for _ in range(5):
+        reactor.run_once(0)
+    peer.sock.send(b"250 me\r\n")
+    reactor.call_later(0, others.append, "timer")
+    for _ in range(20):
+        reactor.run_once(0)
+    assert others == ["timer"]
+    assert diary.names() == ["connect"]
+    for _ in range(3):
+        movable_clock.ahead += 61
+        reactor.run_once(0)
+        reactor.run_once(0)
+    reactor.run()
+    assert diary.names() == ["connect", "error", "sent", "end"]
+    assert diary.error("sent").code == "ETIMEDOUT"

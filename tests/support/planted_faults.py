@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from smtp_connection import Reactor, SMTPConnection, SMTPError
+from smtp_connection import SMTPConnection, SMTPError
 from smtp_connection.driver.lifecycle import Lifecycle
 from smtp_connection.driver.queue import Operation, Operations
 from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
 from smtp_connection.net.transport import Transport
 from smtp_connection.protocol import recipients
+from smtp_connection.reactor.handles import Handle
 from smtp_connection.reactor.timers import Timer
 
 left_open: list[socket.socket] = []
@@ -124,8 +125,7 @@ def _drop_with_a_last_word(self: Any) -> None:
 
     if not self._closed:
         self._closed = True
-        self._reactor.remove_reader(self._sock)
-        self._reactor.remove_writer(self._sock)
+        self._handle.close()
         self._reactor.call_later(1, say_more)
 
 
@@ -133,8 +133,7 @@ def _drop_without_closing(self: Any) -> None:
     self._closed = True
     if self._linger_timer is not None:
         self._linger_timer.cancel()
-    self._reactor.remove_reader(self._sock)
-    self._reactor.remove_writer(self._sock)
+    self._handle.close()
     left_open.append(self._sock)
 
 
@@ -188,7 +187,7 @@ FAULTS = {
     "an exception is swallowed": Fault(SMTPConnection, "emit", _swallow_exceptions),
     "something is written after 'end'": Fault(Transport, "_drop", _drop_with_a_last_word),
     "sockets stay open": Fault(Transport, "_drop", _drop_without_closing),
-    "a descriptor is closed while it is watched": Fault(Reactor, "remove_reader", _nothing),
+    "a descriptor is closed while it is watched": Fault(Handle, "close", _nothing),
     "the reactor turns for nothing": Fault(Transport, "_writable", _nothing),
     "timers stay alive": Fault(Timer, "cancel", _nothing),
     "timers never fire": Fault(Timer, "start", _never),

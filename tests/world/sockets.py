@@ -219,6 +219,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         stream = self._connected()
         if self.network.chance.happens(0.01):
             stream.put_off()
+            stream.speak_below()
             raise ssl.SSLWantReadError
         try:
             taken = stream.put(data[:_RECORD])

@@ -41,6 +41,7 @@ class Stream:
         self.arrived = bytearray()  # and not read yet
         self.sealed = 0  # how many of those bytes are whole TLS records
         self.fin = False
+        self.below = False  # something for the TLS layer alone has arrived
         self.broken: int | None = None  # the error that every call gets
         self.blocked = self._cut_short = False
         self.shut = False
@@ -124,12 +125,13 @@ class Stream:
 
     def readiness(self) -> int:
         writable = 0 if self.blocked and self.broken is None else EVENT_WRITE
-        if self.arrived or self.fin or self.broken is not None:
+        if self.arrived or self.fin or self.below or self.broken is not None:
             return writable | EVENT_READ
         return writable
 
     def take(self, size: int, *, peek: bool = False) -> bytes:
         """Read at most ``size`` bytes; ``b""`` at the end."""
+        self.below = False
         if not self.arrived:
             if self.broken is not None:
                 raise OSError(self.broken, "the stream broke")
@@ -182,6 +184,14 @@ class Stream:
     def put_off(self) -> None:
         """The client has said something that is not taken yet; it will try again."""
         self._cut_short = True
+
+    def speak_below(self) -> None:
+        """Let the server send what only the TLS layer of the client wants to know."""
+
+        def arrive() -> None:
+            self.below = True
+
+        self._network.later(self._chance.delay(), arrive)
 
     def note_sent(self, data: bytes) -> None:
         """``data``, what was taken, is that inside of TLS."""
