@@ -170,7 +170,7 @@ class Exchange:
         self._dialogue = dialogue
         # An idle connection is silent; that it was must not count against what begins now.
         self.last_sign_of_life = self._reactor.now
-        self._parser.start_over()
+        self._parser.excess = 0
         step = self._advance(None)
         if step is not None:
             self._carry_out(step)

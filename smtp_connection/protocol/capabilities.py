@@ -16,11 +16,12 @@ class Capabilities(Mapping[str, str]):
 
     - ``auth`` (tuple of str): the SASL mechanisms, upper case, in the server's order
     - ``pipelining`` (bool): whether commands may be sent without waiting (RFC 2920)
+    - ``takes_size`` (bool): whether MAIL may declare the size of the message (RFC 1870)
     - ``size`` (int or None): the largest message in bytes, ``None`` if the server names no limit
     - ``lines`` (list of str): the lines of the reply, without the first, which is a greeting
     """
 
-    __slots__ = ("_parameters", "auth", "lines", "pipelining", "size")
+    __slots__ = ("_parameters", "auth", "lines", "pipelining", "size", "takes_size")
 
     def __init__(self, reply: Reply | None = None) -> None:
         """Read ``reply``; without one (before EHLO, after HELO) nothing is announced."""
@@ -41,6 +42,7 @@ class Capabilities(Mapping[str, str]):
         if "AUTH" in self._parameters:
             self._parameters["AUTH"] = " ".join(self.auth)
         self.pipelining = "PIPELINING" in self._parameters
+        self.takes_size = "SIZE" in self._parameters
         size = self._parameters.get("SIZE", "")
         # "SIZE 0" means that there is no fixed maximum (RFC 1870 section 4).  Longer numbers are
         # ignored: no size has 20 digits, and converting thousands of them takes quadratic time.

@@ -57,7 +57,7 @@ class ReplyTooLong(Exception):
 class ReplyParser:
     """Turns bytes into replies; keeps what is incomplete, up to ``limit`` bytes a reply.
 
-    All replies from one call of :meth:`start_over` to the next are limited together, because they
+    All replies that come while ``excess`` is not set back to 0 are limited together, because they
     may be collected: what each has beyond :data:`ORDINARY` may be ``limit`` in sum.  So any number
     of ordinary replies is taken, or one that uses up the limit.
 
@@ -67,7 +67,7 @@ class ReplyParser:
     refusal cannot hide behind a success.
     """
 
-    __slots__ = ("_code", "_excess", "_limit", "_lines", "_size", "_tail", "ends_blank")
+    __slots__ = ("_code", "_limit", "_lines", "_size", "_tail", "ends_blank", "excess")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -75,13 +75,11 @@ class ReplyParser:
         self._lines: list[bytes] = []  # of a multi-line reply
         self._size = 0  # of those lines and of blank ones before them, bytes
         self._code = 0
-        self._excess = 0  # of the replies since start_over()
+        self.excess = 0
+        """What the replies had beyond :data:`ORDINARY`, in sum.  Whoever keeps replies no longer
+        sets it back to 0."""
         self.ends_blank = False
         """Whether the last data that was fed ends with blank lines."""
-
-    def start_over(self) -> None:
-        """Forget how long the replies have been so far: nobody keeps them any more."""
-        self._excess = 0
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that ``data`` completes.
@@ -120,8 +118,8 @@ class ReplyParser:
 
     def _count(self, replies: list[Reply]) -> None:
         for index, reply in enumerate(replies):
-            self._excess += max(0, len(reply.text) - ORDINARY)
-            if self._excess > self._limit:
+            self.excess += max(0, len(reply.text) - ORDINARY)
+            if self.excess > self._limit:
                 what = "The server's replies to one operation are together larger"
                 raise ReplyTooLong(replies[:index], what)
 

@@ -111,7 +111,7 @@ def _mail_command(envelope: Envelope, message: Message, session: Session) -> str
         command += envelope.dsn.mail
     if envelope.use_8bit_mime and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
-    if "SIZE" in capabilities:
+    if capabilities.takes_size:
         # The larger one: whoever states a size may know what is added on the way.
         size = max(envelope.size or 0, message.known_size())
         if capabilities.size and size > capabilities.size:

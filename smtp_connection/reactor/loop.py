@@ -181,7 +181,7 @@ class Reactor:
     # -- descriptors ------------------------------------------------------------------------
 
     def handle(self, file: int | HasFileno, lost: Callable[[], object] | None = None) -> Handle:
-        """Return a :class:`Handle` that watches ``file`` (a descriptor, or what has one) as soon
+        """Return a ``Handle`` that watches ``file`` (a descriptor, or what has one) as soon
         as it gets a reader or a writer.  Raises ``ValueError`` if ``file`` is closed.
 
         ``lost()`` is called if somebody closes a file that belongs to somebody else.
