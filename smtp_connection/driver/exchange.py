@@ -169,7 +169,8 @@ class Exchange:
         """Start ``dialogue``; its outcome goes to the owner."""
         self._dialogue = dialogue
         # An idle connection is silent; that it was must not count against what begins now.
-        self.last_sign_of_life = self._reactor.now
+        # Nor must a callback that has blocked this turn: the clock is read anew.
+        self.last_sign_of_life = self._reactor.time()
         self._parser.excess = 0
         step = self._advance(None)
         if step is not None:

@@ -131,6 +131,10 @@ class Reactor:
         self.now = clock()
         """The clock's reading (seconds) when the current turn began."""
 
+    def time(self) -> float:
+        """Return the clock's reading, seconds; :attr:`now` is that of the beginning of the turn."""
+        return self._clock()
+
     # -- callbacks and timers ---------------------------------------------------------------
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:

@@ -468,3 +468,25 @@ def test_a_source_of_empty_pieces_starves_nobody(by_hand, diary, reactor, movabl
     reactor.run()
     assert diary.names() == ["connect", "error", "sent", "end"]
     assert diary.error("sent").code == "ETIMEDOUT"
+
+
+def test_a_callback_that_blocks_does_not_time_out_what_begins_behind_it(
+    by_hand, reactor, diary, movable_clock
+):
+    connection, peer = by_hand()
+    connection.connect()
+    for reply in ("220 hi", "250 scripted"):
+        peer.feed(f"{reply}\r\n")
+
+    def block():
+        movable_clock.ahead += 601
+
+    reactor.call_soon(block)
+    connection.reset(diary.callback("reset"))
+    peer.settle()
+    assert diary.names() == ["connect"]
+    peer.feed("250 ok\r\n")
+    assert diary.of("reset") == [(None, True)]
+    connection.close()
+    peer.hang_up()
+    reactor.run()
