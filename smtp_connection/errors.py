@@ -9,7 +9,14 @@ from collections.abc import Sequence
 
 from .text import escaped
 
-__all__ = ["SMTPError", "auth_error", "envelope_error", "message_error", "needs_extra"]
+__all__ = [
+    "SMTPError",
+    "auth_error",
+    "envelope_error",
+    "message_error",
+    "needs_extra",
+    "stream_error",
+]
 
 
 # With one of these codes and no reply, the caller's own input cannot be sent.
@@ -108,6 +115,11 @@ def envelope_error(message: str, command: str = "API") -> SMTPError:
 def message_error(message: str, command: str = "API") -> SMTPError:
     """Return the error for a message that cannot be sent."""
     return SMTPError(message, code="EMESSAGE", command=command)
+
+
+def stream_error(message: str) -> SMTPError:
+    """Return the error for a message whose source fails."""
+    return SMTPError(message, code="ESTREAM", command="API")
 
 
 def needs_extra(feature: str, extra: str) -> str:

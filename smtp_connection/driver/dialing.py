@@ -119,7 +119,7 @@ class Dialing:
         return self._connector.waiting_for if self._connector is not None else ""
 
     def broke(self, exc: BaseException) -> None:
-        """(Guarded)"""
+        """End the connection, because ``exc`` was raised on the way."""
         self._owner.broke(exc)
 
     @guarded

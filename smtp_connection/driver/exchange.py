@@ -310,7 +310,7 @@ class Exchange:
             self._ask(step)
 
     def broke(self, exc: BaseException) -> None:
-        """(TransportOwner, PumpOwner)"""
+        """End the connection, because ``exc`` was raised in the middle of a step."""
         self._owner.broke(exc)
 
     def _is_halted(self) -> bool:
@@ -358,11 +358,11 @@ class Exchange:
 
     @guarded
     def drained(self) -> None:
-        """(TransportOwner)"""
+        """Go on with the message: the system has taken what was written."""
         self._pump.drained()
 
     def data_received(self, data: bytes) -> None:
-        """(TransportOwner)"""
+        """Take what the server says."""
         try:
             try:
                 replies = self._parser.feed(data)
@@ -471,7 +471,7 @@ class Exchange:
 
     @guarded
     def connection_lost(self, error: SMTPError | None) -> None:
-        """(TransportOwner)"""
+        """The stream is over: it failed with ``error``, or the server has closed its side."""
         remainder = self._parser.remainder.strip()
         if self._secrets is not None:
             remainder = self._secrets.masked(remainder)

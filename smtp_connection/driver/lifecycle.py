@@ -185,7 +185,7 @@ class Lifecycle:
 
     @property
     def waits_for_run(self) -> bool:
-        """(Unstarted)"""
+        """Whether it waits for a reactor of this process that has never run."""
         reactor = self._reactor
         return self._state is _State.CONNECTING and not (reactor.has_run or reactor.is_parents)
 
@@ -275,7 +275,7 @@ class Lifecycle:
             self._operations.refuse(operation, NOT_ITS_TURN)
 
     def next_dialogue(self) -> None:
-        """(ExchangeOwner)"""
+        """Begin with the next operation, if nothing is going on."""
         operations = self._operations
         while operations.current is None and self._state is _State.READY:
             dialogue = operations.start_next()
@@ -284,7 +284,7 @@ class Lifecycle:
             self._exchange.start(dialogue)
 
     def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
-        """(ExchangeOwner)"""
+        """Settle the operation whose dialogue has ended with ``value`` or ``error``."""
         operations = self._operations
         operation = operations.current
         if operation is None:
@@ -306,7 +306,7 @@ class Lifecycle:
             self._dialing.start(self._host, self._port)
 
     def connected(self, transport: Transport) -> None:
-        """(DialingOwner)"""
+        """Begin the session: the stream to the server is there."""
         if self.destroyed:
             return
         self.stage = "connected"
@@ -322,17 +322,17 @@ class Lifecycle:
         exchange.start(open_session(self.session))
 
     def greeted(self) -> None:
-        """(ExchangeOwner)"""
+        """The server has said its first word in time."""
         self._time_outs.end_phase()
 
     def credentials_revealed(self, mechanism: str) -> None:
-        """(ExchangeOwner)"""
+        """Warn, once, if others can read the credentials that ``mechanism`` is about to send."""
         if not (self._warned or self.secure or self._dialing.stays_here(self._host)):
             self._warned = True
             warn_of_login(self._host, self._port, mechanism, self._sid)
 
     def upgrade(self, done: Callable[[], None]) -> None:
-        """(ExchangeOwner)"""
+        """Upgrade the stream to TLS, then call ``done()``."""
 
         def upgraded() -> None:
             self._time_outs.end_phase()
@@ -359,7 +359,8 @@ class Lifecycle:
         return self._state is _State.CONNECTING or self._operations.awaited
 
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
-        """(ExchangeOwner)"""
+        """End the session, because the server does (``response``) or because the stream failed
+        (``error``)."""
         if self._ending is not None:
             if not self._ending.failed and response is not None:
                 self._ending.error = connection_error(str(self._ending.text), response)
@@ -389,13 +390,13 @@ class Lifecycle:
             self.connection_failed(error)
 
     def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
-        """(ExchangeOwner, DialingOwner)"""
+        """End the connection with ``error``; with ``own`` it is that of the message under way."""
         if not self.destroyed:
             self._decide(_Ending(error, own=own))
             self._end()
 
     def broke(self, exc: BaseException) -> None:
-        """(ExchangeOwner, DialingOwner)"""
+        """End the connection, because ``exc`` was raised in the middle of a step."""
         if not self.destroyed:
             what = type(exc).__name__
             text = f"Connection closed, because {what} was raised in the middle of a step"
@@ -502,7 +503,7 @@ class Lifecycle:
             self._exchange.dissolve()
 
     def tell(self, describe: Callable[[], str]) -> None:
-        """(DialingOwner)"""
+        """Tell the log of something that happened to the stream."""
         if self._trace is not None:
             self._trace.socket(describe)
 

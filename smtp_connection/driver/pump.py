@@ -72,7 +72,7 @@ class Pump:
             self._reactor.call_soon(self._source_ready)
 
     def broke(self, exc: BaseException) -> None:
-        """(Guarded)"""
+        """End the connection, because ``exc`` was raised while a piece was moved."""
         self._broke(exc)
 
     @guarded

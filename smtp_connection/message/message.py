@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import SMTPError
+from ..errors import SMTPError, envelope_error, message_error, stream_error
 from ..reactor.loop import Reactor
 from .encoder import WireEncoder, encode_whole, size_to_declare
 from .sources import (
@@ -45,13 +45,9 @@ def _is_mail(message: object) -> bool:
     return _is_a(message, "smtp_connection.mime.mail", "Mail")
 
 
-def _error(text: str, code: str = "EMESSAGE") -> SMTPError:
-    return SMTPError(text, code=code, command="API")
-
-
 def _source_failed(exc: Exception) -> SMTPError:
     reason = str(exc) or type(exc).__name__
-    return _error(f"The message source failed: {reason}", code="ESTREAM")
+    return stream_error(f"The message source failed: {reason}")
 
 
 def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
@@ -71,21 +67,20 @@ def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
         from ..mime.email_message import message_envelope
 
         return message_envelope(message), message
-    raise _error(
+    raise envelope_error(
         "No envelope: only a dict or an EmailMessage can be sent without one;"
         f" got {type(message).__name__}",
-        code="EENVELOPE",
     )
 
 
 def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
     if message is None:
-        raise _error("Empty message")
+        raise message_error("Empty message")
     if isinstance(message, (str, bytes, bytearray, memoryview)):
         try:
             data = as_bytes(message)
         except UnicodeEncodeError as exc:
-            raise _error(f"the message cannot be sent as UTF-8: {exc}") from exc
+            raise message_error(f"the message cannot be sent as UTF-8: {exc}") from exc
         return _not_empty(data)
     if isinstance(message, Mapping):
         from ..mime.mail import Mail
@@ -100,7 +95,7 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
 
         return _not_empty(serialize(message))
     if getattr(message, "closed", False) is True:
-        raise _error(f"the message is a closed file: {message!r}", code="ESTREAM")
+        raise stream_error(f"the message is a closed file: {message!r}")
     if callable(getattr(message, "on", None)):
         return EmitterSource(message, reactor)
     if callable(getattr(message, "read", None)):
@@ -112,13 +107,13 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
     except TypeError:
         if isinstance(message, Iterable):
             return IterableSource(message)
-        raise _error(f"{_TAKES}; got {message!r}") from None
+        raise message_error(f"{_TAKES}; got {message!r}") from None
     return _not_empty(data)
 
 
 def _not_empty(data: bytes) -> bytes:
     if not data:
-        raise _error("Empty message")
+        raise message_error("Empty message")
     return data
 
 
@@ -194,7 +189,7 @@ class Message:
         if not self._first:
             self._first = self._pull()
             if self._first is None:
-                raise _error("Empty message")
+                raise message_error("Empty message")
         return bool(self._first)
 
     def next_wire(self) -> bytes | None:

@@ -95,13 +95,13 @@ class _Nobody:
     """The owner of a transport that is closed: neither of them has to keep the other."""
 
     def data_received(self, data: bytes) -> None:
-        """(TransportOwner)"""
+        """Ignore ``data``."""
 
     def drained(self) -> None:
-        """(TransportOwner)"""
+        """Do nothing."""
 
     def connection_lost(self, error: SMTPError | None) -> None:
-        """(TransportOwner)"""
+        """Do nothing."""
 
 
 _NOBODY = _Nobody()

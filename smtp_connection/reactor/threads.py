@@ -57,7 +57,7 @@ class Workers:
         renew_after_fork(self)
 
     def _after_fork(self) -> None:
-        """(Forked) The tasks were the parent's, and so were the threads."""
+        """Begin anew in a forked child: the tasks were the parent's, and so were the threads."""
         self._changed = threading.Condition(threading.Lock())  # guards all that follows
         self._tasks: deque[Callable[[], None]] = deque()
         self._threads = 0

@@ -183,7 +183,7 @@ class XOAuth2Generator(EventEmitter):
         self._reactor().call_soon(self._forget, callback)
 
     def _after_fork(self) -> None:
-        """(Forked) A token that is being fetched is fetched for the parent."""
+        """Begin anew in a forked child: a token that is being fetched is fetched for the parent."""
         self._guard = threading.Lock()  # for accessToken, expires and _renewal
         self._renewal: _Renewal | None = None
 

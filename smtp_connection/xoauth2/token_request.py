@@ -287,7 +287,7 @@ class _Adapter(HTTPAdapter):
         return pool
 
     def cert_verify(self, *args: Any) -> None:
-        """(The context does it.)"""
+        """Do nothing: the context verifies the certificate."""
 
     def close(self) -> None:
         for pool in self._pools:
