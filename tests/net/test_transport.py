@@ -135,7 +135,7 @@ def test_what_the_peer_takes_of_what_the_system_holds_counts_as_taken(reactor, m
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
     end = End(reactor, near, far)
     reactor.run_once()
-    end.transport.write(bytes(1 << 20))
+    end.transport.write(bytes(1 << 17))
     sent = end.transport.last_sent
 
     def after(seconds):
@@ -146,7 +146,7 @@ def test_what_the_peer_takes_of_what_the_system_holds_counts_as_taken(reactor, m
     after(100)
     steady = after(0)
     assert after(100) == steady  # the peer's own buffer is full
-    while queued_bytes(near) > 1 << 19:
+    while queued_bytes(near) > 1 << 16:
         far.recv(1 << 16)
     assert after(100) >= 300
     end.transport.close()

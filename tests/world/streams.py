@@ -209,6 +209,8 @@ class Stream:
 
     def _unblock(self) -> None:
         self.blocked = False
+        # The peer has taken something, if only a part of a record of TLS.
+        self._network.judge.progress()
 
     def _depart(self, function: Callable[..., None], *args: object) -> None:
         network = self._network
