@@ -138,8 +138,10 @@ class Dialing:
         try:
             if handed_over:
                 prepare(sock)
+            # One that was connected here may still be the caller's.
+            callers = handed_over or sock is self._settings.socket
             self.transport = transport = Transport(
-                self._reactor, sock, self._transport_owner, handed_over=handed_over
+                self._reactor, sock, self._transport_owner, handed_over=callers
             )
             transport.start()
         except (OSError, ValueError) as exc:

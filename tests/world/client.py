@@ -27,6 +27,7 @@ MISCHIEF = (
     "login",
     "reset",
     "connect",
+    "close the socket",
     "close elsewhere",
     "send elsewhere",
 )
@@ -94,6 +95,7 @@ class Client:
         self._network = network
         self._reactor = reactor
         self._session = session  # that with the server, once there is one
+        self._handed_over: Any = None  # the socket that the connection got, if it got one
         self._sources = SourceWorld(self._source_asked, self.soon)
         self._connection: SMTPConnection
         self._program = program
@@ -102,6 +104,7 @@ class Client:
 
     def start(self, options: dict[str, Any], *, listen: bool) -> None:
         """Make the connection, and begin with the script; ``listen`` to ``'error'``."""
+        self._handed_over = options.get("connection") or options.get("socket")
         self._connection = connection = SMTPConnection(options, reactor=self._reactor)
         self._judge.connection = connection
         connection.on("connect", self._on_connect)
@@ -198,6 +201,12 @@ class Client:
             if may_raise:
                 self._judge.tally[name, action] += 1
                 self._judge.plant()
+        elif action == "close the socket":
+            if self._handed_over is not None and self._handed_over.fileno() >= 0:
+                self._judge.tally[name, action] += 1
+                self._judge.note("-> the owner closes the socket")
+                self._judge.noticed_by = self._judge.clock() + 1.1  # it is looked at each second
+                self._handed_over.close_as_owner()
         elif action.endswith(" elsewhere"):
             self._act_elsewhere(name, action.removesuffix(" elsewhere"))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
@@ -139,6 +140,7 @@ class VirtualSelector:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._keys: dict[int, _Key] = {}
+        self._forgotten: set[int] = set()
         self.each_turn: Callable[[], None] = lambda: None
         """Called before each wait, that is, after each step of the reactor."""
         self.next_deadline: Callable[[], float | None] = lambda: None
@@ -151,11 +153,18 @@ class VirtualSelector:
     def register(self, file: Any, events: int, data: Any = None) -> None:
         number = file if isinstance(file, int) else file.fileno()
         if number not in self._network.endpoints:
+            if number in self._forgotten:
+                raise OSError(errno.EBADF, "Bad file descriptor")
             self._network.judge.fail(f"descriptor {number} is watched, and not open")
         self._keys[number] = _Key(events, data)
 
     def modify(self, number: int, events: int, data: Any = None) -> None:
         self.register(number, events, data)
+
+    def forget(self, number: int) -> None:
+        """Somebody closes the descriptor, as epoll sees it: it is watched no more."""
+        self._keys.pop(number, None)
+        self._forgotten.add(number)
 
     def unregister(self, number: int) -> None:
         del self._keys[number]

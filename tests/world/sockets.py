@@ -117,6 +117,11 @@ class VirtualSocket(socket.socket):
         number, self._number = self._number, -1
         return number
 
+    def close_as_owner(self) -> None:
+        """Close it, as whoever has handed it over may do, without a word to those who watch it."""
+        self.network.judge.reactor.virtual_selector.forget(self._number)
+        self.close()
+
     def close(self) -> None:
         if self._number < 0:
             return
