@@ -9,7 +9,6 @@ from typing import Any
 from pyee import EventEmitter
 
 from ._version import __version__
-from .auth.login import login
 from .driver.lifecycle import Lifecycle
 from .driver.queue import Login, Operation, Quit
 from .errors import SMTPError
@@ -122,6 +121,8 @@ class SMTPConnection(EventEmitter):
         used, has the code ``EAUTH`` and leaves the connection usable.  Each ``send`` that was
         called before that was known fails with ``EAUTH`` as well, and sends nothing.
         """
+        from .auth.login import login  # 1 ms, for those who log in
+
         operation = Login(callback)
         if self._lifecycle.accepts(operation, "log in"):
             self._lifecycle.enqueue(operation, login(auth, self._lifecycle.session))

@@ -10,7 +10,6 @@ from ..errors import SMTPError
 from ..hosts import is_loopback
 from ..net.connector import Connector, prepare
 from ..net.errors import socket_error
-from ..net.tls import context_for
 from ..net.transport import Transport, TransportOwner
 from ..options.smtp import Options
 from ..protocol.hints import about_black_hole, about_tls
@@ -159,6 +158,8 @@ class Dialing:
     def start_tls(self, done: Callable[[], None]) -> None:
         """Upgrade the stream to TLS; ``done`` is called when the handshake has succeeded."""
         assert self.transport is not None
+        from ..net.tls import context_for  # for those who use TLS
+
         try:
             context = context_for(self._settings.tls)
         except SMTPError as error:
