@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import envelope_error
 from ..options.names import NameTable
 from ..text import control_in
-from .dsn import DSN
+
+if TYPE_CHECKING:
+    from .dsn import DSN
 
 __all__ = ["Envelope"]
 
@@ -100,7 +102,7 @@ class Envelope:
             recipients,
             size=_size(keys.get("size")),
             use_8bit_mime=_flag(keys, "use8BitMime"),
-            dsn=DSN(keys["dsn"]) if keys.get("dsn") else None,
+            dsn=_dsn(keys.get("dsn")),
             require_tls=_flag(keys, "requireTLSExtensionEnabled"),
         )
 
@@ -127,6 +129,14 @@ def _forbidden_in(address: str) -> str | None:
     if "<" in address or ">" in address:
         return next(one for one in address if one in "<>" or control_in(one))
     return control_in(address)
+
+
+def _dsn(given: Any) -> DSN | None:
+    if not given:
+        return None
+    from .dsn import DSN  # for the few who ask for notifications
+
+    return DSN(given)
 
 
 def _flag(keys: Mapping[str, Any], name: str) -> bool:
