@@ -44,7 +44,6 @@ handler.  All else is called by the exchange, the dialing and the reactor, on th
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from ..errors import SMTPError
@@ -67,7 +66,7 @@ from .unstarted import watch
 __all__ = ["Lifecycle"]
 
 
-class _State(Enum):
+class _State:
     NEW = "connect() has not been called"
     CONNECTING = "between connect() and the 'connect' event"
     READY = "operations are carried out"
@@ -147,7 +146,7 @@ class Lifecycle:
         self._reactor = reactor
         self._settings = settings
         self._sid = sid
-        self._state = _State.NEW
+        self._state: str = _State.NEW
         self._ending: _Ending | None = None
         self._host, self._port = settings.host, settings.port
         self.stage = "init"
