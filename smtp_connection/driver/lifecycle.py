@@ -61,7 +61,6 @@ from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error
 from .timeouts import TimeOuts
 from .trace import trace_for, warn_of_login
-from .unstarted import watch
 
 __all__ = ["Lifecycle"]
 
@@ -216,6 +215,8 @@ class Lifecycle:
                 self._operations.connecting = operation
         self._reactor.call_soon(self._dial)
         if not self._reactor.has_run:
+            from .unstarted import watch  # for the connections that come before the first run()
+
             watch(self)
 
     def accepts(self, operation: Operation, doing: str) -> bool:
