@@ -10,8 +10,23 @@ ORDINARY = 512
 """The length up to which a reply does not count towards the limit of several together: that of a
 reply line in RFC 5321 section 4.5.3.1.5, line break included."""
 
-# The first four characters of nearly every reply of one line, and its code.
-_CODES = {f"{code} ": code for code in range(200, 600)}
+
+class _Codes(dict[str, "int | None"]):
+    """The code that a reply of one line begins with; ``None`` unless that is a usual one.
+
+    It is filled by use: a program sees ten of the four hundred.
+    """
+
+    def __missing__(self, start: str) -> int | None:
+        usual = len(start) == 4 and start[:3].isascii() and start[:3].isdigit() and start[3] == " "
+        code = int(start[:3]) if usual else 0
+        if not 200 <= code < 600:
+            return None
+        self[start] = code
+        return code
+
+
+_CODES = _Codes()
 
 
 class Reply:
@@ -175,7 +190,7 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
         return None
     text = data.decode("ascii")
     if text.find("\n") == len(text) - 1:
-        code = _CODES.get(text[:4])
+        code = _CODES[text[:4]]
         return None if code is None or text[-2:] != "\r\n" else [Reply(code, text[:-2])]
     lines = text.split("\r\n")
     if lines.pop() or len(lines) != data.count(b"\n"):
@@ -184,7 +199,7 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
         return _one_of_many_lines(lines)
     replies = []
     for line in lines:
-        code = _CODES.get(line[:4])
+        code = _CODES[line[:4]]
         if code is None:
             return None
         replies.append(Reply(code, line))
@@ -194,7 +209,7 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
 def _one_of_many_lines(lines: list[str]) -> list[Reply] | None:
     """Return ``lines`` as one reply, such as that to EHLO, if all of them have the same code."""
     last = lines[-1][:4]
-    code = _CODES.get(last)
+    code = _CODES[last]
     continued = f"{last[:3]}-"
     if code is None or not all(line.startswith(continued) for line in lines[:-1]):
         return None

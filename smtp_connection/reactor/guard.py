@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["guarded"]
 
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class _Breakable(Protocol):
-    def broke(self, exc: BaseException) -> None: ...
+    class Breakable(Protocol):
+        """Whose methods can be guarded."""
 
-
-_Self = TypeVar("_Self", bound=_Breakable)
+        def broke(self, exc: BaseException) -> None: ...
 
 
 def guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -27,7 +28,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
     """
 
     @wraps(method)
-    def call(self: _Self, *args: Any) -> None:
+    def call(self: Breakable, *args: Any) -> None:
         try:
             method(self, *args)
         except BaseException as exc:
