@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyee import EventEmitter
-
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
 from .driver.queue import Login, Operation, Quit
+from .emitter import NodeEmitter
 from .errors import SMTPError
 from .message.message import Message, own_envelope
 from .options.smtp import Options
@@ -23,7 +22,7 @@ from .reactor.loop import Reactor
 __all__ = ["SMTPConnection"]
 
 
-class SMTPConnection(EventEmitter):
+class SMTPConnection(NodeEmitter):
     """A connection to an SMTP or LMTP server, with the API of Node's smtp-connection.
 
     ``options`` is a dict of the options that the manual lists, ``more`` are options by keyword.
@@ -40,7 +39,7 @@ class SMTPConnection(EventEmitter):
     once.  An operation that fails and has no callback emits ``'error'``; an error that nobody
     hears is raised by ``reactor.run()``.
 
-    Events, all from the reactor:
+    Events, all from the reactor, for the listeners that Node's methods and pyee's add:
 
     - ``'connect'``: the session is open
     - ``'error'`` (:class:`SMTPError`): the connection failed, and closes itself
