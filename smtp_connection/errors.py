@@ -6,6 +6,7 @@ An error that comes from a reply is built by :meth:`protocol.replies.Reply.failu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .text import escaped
 
@@ -88,6 +89,12 @@ class SMTPError(Exception):
         other = SMTPError(self.message)
         other.__dict__.update(self.__dict__)
         return other
+
+    def toJSON(self) -> dict[str, Any]:
+        """Return a dict for ``json.dumps`` with ``message``, ``code``, ``command``, ``response``
+        and ``responseCode``."""
+        names = ("message", "code", "command", "response", "responseCode")
+        return {name: getattr(self, name) for name in names}
 
     def add_hint(self, hint: str) -> None:
         """Append ``hint``, unless it is empty, to the text, in parentheses."""

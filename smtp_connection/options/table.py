@@ -85,7 +85,6 @@ class Settings(Record):
     defaults: ClassVar[Mapping[str, Any]]
     """Every name, in order, and its default."""
 
-    _keys: ClassVar[tuple[str, ...]]
     _options: ClassVar[dict[str, Option[Any]]]
     _aliases: ClassVar[dict[str, str]]
     _names: ClassVar[NameTable]
@@ -98,6 +97,7 @@ class Settings(Record):
         shows: Callable[[object], str] = _plain,
         instead: Mapping[str, str] = {},
     ) -> None:
+        super().__init_subclass__()
         options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
         cls.defaults = {name: each.default for name, each in options.items()}
         cls._keys = tuple(options)
@@ -125,6 +125,8 @@ class Settings(Record):
         """
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"{cls._noun}s are a dict; got {type(given).__name__}")
+        if type(given) is cls and not more:
+            return given  # every value of it has been accepted before
         values: dict[str, Any] = {}
         for name, value in {**cls._canonical(given or {}), **cls._canonical(more)}.items():
             if value is not None and (accepted := cls._accepted(name, value)) is not None:
@@ -161,9 +163,6 @@ class Settings(Record):
         # Not inside of the handler: its context would hold a value that may be a secret.
         show = _type_alone if option.secret else cls._shows
         raise refusal.error(refusal.text(f"{cls._noun} {name!r}", show))
-
-    def keys(self) -> tuple[str, ...]:
-        return self._keys
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from collections.abc import Mapping
 
 import pytest
 
@@ -209,6 +210,18 @@ def test_they_are_compared_by_value():
     assert Wishes(sugar=2) != Wishes()
     assert Wishes() != DEFAULTS
     assert Anything() != Wishes()
+
+
+def test_they_can_be_given_again():
+    wishes = Wishes(sugar=2)
+    assert Wishes.parse(wishes) is wishes
+    assert Anything.parse(Anything(flag=True), {"flag": False}) == Anything()
+
+
+def test_they_are_a_mapping_that_no_json_is_made_of():
+    """There may be secrets in them."""
+    assert isinstance(Wishes(), Mapping)
+    assert not hasattr(Wishes(), "toJSON")
 
 
 def test_they_can_be_copied():
