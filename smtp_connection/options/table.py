@@ -32,11 +32,13 @@ class Option(Generic[T]):
     - ``default``: what an option that is not given, or given as ``None``, is
     - ``secret`` (bool): neither ``repr`` nor an error text shows the value
     - ``alias`` (str or None): another name for the same option
+    - ``kind`` (type): what its text in a URL stands for, by default the type of ``default``: a
+      truth value, a number, or (any other type) the text itself
 
     For type checkers, as an attribute of a :class:`Settings` it is a ``T``.
     """
 
-    __slots__ = ("alias", "check", "default", "secret")
+    __slots__ = ("alias", "check", "default", "kind", "secret")
 
     def __init__(
         self,
@@ -45,11 +47,13 @@ class Option(Generic[T]):
         *,
         secret: bool = False,
         alias: str | None = None,
+        kind: type | None = None,
     ) -> None:
         self.check = check
         self.default = default
         self.secret = secret
         self.alias = alias
+        self.kind = type(default) if kind is None else kind
 
     @overload
     def __get__(self, settings: None, owner: type) -> Option[T]: ...
@@ -65,6 +69,21 @@ def _plain(value: object) -> str:
     return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
 
 
+def _flag_in(text: str) -> bool | str:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+
+
+def _number_in(text: str) -> float | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+
+
+_TYPED: dict[type, Callable[[str], object]] = {
+    bool: _flag_in,
+    int: _number_in,
+    float: _number_in,
+}
+
+
 def _type_alone(value: object) -> str:
     return type(value).__name__
 
@@ -77,6 +96,8 @@ class Settings(Record):
     - ``noun``: what an option of this set is called in error texts
     - ``shows``: makes text of a wrong value that is not secret
     - ``instead``: names that exist in Node but not in Python, each with advice
+    - ``advice``: is asked what to do instead of using any other unknown name
+    - ``strict`` (bool): values that are false in JavaScript are checked like all others
 
     :meth:`parse` makes one of what a caller gives.  It is no dataclass because to import
     ``dataclasses`` would take a third of the time that the whole package takes.
@@ -85,17 +106,23 @@ class Settings(Record):
     defaults: ClassVar[Mapping[str, Any]]
     """Every name, in order, and its default."""
 
+    instead: ClassVar[Mapping[str, str]]
+    """Names that exist in Node but not in Python, each with advice."""
+
     _options: ClassVar[dict[str, Option[Any]]]
     _aliases: ClassVar[dict[str, str]]
     _names: ClassVar[NameTable]
     _noun: ClassVar[str]
     _shows: ClassVar[Callable[[object], str]]
+    _strict: ClassVar[bool]
 
     def __init_subclass__(
         cls,
         noun: str = "option",
         shows: Callable[[object], str] = _plain,
         instead: Mapping[str, str] = {},
+        advice: Callable[[str], str | None] = lambda name: None,
+        strict: bool = False,
     ) -> None:
         super().__init_subclass__()
         options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
@@ -103,9 +130,11 @@ class Settings(Record):
         cls._keys = tuple(options)
         cls._options = options
         cls._aliases = {each.alias: name for name, each in options.items() if each.alias}
-        cls._names = NameTable(noun, [*options, *cls._aliases], instead)
+        cls.instead = instead
+        cls._names = NameTable(noun, [*options, *cls._aliases], instead, advice)
         cls._noun = noun
         cls._shows = staticmethod(shows)
+        cls._strict = strict
 
     def __init__(self, **values: Any) -> None:
         """``values`` are kept as they are; those that are left out have their defaults."""
@@ -118,7 +147,9 @@ class Settings(Record):
     def parse(cls: type[S], given: object, more: Mapping[str, Any] = {}) -> S:
         """Check the dict ``given``, or ``None``; ``more`` are options by keyword, which win.
 
-        Case and underscores of names do not count; an option that is ``None`` is not given.
+        Case and underscores of names do not count.  An option that is ``None`` is not given, and
+        unless the set is strict, neither is one that is ``False``, 0 or ``''``, as in Node, if its
+        check does not accept that value.
 
         Raises ``TypeError`` or ``ValueError`` that names the option, what it takes and, unless
         that is secret, what it got.
@@ -154,8 +185,25 @@ class Settings(Record):
         return values
 
     @classmethod
+    def typed(cls, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the values that ``texts``, of a URL, stand for, under Node's names.
+
+        A text that does not stand for a value of the option's kind stays as it is: the check
+        refuses it.  Raises ``TypeError`` for a name that is unknown or given twice.
+        """
+        return {
+            name: _TYPED.get(cls._options[name].kind, str)(text)
+            for name, text in cls._canonical(texts).items()
+        }
+
+    @classmethod
     def _accepted(cls, name: str, value: object) -> Any:
         option = cls._options[name]
+        if isinstance(value, (bool, int, float, str)) and not (value or cls._strict):
+            try:
+                return option.check(value)
+            except (Refusal, TypeError, ValueError):
+                return None
         try:
             return option.check(value)
         except Refusal as exc:
