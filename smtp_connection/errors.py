@@ -40,6 +40,8 @@ class SMTPError(Exception):
       escaped, so that it can be shown (``response`` has them as they were sent)
     - ``inDoubt`` (bool): the message had been sent to its end when the connection ended, and the
       server's verdict did not arrive: whoever sends it again may send it twice
+    - ``reason`` (str): why TLS failed, as Node's own code: ``'DEPTH_ZERO_SELF_SIGNED_CERT'``,
+      ``'CERT_HAS_EXPIRED'``, ``'ERR_TLS_CERT_ALTNAME_INVALID'`` ...
     - ``permanent`` (bool): another attempt would fail, too
 
     An attribute that does not apply is ``None``.  The operating system's or the TLS library's own
@@ -73,6 +75,7 @@ class SMTPError(Exception):
         self.rejected = None if rejected is None else list(rejected)
         self.rejectedErrors = None if rejectedErrors is None else list(rejectedErrors)
         self.inDoubt = False
+        self.reason: str | None = None
 
     @property
     def permanent(self) -> bool:
