@@ -148,14 +148,15 @@ def _mechanism(value: object) -> str | None:
 def _logger(value: object) -> Any:
     if isinstance(value, bool):
         return value or None
-    methods = ("debug", "info", "warning", "error")
-    missing = [method for method in methods if not callable(getattr(value, method, None))]
-    if missing:
-        raise WrongType(
-            "takes True, False or an object with debug, info, warning and error",
-            value,
-            f", which has no {missing[0]}()",
-        )
+    # A logger in the style of npmlog has 'verbose', one in that of bunyan 'warn'.
+    methods = (("debug", "verbose"), ("info",), ("warning", "warn"), ("error",))
+    for names in methods:
+        if not any(callable(getattr(value, name, None)) for name in names):
+            raise WrongType(
+                "takes True, False or an object with debug, info, warning (or warn) and error",
+                value,
+                f", which has no {names[0]}()",
+            )
     return value
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -577,10 +578,16 @@ def test_a_logger():
     assert parse(logger=False).logger is None
     logger = logging.getLogger("own")
     assert parse(logger=logger).logger is logger
+    bunyan = SimpleNamespace(debug=print, info=print, warn=print, error=print)
+    npmlog = SimpleNamespace(verbose=print, info=print, warn=print, error=print)
+    assert parse(logger=bunyan).logger is bunyan
+    assert parse(logger=npmlog).logger is npmlog
+    with pytest.raises(TypeError, match="which has no warning"):
+        parse(logger=SimpleNamespace(debug=print, info=print, error=print))
     silent = Silent()
     assert error(TypeError, logger=silent) == (
-        "option 'logger' takes True, False or an object with debug, info, warning and error;"
-        f" got {silent!r}, which has no error()"
+        "option 'logger' takes True, False or an object with debug, info, warning (or warn) and"
+        f" error; got {silent!r}, which has no error()"
     )
     assert "which has no debug()" in error(TypeError, logger="stderr")
 
