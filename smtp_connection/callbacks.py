@@ -23,6 +23,12 @@ class Arguments:
         self.least = least
         self.most = most  # None: any number
 
+    def fits(self, offered: int | None) -> bool:
+        """Whether the callback can be called with ``offered`` arguments; ``None``: any number."""
+        if offered is None:
+            return self.least == 0 and self.most is None
+        return self.least <= offered and (self.most is None or offered <= self.most)
+
     def fit(self, *offered: Any) -> tuple[Any, ...]:
         """Return ``offered`` cut to what the callback takes, or filled up with ``None``."""
         if self.most is not None and len(offered) > self.most:

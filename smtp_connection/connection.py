@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
@@ -54,6 +54,8 @@ class SMTPConnection(NodeEmitter):
     - ``version`` (str): the version of the package
     - ``reactor`` (:class:`Reactor`): the one that carries everything out
     """
+
+    _arguments: ClassVar[Mapping[str, int]] = {"connect": 0, "error": 1, "end": 0, "log": 1}
 
     def __init__(
         self,
@@ -119,9 +121,9 @@ class SMTPConnection(NodeEmitter):
 
         ``auth`` is ``{'user': ..., 'pass': ...}`` or ``{'user': ..., 'xoauth2': ...}``, a token or
         a generator object; it is read at this call.  Without it, also as ``login(callback)``, the
-        option ``auth`` is used.  A failure, also for an ``auth`` that cannot be
-        used, has the code ``EAUTH`` and leaves the connection usable.  Each ``send`` that was
-        called before that was known fails with ``EAUTH`` as well, and sends nothing.
+        option ``auth`` is used.  A failure, also for an ``auth`` that cannot be used, has the code
+        ``EAUTH`` and leaves the connection usable.  Each ``send`` that was called before that was
+        known fails with ``EAUTH`` as well, and sends nothing.
         """
         from .auth.login import login  # 1 ms, for those who log in
 

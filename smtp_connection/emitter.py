@@ -6,8 +6,8 @@ arguments as it declares, and an ``async def`` function, which nobody would awai
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from pyee import EventEmitter
 
@@ -28,6 +28,9 @@ class NodeEmitter(EventEmitter):
     What a method is handed as ``f`` is the listener.  Whatever adds one raises ``TypeError`` for
     what cannot be called, and for an ``async def`` function.
     """
+
+    _arguments: ClassVar[Mapping[str, int]] = {}
+    """How many arguments each of the emitter's own events has."""
 
     @overload  # type: ignore[override]
     def on(self, event: str) -> Callable[[Listener], Listener]: ...
@@ -99,11 +102,14 @@ class NodeEmitter(EventEmitter):
     # Every way to add a listener comes through here, as the key ``k``; ``v`` is what emit() calls.
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
         taken = arguments_taken(k)
+        offered = self._arguments.get(event)
 
         def fitted(*args: Any, **more: Any) -> Any:
             return v(*taken.fit(*args), **more)
 
-        super()._add_event_handler(event, k, fitted if taken.most is not None else v)
+        # Where the listener fits as it is, nothing stands between it and pyee: an interrupt there
+        # would lose the event.
+        super()._add_event_handler(event, k, v if taken.fits(offered) else fitted)
 
     def _move_to_front(self: E, event: str, f: Callable[..., Any]) -> E:
         with self._lock:

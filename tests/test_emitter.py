@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from functools import partial
+from typing import ClassVar
 
 import pytest
 from pyee import EventEmitter
@@ -82,6 +85,36 @@ def test_a_listener_gets_what_it_declares(emitter, heard, name):
     add("error", lambda *args: heard.append(args))
     assert emitter.emit("error", 1)
     assert sorted(heard, key=repr) == sorted([(), (1,), (1, None), (1, "default"), (1,)], key=repr)
+
+
+class Own(NodeEmitter):
+    _arguments: ClassVar[dict[str, int]] = {"error": 1}
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_the_number_of_arguments_may_be_known_before(heard, name):
+    emitter = Own()
+    add = getattr(emitter, name)
+    add("error", lambda: heard.append(()))
+    add("error", lambda err: heard.append((err,)))
+    add("error", lambda err, more: heard.append((err, more)))
+    add("error", lambda *args: heard.append(args))
+    emitter.emit("error", 1)
+    assert sorted(heard, key=repr) == sorted([(), (1,), (1, None), (1,)], key=repr)
+
+
+def test_nothing_stands_between_an_event_and_a_listener_that_fits():
+    """What stands there could be interrupted, and the event would be lost."""
+    emitter, here = Own(), []
+    emitter.on("error", lambda err: here.append(sys._getframe(1).f_code.co_filename))
+    emitter.emit("error", 1)
+    assert here == [sys.modules["pyee.base"].__file__]
+
+
+@pytest.mark.parametrize("kind", [SMTPConnection, XOAuth2Generator])
+def test_every_event_has_its_number(kind):
+    documented = re.findall(r"- ``'(\w+)'``(.*?):", kind.__doc__)
+    assert {name: int("(" in rest) for name, rest in documented} == kind._arguments
 
 
 def test_a_program_s_own_event_may_have_keywords(emitter, heard):

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from ..callbacks import arguments_taken
 from ..emitter import NodeEmitter
@@ -115,6 +115,8 @@ class XOAuth2Generator(NodeEmitter):
     nor any ``repr`` shows a secret.  Raises ``TypeError`` or ``ValueError`` for options that are
     unknown or wrong.
     """
+
+    _arguments: ClassVar[Mapping[str, int]] = {"token": 1, "error": 1}
 
     def __init__(
         self,
