@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
-__all__ = ["Arguments", "arguments_taken"]
+__all__ = ["Arguments", "arguments_taken", "refuse_async"]
 
 # inspect.CO_VARARGS, and CO_COROUTINE, CO_ITERABLE_COROUTINE and CO_ASYNC_GENERATOR together;
 # importing inspect takes a tenth of the package's time.
@@ -22,6 +22,12 @@ class Arguments:
     def __init__(self, least: int, most: int | None) -> None:
         self.least = least
         self.most = most  # None: any number
+
+    def fits(self, offered: int | None) -> bool:
+        """Whether the callback can be called with ``offered`` arguments; ``None``: any number."""
+        if offered is None:
+            return self.least == 0 and self.most is None
+        return self.least <= offered and (self.most is None or offered <= self.most)
 
     def fit(self, *offered: Any) -> tuple[Any, ...]:
         """Return ``offered`` cut to what the callback takes, or filled up with ``None``."""
@@ -74,8 +80,7 @@ def _from_signature(callback: Callable[..., Any]) -> Arguments:
         raise TypeError(f"a callback is a callable or None; got {type(callback).__name__}")
     import inspect
 
-    if _is_async(callback):
-        raise _never_awaited(callback)
+    refuse_async(callback)
     try:
         parameters = inspect.signature(callback).parameters.values()
     except (TypeError, ValueError):
@@ -97,18 +102,20 @@ def _from_signature(callback: Callable[..., Any]) -> Arguments:
     return Arguments(least, None if variadic else most)
 
 
-def _is_async(callback: Callable[..., Any]) -> bool:
-    """Whether calling ``callback`` only makes something to be awaited: an ``async def`` function,
-    also as a method, in a partial, or as the ``__call__`` of an object."""
+def refuse_async(callback: Callable[..., Any]) -> None:
+    """Raise ``TypeError`` if calling ``callback`` only makes something to be awaited: an
+    ``async def`` function, also as a method, in a partial, or as the ``__call__`` of an object."""
     import inspect
     from functools import partial
 
-    while isinstance(callback, partial):
-        callback = callback.func
-    return any(
+    inner = callback
+    while isinstance(inner, partial):
+        inner = inner.func
+    if any(
         inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
-        for each in (callback, type(callback).__call__)
-    )
+        for each in (inner, type(inner).__call__)
+    ):
+        raise _never_awaited(callback)
 
 
 def _never_awaited(callback: Callable[..., Any]) -> TypeError:

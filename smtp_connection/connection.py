@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from pyee import EventEmitter
+from typing import Any, ClassVar
 
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
 from .driver.queue import Login, Operation, Quit
+from .emitter import NodeEmitter
 from .errors import SMTPError
 from .message.message import Message, own_envelope
 from .options.smtp import Options
@@ -23,14 +22,14 @@ from .reactor.loop import Reactor
 __all__ = ["SMTPConnection"]
 
 
-class SMTPConnection(EventEmitter):
+class SMTPConnection(NodeEmitter):
     """A connection to an SMTP or LMTP server, with the API of Node's smtp-connection.
 
-    ``options`` is a dict of the options that the manual lists, ``more`` are options by keyword.
-    Names are Node's; case and underscores do not count: ``ignoreTLS``, ``ignore_tls``.
-    ``reactor`` is the :class:`Reactor` that carries everything out, by default the one that
-    :func:`get_reactor` returns.  Raises ``TypeError`` or ``ValueError`` for options that are
-    unknown or wrong.
+    ``options`` is a dict of the options that the manual lists, or a URL that says them
+    (``'smtps://user:password@host:465'``); ``more`` are options by keyword, which win.  Names are
+    Node's; case and underscores do not count: ``ignoreTLS``, ``ignore_tls``.  ``reactor`` is the
+    :class:`Reactor` that carries everything out, by default the one that :func:`get_reactor`
+    returns.  Raises ``TypeError`` or ``ValueError`` for options that are unknown or wrong.
 
     The methods return at once, and may be called from any thread.  What they ask for is carried
     out by the reactor, in the order of the calls: ``login``, ``send``, ``reset`` and ``quit`` may
@@ -40,7 +39,7 @@ class SMTPConnection(EventEmitter):
     once.  An operation that fails and has no callback emits ``'error'``; an error that nobody
     hears is raised by ``reactor.run()``.
 
-    Events, all from the reactor:
+    Events, all from the reactor, for the listeners that Node's methods and pyee's add:
 
     - ``'connect'``: the session is open
     - ``'error'`` (:class:`SMTPError`): the connection failed, and closes itself
@@ -56,9 +55,11 @@ class SMTPConnection(EventEmitter):
     - ``reactor`` (:class:`Reactor`): the one that carries everything out
     """
 
+    _arguments: ClassVar[Mapping[str, int]] = {"connect": 0, "error": 1, "end": 0, "log": 1}
+
     def __init__(
         self,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | str | None = None,
         *,
         reactor: Reactor | None = None,
         **more: Any,
@@ -112,20 +113,26 @@ class SMTPConnection(EventEmitter):
         self._lifecycle.connect(Operation(callback), self.host, self.port)
 
     def login(
-        self, auth: Mapping[str, Any] | None, callback: Callable[..., object] | None = None
+        self,
+        auth: Mapping[str, Any] | Callable[..., object] | None = None,
+        callback: Callable[..., object] | None = None,
     ) -> None:
         """Authenticate (RFC 4954); ``callback(err, True)``.
 
         ``auth`` is ``{'user': ..., 'pass': ...}`` or ``{'user': ..., 'xoauth2': ...}``, a token or
-        a generator object; it is read at this call.  A failure, also for an ``auth`` that cannot be
-        used, has the code ``EAUTH`` and leaves the connection usable.  Each ``send`` that was
-        called before that was known fails with ``EAUTH`` as well, and sends nothing.
+        a generator object; it is read at this call.  Without it, also as ``login(callback)``, the
+        option ``auth`` is used.  A failure, also for an ``auth`` that cannot be used, has the code
+        ``EAUTH`` and leaves the connection usable.  Each ``send`` that was called before that was
+        known fails with ``EAUTH`` as well, and sends nothing.
         """
         from .auth.login import login  # 1 ms, for those who log in
 
+        if callback is None and callable(auth) and not isinstance(auth, Mapping):
+            auth, callback = None, auth
+        credentials: Any = self.options.auth if auth is None else auth
         operation = Login(callback)
         if self._lifecycle.accepts(operation, "log in"):
-            self._lifecycle.enqueue(operation, login(auth, self._lifecycle.session))
+            self._lifecycle.enqueue(operation, login(credentials, self._lifecycle.session))
 
     def send(
         self,

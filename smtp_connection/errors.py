@@ -6,6 +6,7 @@ An error that comes from a reply is built by :meth:`protocol.replies.Reply.failu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .text import escaped
 
@@ -39,6 +40,8 @@ class SMTPError(Exception):
       escaped, so that it can be shown (``response`` has them as they were sent)
     - ``inDoubt`` (bool): the message had been sent to its end when the connection ended, and the
       server's verdict did not arrive: whoever sends it again may send it twice
+    - ``reason`` (str): why TLS failed, as Node's own code: ``'DEPTH_ZERO_SELF_SIGNED_CERT'``,
+      ``'CERT_HAS_EXPIRED'``, ``'ERR_TLS_CERT_ALTNAME_INVALID'`` ...
     - ``permanent`` (bool): another attempt would fail, too
 
     An attribute that does not apply is ``None``.  The operating system's or the TLS library's own
@@ -72,6 +75,7 @@ class SMTPError(Exception):
         self.rejected = None if rejected is None else list(rejected)
         self.rejectedErrors = None if rejectedErrors is None else list(rejectedErrors)
         self.inDoubt = False
+        self.reason: str | None = None
 
     @property
     def permanent(self) -> bool:
@@ -88,6 +92,12 @@ class SMTPError(Exception):
         other = SMTPError(self.message)
         other.__dict__.update(self.__dict__)
         return other
+
+    def toJSON(self) -> dict[str, Any]:
+        """Return a dict for ``json.dumps`` with ``message``, ``code``, ``command``, ``response``
+        and ``responseCode``."""
+        names = ("message", "code", "command", "response", "responseCode")
+        return {name: getattr(self, name) for name in names}
 
     def add_hint(self, hint: str) -> None:
         """Append ``hint``, unless it is empty, to the text, in parentheses."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView, Mapping
 from typing import Any
 
 from .errors import SMTPError
@@ -10,32 +10,39 @@ from .errors import SMTPError
 __all__ = ["LogEntry", "Record", "SendInfo"]
 
 
-class Record:
-    """A few named values, read as ``record.name`` or as ``record['name']``."""
+class Record(Mapping[str, Any]):
+    """A few named values, read as ``record.name`` or as ``record['name']``: a mapping whose keys
+    are the names."""
 
     __slots__: tuple[str, ...] = ()
 
+    _keys: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._keys = cls.__slots__
+
     def __getitem__(self, name: str) -> Any:
-        if name in self.keys():
+        if name in self._keys:
             return getattr(self, name)
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self.keys())
+        return len(self._keys)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.keys()
+        return name in self._keys
 
-    def keys(self) -> tuple[str, ...]:
-        """Return the names, so that ``dict(record)`` works."""
-        return self.__slots__
+    def keys(self) -> KeysView[str]:
+        """Return the names."""
+        return KeysView(self)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value called ``name``, or ``default`` where there is none of that name."""
-        return getattr(self, name) if name in self.keys() else default
+        return getattr(self, name) if name in self._keys else default
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and dict(self) == dict(other)
@@ -47,7 +54,24 @@ class Record:
         return f"{type(self).__name__}({values})"
 
 
-class LogEntry(Record):
+class _Reported(Record):
+    """A record without secrets, which may be shown and kept."""
+
+    __slots__ = ()
+
+    def toJSON(self) -> dict[str, Any]:
+        """Return a dict for ``json.dumps``: as in JavaScript, where ``JSON.stringify`` calls it.
+        Errors in it become dicts, see :meth:`SMTPError.toJSON`."""
+        return {name: _plain(value) for name, value in self.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.toJSON() if isinstance(value, SMTPError) else value
+
+
+class LogEntry(_Reported):
     """One entry of the ``'log'`` event.
 
     - ``type``: ``'server'``, ``'client'``, ``'stream'`` (message content) or ``'socket'``
@@ -62,7 +86,7 @@ class LogEntry(Record):
         self.message = message
 
 
-class SendInfo(Record):
+class SendInfo(_Reported):
     """What became of a message: the ``info`` of the callback of ``send``.
 
     - ``accepted``, ``rejected`` (list of str): the recipients, as they were given

@@ -29,7 +29,7 @@ FLOORS = [
     "message",
     "net mime",
     "options",
-    "records",
+    "records emitter",
     "reactor errors callbacks hosts _version",
     "text",
 ]
@@ -52,7 +52,7 @@ RESERVED = {
     "signal": {"reactor.wakeup"},
     "heapq": {"reactor.timers"},
     "asyncio": {"cli.demo"},
-    "pyee": {"connection", "xoauth2.generator"},
+    "pyee": {"emitter"},
 }
 
 # Modules of the standard library that are slow to import, and needed by few: none of them is loaded

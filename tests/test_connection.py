@@ -11,6 +11,17 @@ from pyee import EventEmitter
 from smtp_connection import Reactor, SMTPConnection
 
 METHODS = {"connect", "login", "send", "reset", "quit", "close"}
+LISTENERS = {
+    "addListener",
+    "prependListener",
+    "prependOnceListener",
+    "removeListener",
+    "off",
+    "removeAllListeners",
+    "listenerCount",
+    "eventNames",
+    "setMaxListeners",
+}
 ATTRIBUTES = {
     "options",
     "reactor",
@@ -35,12 +46,12 @@ def public(names):
 def test_its_public_names_are_those_of_node_and_of_pyee():
     with Reactor() as reactor:
         names = public(dir(SMTPConnection(reactor=reactor)))
-    assert names == METHODS | ATTRIBUTES | public(dir(EventEmitter()))
+    assert names == METHODS | LISTENERS | ATTRIBUTES | public(dir(EventEmitter()))
 
 
 def test_its_help_tells_of_each_of_them():
     text = pydoc.render_doc(SMTPConnection, renderer=pydoc.plaintext)
-    for name in METHODS:
+    for name in METHODS | LISTENERS:
         # From Python 3.13 on, long signatures take several lines.
         assert re.search(rf" {name}\([\s|]*self\b", text)
         assert getattr(SMTPConnection, name).__doc__

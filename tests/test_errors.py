@@ -102,3 +102,14 @@ def test_what_is_not_installed_is_named_with_the_way_to_install_it():
 
 def test_an_error_shows_itself():
     assert repr(SMTPError("no", code="EAUTH")) == "SMTPError('no', code='EAUTH')"
+
+
+def test_it_becomes_json():
+    error = SMTPError("No", code="EAUTH", command="AUTH PLAIN", response="535 no")
+    assert error.toJSON() == {
+        "message": "No: 535 no",
+        "code": "EAUTH",
+        "command": "AUTH PLAIN",
+        "response": "535 no",
+        "responseCode": 535,
+    }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from collections.abc import Mapping
 
 import pytest
 
-from smtp_connection import LogEntry, SendInfo
+from smtp_connection import LogEntry, SendInfo, SMTPError
 
 ENTRY = LogEntry("client", "EHLO me")
 INFO = SendInfo(
@@ -29,6 +31,39 @@ def test_each_value_is_read_in_every_way(record):
         assert record[name] is getattr(record, name) is record.get(name) is value
         assert name in record
     assert {**record} == dict(record)
+
+
+@pytest.mark.parametrize("record", [ENTRY, INFO])
+def test_they_are_mappings(record):
+    assert isinstance(record, Mapping)
+    assert list(record.items()) == list(zip(record, record.values(), strict=True))
+    assert record.keys() == set(record)
+    match record:
+        case {"type": kind} | {"response": kind}:
+            assert kind in ("client", "250 ok")
+        case _:
+            pytest.fail("it does not match")
+
+
+def test_they_become_json():
+    assert json.loads(json.dumps(ENTRY.toJSON())) == {"type": "client", "message": "EHLO me"}
+    refused = SMTPError(
+        "Recipient refused", code="EENVELOPE", command="RCPT TO", response="550 5.1.1 unknown"
+    )
+    info = SendInfo(["a@x.org"], ["b@x.org"], [refused], "250 ok", 1, 2, 3, [])
+    assert json.loads(json.dumps(info.toJSON())) == {
+        **info,
+        "rejectedErrors": [
+            {
+                "message": "Recipient refused: 550 5.1.1 unknown",
+                "code": "EENVELOPE",
+                "command": "RCPT TO",
+                "response": "550 5.1.1 unknown",
+                "responseCode": 550,
+            }
+        ],
+    }
+    assert info.rejectedErrors == [refused]
 
 
 def test_the_names_are_node_s():

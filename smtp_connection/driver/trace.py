@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..options.smtp import Options
 from ..reactor.loop import Reactor
@@ -11,11 +11,10 @@ from ..records import LogEntry
 from ..text import escaped
 from .events import Events
 
+if TYPE_CHECKING:
+    from .loggers import Write
+
 __all__ = ["Trace", "trace_for", "warn_of_login"]
-
-# The marks of what is said, as the logger gets it.
-_MARKS = {"server": "S: %s", "client": "C: %s", "stream": "D: %s"}
-
 
 # As in the module logging, which only those pay for who want it.
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -45,14 +44,18 @@ class Trace:
         sid: str,
     ) -> None:
         """``traffic``: commands and replies are wanted; ``content``: message content as well;
-        ``logger``: ``True``, an object with the methods of ``logging.Logger``, or ``None``."""
+        ``logger``: ``True``, an object of one of the styles of :mod:`.loggers`, or ``None``."""
         self._reactor = reactor
         self._emit = emit
         self._has_listeners = has_listeners
         self.traffic = traffic
         self._content = content
         self._logger = _standard_logger() if logger is True else logger
-        self._extra = {"sid": sid}
+        self._write: Write | None = None
+        if self._logger is not None:
+            from .loggers import writer_for  # of use to few
+
+            self._write = writer_for(self._logger, sid)
 
     def client(self, shown: str) -> None:
         """Tell of a command, in the form that may be shown."""
@@ -82,11 +85,11 @@ class Trace:
         happening = escaped(describe())  # the server may have put in a word
         if heard:
             self._reactor.call_soon(self._emit, "log", LogEntry("socket", happening))
-        self._log("info", happening)
+        self._log("info", "socket", happening)
 
     def failure(self, error: Exception) -> None:
         """Tell the logger, and only the logger, of what ended the connection."""
-        self._log("error", str(error))
+        self._log("error", "socket", str(error), error)
 
     def _wanted(self) -> bool:
         return self._has_listeners() or self._enabled("debug")
@@ -101,16 +104,11 @@ class Trace:
     def _tell(self, type: str, message: str) -> None:
         if self._has_listeners():
             self._reactor.call_soon(self._emit, "log", LogEntry(type, message))
-        self._log("debug", _MARKS[type], message)
+        self._log("debug", type, message)
 
-    def _log(self, level: str, text: str, *args: object) -> None:
-        if self._enabled(level):
-            self._reactor.call_soon(self._write, level, text, args)
-
-    def _write(self, level: str, text: str, args: tuple[object, ...]) -> None:
-        if not args:
-            text, args = "%s", (text,)
-        getattr(self._logger, level)(text, *args, extra=self._extra)
+    def _log(self, level: str, type: str, text: str, error: Exception | None = None) -> None:
+        if self._write is not None and self._enabled(level):
+            self._reactor.call_soon(self._write, level, type, text, error)
 
 
 def trace_for(settings: Options, reactor: Reactor, events: Events, sid: str) -> Trace | None:

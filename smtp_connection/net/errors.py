@@ -61,6 +61,21 @@ _REASONS = {
     for reason in reasons.split()
 }
 
+# What Node calls OpenSSL's verdicts on a certificate, from X509_V_ERR 2 on without a gap. That the
+# name is another one, Node finds out by itself.
+_NODE_VERDICTS = """
+    UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_CRL UNABLE_TO_DECRYPT_CERT_SIGNATURE
+    UNABLE_TO_DECRYPT_CRL_SIGNATURE UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY CERT_SIGNATURE_FAILURE
+    CRL_SIGNATURE_FAILURE CERT_NOT_YET_VALID CERT_HAS_EXPIRED CRL_NOT_YET_VALID CRL_HAS_EXPIRED
+    ERROR_IN_CERT_NOT_BEFORE_FIELD ERROR_IN_CERT_NOT_AFTER_FIELD ERROR_IN_CRL_LAST_UPDATE_FIELD
+    ERROR_IN_CRL_NEXT_UPDATE_FIELD OUT_OF_MEM DEPTH_ZERO_SELF_SIGNED_CERT
+    SELF_SIGNED_CERT_IN_CHAIN UNABLE_TO_GET_ISSUER_CERT_LOCALLY UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    CERT_CHAIN_TOO_LONG CERT_REVOKED INVALID_CA PATH_LENGTH_EXCEEDED INVALID_PURPOSE CERT_UNTRUSTED
+    CERT_REJECTED
+"""
+_OTHER_NAME = (62, 64)  # another host name, another IP address
+_NO_ISSUER = 20
+
 
 def socket_error(exc: OSError, doing: str) -> SMTPError:
     """Return the error that says that ``doing`` failed because of ``exc``, its ``__cause__``.
@@ -99,7 +114,8 @@ def tls_error(
     ``exc`` is what the handshake raised: an ``ssl.SSLError`` of any kind, or the ``OSError`` or
     ``EOFError`` of a broken connection; it becomes the ``__cause__``.
     ``sock`` is the wrapped socket, which knows the server's certificate and must not be closed
-    yet; ``None`` if there is none.  The text ends with the TLS library's own reason in parentheses.
+    yet; ``None`` if there is none.  The text ends with the TLS library's own reason in parentheses,
+    and ``reason`` is the code that Node has for it.
     """
     text = f"TLS with {servername} failed" if servername else "TLS failed"
     explained = _explained(exc, sock)
@@ -108,6 +124,7 @@ def tls_error(
     text += f" ({reason_of(exc)})"
     # Names in certificates are the server's choice: no line breaks in a log, no terminal escapes.
     error = SMTPError(printable(text), code="ETLS", command="CONN")
+    error.reason = _node_code(exc, sock)
     error.__cause__ = exc.with_traceback(None)  # its frames make circles
     return error
 
@@ -165,6 +182,20 @@ def _explained(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> st
     return text
 
 
+def _node_code(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> str | None:
+    """Return the code that Node's ``tls`` gives the failure ``exc``, ``None`` if it has none."""
+    if not isinstance(exc, ssl.SSLCertVerificationError):
+        reason = getattr(exc, "reason", None)
+        return "ERR_SSL_%s" % reason if reason else None  # noqa: UP031 - it is no code of ours
+    code = getattr(exc, "verify_code", 0)
+    if code in _OTHER_NAME:
+        return "ERR_TLS_CERT_ALTNAME_INVALID"
+    if code == _NO_ISSUER and len(_sent_chain(sock)) == 1:
+        # Node lets OpenSSL go on, to the signature of a certificate that came alone.
+        return "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+    return dict(enumerate(_NODE_VERDICTS.split(), 2)).get(code, "UNSPECIFIED")
+
+
 def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
     """Say what is wrong with the server's certificate; ``code`` is one of OpenSSL's X509_V_ERR."""
     if code == 9:
@@ -184,7 +215,7 @@ def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
         )
     if code == 23:
         return "the server's certificate is revoked"
-    if code in (62, 64):  # of host name, of IP address
+    if code in _OTHER_NAME:
         names = f": {_names(chain[0])}" if chain else ""
         return f"the server's certificate is for another name{names}"
     return "the server's certificate did not pass verification"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["NameTable"]
+__all__ = ["NameTable", "folded"]
 
 
-def _fold(name: str) -> str:
+def folded(name: str) -> str:
+    """Return ``name`` without what does not count: case and underscores."""
     return name.replace("_", "").lower()
 
 
@@ -18,13 +19,23 @@ class NameTable:
     Case and underscores do not count: ``ignoreTLS``, ``ignore_tls`` and ``ignoretls`` are one name.
     """
 
-    def __init__(self, what: str, names: Iterable[str], instead: Mapping[str, str] = {}) -> None:
-        """``what`` is what error texts call a name, such as ``'option'``; ``instead`` has the names
-        that exist in Node but not in Python, each with the advice that its error gives."""
+    def __init__(
+        self,
+        what: str,
+        names: Iterable[str],
+        instead: Mapping[str, str] = {},
+        advice: Callable[[str], str | None] = lambda name: None,
+    ) -> None:
+        """``what`` is what error texts call a name, such as ``'option'``.
+
+        ``instead`` has the names that exist in Node but not in Python, each with the advice that
+        its error gives; ``advice`` is asked about the other unknown names, and may have none.
+        """
         self._what = what
-        self._names = {_fold(name): name for name in names}
+        self._names = {folded(name): name for name in names}
         self._exact = frozenset(self._names.values())
         self._instead = instead
+        self._advice = advice
 
     def canonical(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the values of ``given`` under Node's spelling of their names; that is ``given``
@@ -38,7 +49,7 @@ class NameTable:
         for name, value in given.items():
             if not isinstance(name, str):
                 raise TypeError(f"{self._what} names are strings; got {name!r}")
-            known = self._names.get(_fold(name))
+            known = self._names.get(folded(name))
             if known is None:
                 raise TypeError(self._unknown(name))
             if known in result:
@@ -47,14 +58,16 @@ class NameTable:
         return result
 
     def _unknown(self, name: str) -> str:
-        folded = _fold(name)
         for node_name, advice in self._instead.items():
-            if _fold(node_name) == folded:
+            if folded(node_name) == folded(name):
                 return f"{self._what} {node_name!r} does not exist in Python: {advice}"
         text = f"unknown {self._what} {name!r}"
+        foreign = self._advice(name)
+        if foreign:
+            return f"{text}: {foreign}"
         import difflib  # only for this text
 
-        near = difflib.get_close_matches(folded, self._names, n=1)
+        near = difflib.get_close_matches(folded(name), self._names, n=1)
         if near:
             return f"{text}; did you mean {self._names[near[0]]!r}?"
         return f"{text}; known are {', '.join(sorted(self._exact, key=str.lower))}"

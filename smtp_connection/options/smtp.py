@@ -148,15 +148,22 @@ def _mechanism(value: object) -> str | None:
 def _logger(value: object) -> Any:
     if isinstance(value, bool):
         return value or None
-    methods = ("debug", "info", "warning", "error")
-    missing = [method for method in methods if not callable(getattr(value, method, None))]
-    if missing:
-        raise WrongType(
-            "takes True, False or an object with debug, info, warning and error",
-            value,
-            f", which has no {missing[0]}()",
-        )
+    # A logger in the style of npmlog has 'verbose', one in that of bunyan 'warn'.
+    methods = (("debug", "verbose"), ("info",), ("warning", "warn"), ("error",))
+    for names in methods:
+        if not any(callable(getattr(value, name, None)) for name in names):
+            raise WrongType(
+                "takes True, False or an object with debug, info, warning (or warn) and error",
+                value,
+                f", which has no {names[0]}()",
+            )
     return value
+
+
+def _auth(value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise WrongType("takes a dict with 'user' and 'pass'", value)
+    return dict(value)
 
 
 def _custom_auth(value: object) -> dict[str, Callable[..., Any]]:
@@ -173,20 +180,24 @@ def _custom_auth(value: object) -> dict[str, Callable[..., Any]]:
     return handlers
 
 
-def _proxy(value: object) -> ProxyURL | None:
-    # An empty string is what a program gets that reads it from an unset variable.
-    if value == "":
-        return None
+def _proxy(value: object) -> ProxyURL:
     from .proxy import parse_proxy  # of use to few, and slow to import
 
     return parse_proxy(value)
 
 
-class Options(Settings, shows=repr):
+def _advice(name: str) -> str | None:
+    from .foreign import advice_for  # only for the text of an error
+
+    return advice_for(name)
+
+
+class Options(Settings, shows=repr, advice=_advice):
     """All options of :class:`SMTPConnection`, with their defaults filled in.
 
     Read as attributes or as a dict, in Node's spelling.  Time-outs are in milliseconds, and 0
-    stands for the default.  The manual says what each option means.
+    stands for the default.  The manual says what each option means.  ``repr`` leaves out ``auth``
+    and ``customAuth``.
     """
 
     host: Option[str] = Option(_host, "localhost")
@@ -201,9 +212,10 @@ class Options(Settings, shows=repr):
     greetingTimeout: Option[float] = Option(_time_out, 30_000)
     socketTimeout: Option[float] = Option(_time_out, 600_000)
     debug: Option[bool] = Option(flag, False)
-    logger: Option[Any] = Option(_logger, None)
+    logger: Option[Any] = Option(_logger, None, kind=bool)
     transactionLog: Option[bool] = Option(flag, False)
     lmtp: Option[bool] = Option(flag, False)
+    auth: Option[Mapping[str, Any] | None] = Option(_auth, None, secret=True)
     authMethod: Option[str | None] = Option(_mechanism, None)
     ehloAfterAuth: Option[bool] = Option(flag, False)
     tls: Option[TLSOptions] = Option(TLSOptions.parse, TLSOptions())
@@ -217,6 +229,16 @@ class Options(Settings, shows=repr):
     # A handler may be a partial that holds a password.
     customAuth: Option[Mapping[str, Callable[..., Any]]] = Option(_custom_auth, {}, secret=True)
     proxy: Option[ProxyURL | None] = Option(_proxy, None)
+
+    @classmethod
+    def parse(cls, given: object, more: Mapping[str, Any] = {}) -> Options:
+        """Check options, as :meth:`Settings.parse` does; ``given`` may also be a URL, see
+        :func:`.url.options_in`."""
+        if isinstance(given, str):
+            from .url import options_in  # of use to few, and slow to import
+
+            given = options_in(given, cls)
+        return super().parse(given, more)
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:

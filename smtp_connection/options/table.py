@@ -32,11 +32,13 @@ class Option(Generic[T]):
     - ``default``: what an option that is not given, or given as ``None``, is
     - ``secret`` (bool): neither ``repr`` nor an error text shows the value
     - ``alias`` (str or None): another name for the same option
+    - ``kind`` (type): what its text in a URL stands for, by default the type of ``default``: a
+      truth value, a number, or (any other type) the text itself
 
     For type checkers, as an attribute of a :class:`Settings` it is a ``T``.
     """
 
-    __slots__ = ("alias", "check", "default", "secret")
+    __slots__ = ("alias", "check", "default", "kind", "secret")
 
     def __init__(
         self,
@@ -45,11 +47,13 @@ class Option(Generic[T]):
         *,
         secret: bool = False,
         alias: str | None = None,
+        kind: type | None = None,
     ) -> None:
         self.check = check
         self.default = default
         self.secret = secret
         self.alias = alias
+        self.kind = type(default) if kind is None else kind
 
     @overload
     def __get__(self, settings: None, owner: type) -> Option[T]: ...
@@ -65,6 +69,21 @@ def _plain(value: object) -> str:
     return repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
 
 
+def _flag_in(text: str) -> bool | str:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+
+
+def _number_in(text: str) -> float | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+
+
+_TYPED: dict[type, Callable[[str], object]] = {
+    bool: _flag_in,
+    int: _number_in,
+    float: _number_in,
+}
+
+
 def _type_alone(value: object) -> str:
     return type(value).__name__
 
@@ -77,6 +96,8 @@ class Settings(Record):
     - ``noun``: what an option of this set is called in error texts
     - ``shows``: makes text of a wrong value that is not secret
     - ``instead``: names that exist in Node but not in Python, each with advice
+    - ``advice``: is asked what to do instead of using any other unknown name
+    - ``strict`` (bool): values that are false in JavaScript are checked like all others
 
     :meth:`parse` makes one of what a caller gives.  It is no dataclass because to import
     ``dataclasses`` would take a third of the time that the whole package takes.
@@ -85,27 +106,35 @@ class Settings(Record):
     defaults: ClassVar[Mapping[str, Any]]
     """Every name, in order, and its default."""
 
-    _keys: ClassVar[tuple[str, ...]]
+    instead: ClassVar[Mapping[str, str]]
+    """Names that exist in Node but not in Python, each with advice."""
+
     _options: ClassVar[dict[str, Option[Any]]]
     _aliases: ClassVar[dict[str, str]]
     _names: ClassVar[NameTable]
     _noun: ClassVar[str]
     _shows: ClassVar[Callable[[object], str]]
+    _strict: ClassVar[bool]
 
     def __init_subclass__(
         cls,
         noun: str = "option",
         shows: Callable[[object], str] = _plain,
         instead: Mapping[str, str] = {},
+        advice: Callable[[str], str | None] = lambda name: None,
+        strict: bool = False,
     ) -> None:
+        super().__init_subclass__()
         options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
         cls.defaults = {name: each.default for name, each in options.items()}
         cls._keys = tuple(options)
         cls._options = options
         cls._aliases = {each.alias: name for name, each in options.items() if each.alias}
-        cls._names = NameTable(noun, [*options, *cls._aliases], instead)
+        cls.instead = instead
+        cls._names = NameTable(noun, [*options, *cls._aliases], instead, advice)
         cls._noun = noun
         cls._shows = staticmethod(shows)
+        cls._strict = strict
 
     def __init__(self, **values: Any) -> None:
         """``values`` are kept as they are; those that are left out have their defaults."""
@@ -118,13 +147,17 @@ class Settings(Record):
     def parse(cls: type[S], given: object, more: Mapping[str, Any] = {}) -> S:
         """Check the dict ``given``, or ``None``; ``more`` are options by keyword, which win.
 
-        Case and underscores of names do not count; an option that is ``None`` is not given.
+        Case and underscores of names do not count.  An option that is ``None`` is not given, and
+        unless the set is strict, neither is one that is ``False``, 0 or ``''``, as in Node, if its
+        check does not accept that value.
 
         Raises ``TypeError`` or ``ValueError`` that names the option, what it takes and, unless
         that is secret, what it got.
         """
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"{cls._noun}s are a dict; got {type(given).__name__}")
+        if type(given) is cls and not more:
+            return given  # every value of it has been accepted before
         values: dict[str, Any] = {}
         for name, value in {**cls._canonical(given or {}), **cls._canonical(more)}.items():
             if value is not None and (accepted := cls._accepted(name, value)) is not None:
@@ -152,8 +185,25 @@ class Settings(Record):
         return values
 
     @classmethod
+    def typed(cls, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the values that ``texts``, of a URL, stand for, under Node's names.
+
+        A text that does not stand for a value of the option's kind stays as it is: the check
+        refuses it.  Raises ``TypeError`` for a name that is unknown or given twice.
+        """
+        return {
+            name: _TYPED.get(cls._options[name].kind, str)(text)
+            for name, text in cls._canonical(texts).items()
+        }
+
+    @classmethod
     def _accepted(cls, name: str, value: object) -> Any:
         option = cls._options[name]
+        if isinstance(value, (bool, int, float, str)) and not (value or cls._strict):
+            try:
+                return option.check(value)
+            except (Refusal, TypeError, ValueError):
+                return None
         try:
             return option.check(value)
         except Refusal as exc:
@@ -161,9 +211,6 @@ class Settings(Record):
         # Not inside of the handler: its context would hold a value that may be a secret.
         show = _type_alone if option.secret else cls._shows
         raise refusal.error(refusal.text(f"{cls._noun} {name!r}", show))
-
-    def keys(self) -> tuple[str, ...]:
-        return self._keys
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{name!r} cannot be set: {type(self).__name__} never changes")

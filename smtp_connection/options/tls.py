@@ -113,7 +113,9 @@ _line = line("text without control characters", empty=False)
 _version = one_of(VERSIONS)
 
 
-class TLSOptions(Settings, noun="tls option", instead=_INSTEAD):
+# Strict, because with an empty 'ca', read from an empty file say, anybody would be trusted whom the
+# system trusts.
+class TLSOptions(Settings, noun="tls option", instead=_INSTEAD, strict=True):
     """Checked TLS options under Node's names; hashable, never changed.
 
     - ``rejectUnauthorized`` (bool): check the server's certificate and name

@@ -10,11 +10,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
-
-from pyee import EventEmitter
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from ..callbacks import arguments_taken
+from ..emitter import NodeEmitter
 from ..errors import SMTPError, auth_error
 from ..protocol.bearer import bearer_response
 from ..reactor.default import current_reactor, get_reactor
@@ -100,7 +99,7 @@ class _Renewal:
             self._request.abort()
 
 
-class XOAuth2Generator(EventEmitter):
+class XOAuth2Generator(NodeEmitter):
     """Hands out the XOAUTH2 response of one user, and fetches a new access token when needed.
 
     ``options`` is a dict of the options that the README lists, ``more`` are options by keyword;
@@ -116,6 +115,8 @@ class XOAuth2Generator(EventEmitter):
     nor any ``repr`` shows a secret.  Raises ``TypeError`` or ``ValueError`` for options that are
     unknown or wrong.
     """
+
+    _arguments: ClassVar[Mapping[str, int]] = {"token": 1, "error": 1}
 
     def __init__(
         self,

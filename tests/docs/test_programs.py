@@ -152,6 +152,15 @@ def test_logger(run_program, submission):
     assert bare[-2:] == ["DEBUG C: QUIT", "DEBUG S: 221 Bye"]
 
 
+def test_url(run_text, submission, authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    place = f"{submission.host}:{submission.port}"
+    done = run_text(PROGRAMS["url"].replace("smtp.example.com:587", place))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Logged in\n", "")
+    assert submission.mailbox.logins[0][1:] == (b"username", b"password")
+
+
 def test_proxy(run_program, serve, submission):
     tunnels = Tunnels(user="user", password="password")
     proxy = serve(tunnels.socks5)

@@ -36,6 +36,19 @@ def option(name: str) -> Put:
     return put
 
 
+def in_url(name: str) -> Put:
+    """The same in a URL, percent-encoded."""
+
+    def put(world: World, text: str) -> str:
+        encoded = quote(text, safe="", errors="surrogatepass")
+        place = encoded if name == "host" else f"mx.org/?{name}={encoded}"
+        kept = str(getattr(Options.parse(f"smtp://{place}"), name))
+        assert not CONTROL.search(kept)
+        return kept
+
+    return put
+
+
 def preferred(world: World, text: str) -> str:
     (line,) = world.login({"user": "me", "pass": "geheim"}, authMethod=text)
     return line.split(" ")[1]
@@ -98,6 +111,8 @@ VALUES = [
     Value("options.name", "mx.org", introduced(), "'name'", without_breaks),
     Value("options.name (LHLO)", "mx.org", introduced(lmtp=True), "'name'", without_breaks),
     Value("options.host", "mx.org", option("host"), "'host'"),
+    hidden("options.host (in a URL)", "mx.org", in_url("host"), "'host'", str.strip),
+    hidden("options.servername (in a URL)", "mx.org", in_url("servername"), "'servername'"),
     hidden("options.host (by a proxy)", "mx.org", proxy_target, "host name"),
     Value("options.port", "2525", option("port"), "'port'", str.strip),
     Value("options.localAddress", "192.0.2.1", option("localAddress"), "'localAddress'"),

@@ -277,6 +277,67 @@ def test_any_other_verdict() -> None:
     assert "did not pass" in str(tls_error(ssl.CertificateError("no match"), None, HOST))
 
 
+# -- the codes of Node, as Node 20 has them for the same certificates ------------------------------
+
+
+def chained(leaf: trustme.LeafCert, *more: trustme.CA) -> ssl.SSLContext:
+    """Return the context of a server that sends ``more`` certificates behind that of ``leaf``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    sent = leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes()
+    with trustme.Blob(sent + b"".join(each.cert_pem.bytes() for each in more)).tempfile() as path:
+        context.load_cert_chain(path)
+    return context
+
+
+def test_reasons_have_the_names_that_node_gives_them(
+    authority: trustme.CA, stranger: trustme.CA, ca: str, tmp_path: Path
+) -> None:
+    own = serving_made(make_certificate(names=[x509.DNSName(HOST)]), tmp_path / "server.pem")
+    between = stranger.create_child_ca()
+    servers = {
+        "DEPTH_ZERO_SELF_SIGNED_CERT": own,
+        "SELF_SIGNED_CERT_IN_CHAIN": chained(stranger.issue_cert(HOST), stranger),
+        "UNABLE_TO_VERIFY_LEAF_SIGNATURE": chained(stranger.issue_cert(HOST)),
+        "UNABLE_TO_GET_ISSUER_CERT_LOCALLY": chained(between.issue_cert(HOST), between),
+        "CERT_HAS_EXPIRED": serving(
+            authority.issue_cert(HOST, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+        ),
+        "CERT_NOT_YET_VALID": serving(authority.issue_cert(HOST, not_before=NOW + DAY)),
+        "ERR_TLS_CERT_ALTNAME_INVALID": serving(authority.issue_cert("a.example")),
+    }
+    reasons = [Pair(client(ca), server).failure().reason for server in servers.values()]
+    assert reasons == list(servers)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (2, "UNABLE_TO_GET_ISSUER_CERT"),
+        (18, "DEPTH_ZERO_SELF_SIGNED_CERT"),
+        (20, "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"),
+        (21, "UNABLE_TO_VERIFY_LEAF_SIGNATURE"),
+        (23, "CERT_REVOKED"),
+        (28, "CERT_REJECTED"),
+        (64, "ERR_TLS_CERT_ALTNAME_INVALID"),
+        (66, "UNSPECIFIED"),
+        (0, "UNSPECIFIED"),
+        (1, "UNSPECIFIED"),
+    ],
+)
+def test_openssl_s_verdicts_in_node_s_words(code: int, reason: str) -> None:
+    assert tls_error(verification_error(code, "whatever"), None, HOST).reason == reason
+
+
+def test_other_reasons(ca: str) -> None:
+    pair = Pair(client(ca), None)
+    pair.to_client.write(b"220 mx.example.org ESMTP\r\n")
+    # The newer OpenSSL, the more general.
+    names = ("ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_RECORD_LAYER_FAILURE")
+    assert pair.failure().reason in names
+    assert tls_error(ConnectionResetError(), None, HOST).reason is None
+    assert socket_error(OSError(errno.EPIPE, "x"), "Cannot").reason is None
+
+
 @pytest.mark.parametrize(
     "banner",
     [

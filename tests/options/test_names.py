@@ -70,3 +70,11 @@ def test_what_python_cannot_offer_leads_to_what_it_can(name):
     assert error({name: "TLSv1"}) == (
         "option 'secureProtocol' does not exist in Python: use 'minVersion' and 'maxVersion'"
     )
+
+
+def test_advice_about_names_from_elsewhere():
+    table = NameTable("option", ["host"], advice={"hostname": "use 'host'"}.get)
+    with pytest.raises(TypeError, match=r"^unknown option 'hostname': use 'host'$"):
+        table.canonical({"hostname": "x"})
+    with pytest.raises(TypeError, match=r"^unknown option 'hots'; did you mean 'host'\?$"):
+        table.canonical({"hots": "x"})

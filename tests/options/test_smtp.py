@@ -7,10 +7,13 @@ import socket
 import ssl
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from smtp_connection.options import foreign
 from smtp_connection.options import smtp as options_module
+from smtp_connection.options.names import folded
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
 
@@ -30,6 +33,7 @@ DEFAULTS = {
     "logger": None,
     "transactionLog": False,
     "lmtp": False,
+    "auth": None,
     "authMethod": None,
     "ehloAfterAuth": False,
     "tls": TLSOptions(),
@@ -128,16 +132,109 @@ def test_a_misspelt_option_is_an_error():
         "unknown option 'requireTSL'; did you mean 'requireTLS'?"
     )
     assert error(TypeError, frobnicate=True).startswith(
-        "unknown option 'frobnicate'; known are authMethod, connection, "
+        "unknown option 'frobnicate'; known are auth, authMethod, connection, "
     )
     assert error(TypeError, {"ignoreTLS": True, "ignore_tls": True}) == (
         "option 'ignoreTLS' is given twice, in two spellings"
     )
 
 
-@pytest.mark.parametrize("given", ["mx.example.com", ["host"], 25, True])
+@pytest.mark.parametrize("given", [["host"], 25, True])
 def test_options_are_a_dict(given):
     assert error(TypeError, given) == f"options are a dict; got {type(given).__name__}"
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("value", [None, False, 0, 0.0, ""], ids=repr)
+def test_what_is_false_in_javascript_is_not_given(name, value):
+    means_something = {"port": [0], "socketCloseTimeout": [0, 0.0]}.get(name, [])
+    if any(value == each and type(value) is type(each) for each in means_something):
+        assert parse({name: value})[name] == 0
+    else:
+        assert dict(parse({name: value})) == DEFAULTS
+
+
+def test_what_is_not_given_leaves_the_choice_to_the_port():
+    assert parse(port=465, secure=0).secure is True
+    assert parse(port=465, secure=False).secure is False
+
+
+@pytest.mark.parametrize("name", ["ca", "cert", "key", "minVersion", "ciphers", "servername"])
+@pytest.mark.parametrize("value", ["", 0, False])
+def test_an_empty_tls_option_is_an_error(name, value):
+    """An empty ``ca``, say, must not stand for everybody whom the system trusts."""
+    assert f"tls option '{name}' takes" in error((TypeError, ValueError), tls={name: value})
+
+
+def test_nor_is_one_that_would_turn_verification_off_in_no_other_way():
+    assert "takes True or False; got 0" in error(TypeError, tls={"rejectUnauthorized": 0})
+
+
+# -- names from elsewhere --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("service", "createTransport, not to a connection; use 'host' and 'port'"),
+        ("url", "SMTPConnection('smtps://...')"),
+        ("pool", "make several connections"),
+        ("maxConnections", "createTransport"),
+        ("hostname", "use 'host'"),
+        ("username", "use 'auth', as in auth: {'user': ..., 'pass': ...}"),
+        ("user", "use 'auth'"),
+        ("password", "use 'auth'"),
+        ("xoauth2", "put it into 'auth'"),
+        ("timeout", "'connectionTimeout', 'greetingTimeout' and 'socketTimeout', in milliseconds"),
+        ("secureConnection", "use 'secure'"),
+        ("secure_connection", "use 'secure'"),
+        ("use_tls", "use 'secure'"),
+        ("ssl", "use 'secure'"),
+        ("start_tls", "use 'requireTLS'"),
+        ("local_hostname", "use 'name'"),
+        ("source_address", "use 'localAddress'"),
+        ("validate_certs", "as in tls: {'rejectUnauthorized': ...}"),
+        ("rejectUnauthorized", "as in tls: {'rejectUnauthorized': ...}"),
+        ("ca", "as in tls: {'ca': ...}"),
+        ("secureProtocol", "as in tls: {'secureProtocol': ...}"),
+        ("context", "give the ssl.SSLContext as 'tls'"),
+        ("from", "send()"),
+        ("debuglevel", "use 'debug'"),
+    ],
+)
+def test_a_name_from_elsewhere_leads_to_the_one_here(name, advice):
+    text = error(TypeError, {name: "geheim"})
+    assert text.startswith(f"unknown option {name!r}: ")
+    assert advice in text
+    assert "did you mean" not in text
+    assert "geheim" not in text
+
+
+def test_advice_names_options_that_exist():
+    advice = {name: text for name, text in foreign._ADVICE.items() if text.startswith("use '")}
+    assert len(advice) > 20
+    for name, text in advice.items():
+        assert text.split("'")[1] in DEFAULTS, name
+    assert not {folded(name) for name in foreign._ADVICE} & {folded(name) for name in DEFAULTS}
+
+
+# -- who logs in -----------------------------------------------------------------------------------
+
+
+def test_credentials_are_kept_as_they_were():
+    given = {"user": "me", "pass": "geheim"}
+    options = parse(auth=given)
+    given["pass"] = "another"
+    assert options.auth == {"user": "me", "pass": "geheim"}
+    assert "geheim" not in repr(options)
+    assert parse(auth={}).auth == {}
+
+
+@pytest.mark.parametrize("value", ["geheim", ["me", "geheim"], 5])
+def test_credentials_are_a_dict_and_shown_to_nobody(value):
+    assert error(TypeError, auth=value) == (
+        f"option 'auth' takes a dict with 'user' and 'pass'; got {type(value).__name__}"
+    )
 
 
 # -- one by one -----------------------------------------------------------------------------------
@@ -147,7 +244,7 @@ def test_options_are_a_dict(given):
 def test_flags_are_true_or_false(name):
     assert parse({name: True})[name] is True
     assert parse({name: False})[name] is False
-    for value in ("false", "", 0, 1, []):
+    for value in ("false", "no", 1, []):
         assert (
             error(TypeError, {name: value}) == f"option {name!r} takes True or False; got {value!r}"
         )
@@ -222,7 +319,6 @@ def test_a_port_that_does_not_exist_is_reported_when_connecting(value):
     ("value", "kind"),
     [
         ("abc", ValueError),
-        ("", ValueError),
         ("5 87", ValueError),
         ("+587", ValueError),
         ("0x1", ValueError),
@@ -280,7 +376,7 @@ def test_the_local_address(value):
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("eth0", ValueError), ("", ValueError), ("127.0.0.1:25", ValueError), (5, TypeError)],
+    [("eth0", ValueError), ("127.0.0.1:25", ValueError), (5, TypeError)],
 )
 def test_what_is_no_local_address(value, kind):
     assert error(kind, localAddress=value) == (
@@ -482,10 +578,16 @@ def test_a_logger():
     assert parse(logger=False).logger is None
     logger = logging.getLogger("own")
     assert parse(logger=logger).logger is logger
+    bunyan = SimpleNamespace(debug=print, info=print, warn=print, error=print)
+    npmlog = SimpleNamespace(verbose=print, info=print, warn=print, error=print)
+    assert parse(logger=bunyan).logger is bunyan
+    assert parse(logger=npmlog).logger is npmlog
+    with pytest.raises(TypeError, match="which has no warning"):
+        parse(logger=SimpleNamespace(debug=print, info=print, error=print))
     silent = Silent()
     assert error(TypeError, logger=silent) == (
-        "option 'logger' takes True, False or an object with debug, info, warning and error;"
-        f" got {silent!r}, which has no error()"
+        "option 'logger' takes True, False or an object with debug, info, warning (or warn) and"
+        f" error; got {silent!r}, which has no error()"
     )
     assert "which has no debug()" in error(TypeError, logger="stderr")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from collections.abc import Mapping
 
 import pytest
 
@@ -39,6 +40,10 @@ class Wishes(Settings, noun="item", instead={"crema": "use 'drink'"}):
             values["size"] = 7
 
 
+class Strict(Settings, strict=True):
+    drink: Option[str] = Option(line("a drink", empty=False), "tea")
+
+
 class Anything(Settings, shows=repr):
     flag: Option[bool] = Option(flag, False)
 
@@ -69,6 +74,25 @@ def test_a_check_may_ask_for_the_default():
     assert dict(Wishes.parse({"drink": " ", "sugar": 0})) == DEFAULTS
 
 
+@pytest.mark.parametrize("value", [False, 0, 0.0, ""])
+def test_what_is_false_in_javascript_and_not_accepted_is_not_given(value):
+    assert Wishes.parse({"drink": value}).drink == "tea"
+    assert Wishes.parse({"toGo": value}).toGo is False
+    assert Wishes.parse({"take_away": True, "toGo": None, "drink": value}).toGo is True
+
+
+@pytest.mark.parametrize("value", [[], {}, b"", ()])
+def test_other_values_that_are_false_in_python_are_checked(value):
+    assert "takes a string" in error(TypeError, {"drink": value})
+
+
+@pytest.mark.parametrize("value", [False, 0, ""])
+def test_a_strict_set_takes_nothing_for_not_given(value):
+    with pytest.raises((TypeError, ValueError), match="option 'drink' takes a drink"):
+        Strict.parse({"drink": value})
+    assert Strict.parse({"drink": None}).drink == "tea"
+
+
 def test_keywords_win():
     wishes = Wishes.parse({"to_go": True, "drink": "milk"}, {"toGo": False, "sugar": 3})
     assert (wishes.toGo, wishes.drink, wishes.sugar) == (False, "milk", 3)
@@ -94,6 +118,20 @@ def test_an_option_may_have_two_names(name):
     for wishes in (Wishes.parse({name: True}), Wishes.parse({}, {name: True})):
         assert wishes.toGo is True
         assert "takeAway" not in wishes
+
+
+def test_texts_become_values_of_the_kind_of_the_option():
+    texts = {"sugar": "2", "to_go": "True", "DRINK": "1", "pin": "true"}
+    assert Wishes.typed(texts) == {"sugar": 2, "toGo": True, "drink": "1", "pin": "true"}
+    assert Wishes.typed({"toGo": "0", "size": "07"}) == {"toGo": False, "size": 7}
+
+
+def test_texts_that_are_not_of_that_kind_stay_as_they_are():
+    texts = {"sugar": "1e3", "toGo": "yes", "size": "\u0665"}
+    assert Wishes.typed(texts) == texts
+    assert Wishes.typed({"size": "1" * 5000}) == {"size": "1" * 5000}
+    with pytest.raises(TypeError, match="did you mean 'drink'"):
+        Wishes.typed({"drnk": "tea"})
 
 
 def test_two_names_are_one_option():
@@ -209,6 +247,18 @@ def test_they_are_compared_by_value():
     assert Wishes(sugar=2) != Wishes()
     assert Wishes() != DEFAULTS
     assert Anything() != Wishes()
+
+
+def test_they_can_be_given_again():
+    wishes = Wishes(sugar=2)
+    assert Wishes.parse(wishes) is wishes
+    assert Anything.parse(Anything(flag=True), {"flag": False}) == Anything()
+
+
+def test_they_are_a_mapping_that_no_json_is_made_of():
+    """There may be secrets in them."""
+    assert isinstance(Wishes(), Mapping)
+    assert not hasattr(Wishes(), "toJSON")
 
 
 def test_they_can_be_copied():

@@ -83,7 +83,7 @@ NO_TEXT = {
 """What is no text, or is read here: control characters in it are refused."""
 
 TABLES = {
-    "options": {"tls"},
+    "options": {"tls", "auth"},
     "envelope": {"dsn"},
     "token": {"tls"},
     "mail": {"attachments", "alternatives"},

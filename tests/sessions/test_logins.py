@@ -464,3 +464,56 @@ def test_no_secret_gets_into_the_log(log_in, diary, mechanism, auth, final):
         assert not any(secret in text for text in shown)
     assert any("/* secret */" in text for text in logger.lines)
     assert any("/* secret */" in command for command in diary.commands())
+
+
+# -- credentials among the options -----------------------------------------------------------------
+
+
+CALLS = {
+    "login()": lambda connection, callback: connection.login(),
+    "login(callback)": lambda connection, callback: connection.login(callback),
+    "login(None, callback)": lambda connection, callback: connection.login(None, callback),
+    "login(callback=callback)": lambda connection, callback: connection.login(callback=callback),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_the_option_auth_is_used_by_a_login_without_one(by_hand, diary, call):
+    connection, peer = by_hand(auth=PASSWORD)
+    connection.connect()
+    call(connection, diary.callback("login"))
+    peer.feed("220 ready\r\n")
+    peer.feed("250-scripted\r\n250 AUTH PLAIN\r\n")
+    assert peer.heard().decode().splitlines() == ["EHLO me", PLAIN]
+    peer.feed("235 welcome\r\n")
+    assert connection.authenticated
+    assert diary.of("login") in ([(None, True)], [])
+    assert SECRET not in repr(connection.options) + repr(diary.log)
+
+
+def test_what_is_given_to_login_wins(by_hand, diary):
+    connection, peer = by_hand(auth={"user": "other", "pass": "other"})
+    connection.connect()
+    connection.login(PASSWORD)
+    peer.feed("220 ready\r\n")
+    peer.feed("250-scripted\r\n250 AUTH PLAIN\r\n")
+    assert peer.heard().decode().splitlines()[-1] == PLAIN
+
+
+def test_nobody_logs_in_only_because_there_is_an_option(by_hand):
+    connection, peer = by_hand(auth=PASSWORD)
+    connection.connect()
+    peer.feed("220 ready\r\n")
+    peer.feed("250-scripted\r\n250 AUTH PLAIN\r\n")
+    assert peer.heard() == b"EHLO me\r\n"
+
+
+def test_without_any_credentials_a_login_fails(by_hand, diary):
+    connection, peer = by_hand()
+    connection.connect()
+    connection.login(diary.callback("login"))
+    peer.feed("220 ready\r\n")
+    peer.feed("250-scripted\r\n250 AUTH PLAIN\r\n")
+    assert diary.error("login").code == "EAUTH"
+    assert "Missing credentials" in diary.error("login").message
+    assert peer.heard() == b"EHLO me\r\n"
