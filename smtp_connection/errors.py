@@ -21,6 +21,7 @@ __all__ = [
 
 # With one of these codes and no reply, the caller's own input cannot be sent.
 _REFUSED_HERE = ("EENVELOPE", "EMESSAGE", "EREQUIRETLS")
+_REFUSED_LINE = ("EPROTOCOL", "API")  # the argument of command()
 
 
 class SMTPError(Exception):
@@ -80,7 +81,7 @@ class SMTPError(Exception):
         if self.inDoubt:
             return False
         if self.response is None and self.responseCode is None:
-            return self.code in _REFUSED_HERE
+            return self.code in _REFUSED_HERE or (self.code, self.command) == _REFUSED_LINE
         return 500 <= (self.responseCode or 0) < 600
 
     def copy(self) -> SMTPError:

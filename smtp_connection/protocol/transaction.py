@@ -17,7 +17,15 @@ from .replies import Reply
 from .session import Session
 from .steps import Abandon, Begin, Command, Dialogue, Pipeline, TooEarly, Transmit, Unanswered
 
-__all__ = ["Clock", "quit_session", "reset", "transaction"]
+__all__ = [
+    "Clock",
+    "mail_command",
+    "quit_session",
+    "rcpt_commands",
+    "reset",
+    "sender_refused",
+    "transaction",
+]
 
 
 class Clock(Protocol):
@@ -38,7 +46,7 @@ def transaction(
     which is reset before the next one.
     """
     started = clock.now
-    mail = _mail_command(envelope, message, session)
+    mail = mail_command(envelope, message, session)
     if not message.whole:
         yield Begin(message)
     recipients = Recipients()
@@ -93,8 +101,11 @@ def _answered_too_early(reply: Reply) -> SMTPError:
 # -- the envelope ---------------------------------------------------------------------------------
 
 
-def _mail_command(envelope: Envelope, message: Message, session: Session) -> str:
-    """Return the MAIL command; raise :class:`SMTPError` if the server cannot do what it asks."""
+def mail_command(envelope: Envelope, message: Message | None, session: Session) -> str:
+    """Return the MAIL command; ``message`` is what follows, if anything does.
+
+    Raises :class:`SMTPError` if the server cannot do what the command has to ask for.
+    """
     capabilities = session.capabilities
     command = f"MAIL FROM:<{envelope.sender}>"
     if envelope.international:
@@ -113,7 +124,7 @@ def _mail_command(envelope: Envelope, message: Message, session: Session) -> str
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
         # The larger one: whoever states a size may know what is added on the way.
-        size = max(envelope.size or 0, message.known_size())
+        size = max(envelope.size or 0, message.known_size() if message is not None else 0)
         if capabilities.size and size > capabilities.size:
             raise message_error(
                 f"Message size {size} is larger than the {capabilities.size} bytes"
@@ -137,7 +148,8 @@ def _require_requiretls(session: Session) -> None:
     raise SMTPError(text, code="EREQUIRETLS", command="MAIL FROM")
 
 
-def _rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
+def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
+    """Return the RCPT command for each recipient."""
     dsn = envelope.dsn.rcpt if envelope.dsn is not None and "DSN" in session.capabilities else ""
     return [f"RCPT TO:<{recipient}>{dsn}" for recipient in envelope.recipients]
 
@@ -150,9 +162,9 @@ def _envelope_in_steps(
         yield from reset(session)
     reply = yield Command(mail)
     if not reply.positive:
-        raise _sender_refused(reply)
+        raise sender_refused(reply)
     session.transaction_open = True
-    commands = _rcpt_commands(envelope, session)
+    commands = rcpt_commands(envelope, session)
     for recipient, command in zip(envelope.recipients, commands, strict=True):
         recipients.judge(recipient, (yield Command(command)))
     recipients.require_one()
@@ -165,7 +177,7 @@ def _envelope_at_once(
     mail: str, envelope: Envelope, recipients: Recipients, session: Session
 ) -> Dialogue[None]:
     """The same commands in one write (RFC 2920); the replies are judged when all are there."""
-    lines = [mail, *_rcpt_commands(envelope, session), "DATA"]
+    lines = [mail, *rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
     try:
@@ -183,7 +195,7 @@ def _envelope_at_once(
     for recipient, reply in zip(envelope.recipients, replies[1:-1], strict=True):
         recipients.judge(recipient, reply)
     if not sender.positive:
-        _fail_before_data(_sender_refused(sender), data)
+        _fail_before_data(sender_refused(sender), data)
     if not recipients.accepted and _go_ahead(data):
         # RFC 2920 section 3.1: a server may answer DATA with 354 although it refused every
         # recipient.  The lone dot ends that message, which nobody gets.
@@ -202,7 +214,7 @@ def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients
     if not replies:
         return
     if not replies[0].positive:
-        raise _sender_refused(replies[0])
+        raise sender_refused(replies[0])
     for recipient, reply in zip(envelope.recipients, replies[1:], strict=False):
         recipients.judge(recipient, reply)
     if len(replies) > len(envelope.recipients):
@@ -222,7 +234,8 @@ def _go_ahead(reply: Reply) -> bool:
     return 200 <= reply.code < 400
 
 
-def _sender_refused(reply: Reply) -> SMTPError:
+def sender_refused(reply: Reply) -> SMTPError:
+    """Return the error for a ``reply`` that refuses MAIL."""
     # 552: the message is larger than the server allows (RFC 1870 section 6.1).
     code = "EMESSAGE" if reply.code == 552 else "EENVELOPE"
     return reply.failure("Sender refused", code, "MAIL FROM")

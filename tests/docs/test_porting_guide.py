@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from smtp_connection import LogEntry, SendInfo, SMTPConnection, SMTPError
-from smtp_connection.auth.custom import AuthContext, AuthReply
+from smtp_connection import CommandReply, LogEntry, SendInfo, SMTPConnection, SMTPError
+from smtp_connection.auth.custom import AuthContext
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol.envelope import Envelope
@@ -179,7 +179,7 @@ def test_every_key_of_dsn():
         ("info.", SendInfo.__slots__),
         ("entry.", LogEntry.__slots__),
         ("err.", [name for name in vars(SMTPError("text")) if not name.startswith("_")]),
-        ("", AuthReply.__slots__),
+        ("", CommandReply.__slots__),
     ],
     ids=["info", "log entry", "error", "reply"],
 )
