@@ -158,6 +158,11 @@ class Message:
         else:
             self._source = WholeSource(content)
 
+    @property
+    def lazy(self) -> bool:
+        """Whether its source is asked for the first piece only if somebody gets the message."""
+        return self._source is not None and self._source.lazy
+
     def known_size(self) -> int:
         """Return the size to declare with SIZE (RFC 1870), bytes; 0 if it is not known yet."""
         if self._small is not None:
@@ -181,7 +186,7 @@ class Message:
     def has_begun(self) -> bool:
         """Read the first piece, and return whether it is there.
 
-        This is asked before the server hears of the message.  Raises :class:`SMTPError`:
+        This is asked before the first byte of the message is sent.  Raises :class:`SMTPError`:
         ``EMESSAGE`` if the source ends before there is a piece, ``ESTREAM`` if it fails.
         """
         if self._small is not None:

@@ -47,14 +47,20 @@ def transaction(
     """
     started = clock.now
     mail = mail_command(envelope, message, session)
+    lazy: Message | None = None
     if not message.whole:
-        yield Begin(message)
+        # A stream, a pipe or a slow file may take its time, for which no server should have to
+        # wait.  A generator takes none, and need not run for a message that nobody gets.
+        if message.lazy:
+            lazy = message
+        else:
+            yield Begin(message)
     recipients = Recipients()
     try:
         if session.capabilities.pipelining:
-            yield from _envelope_at_once(mail, envelope, recipients, session)
+            yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
         else:
-            yield from _envelope_in_steps(mail, envelope, recipients, session)
+            yield from _envelope_in_steps(mail, envelope, recipients, session, lazy)
     except Unanswered as exc:
         # What the server has said about a recipient is true although it has gone since.
         raise recipients.reported_in(exc.error) from exc.error.__cause__
@@ -155,9 +161,16 @@ def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
 
 
 def _envelope_in_steps(
-    mail: str, envelope: Envelope, recipients: Recipients, session: Session
+    mail: str,
+    envelope: Envelope,
+    recipients: Recipients,
+    session: Session,
+    lazy: Message | None,
 ) -> Dialogue[None]:
-    """MAIL, each RCPT and DATA, each after the reply to the one before."""
+    """MAIL, each RCPT and DATA, each after the reply to the one before.
+
+    The source of ``lazy`` begins before DATA: if it fails, the session can still be used.
+    """
     if session.transaction_open:
         yield from reset(session)
     reply = yield Command(mail)
@@ -168,15 +181,24 @@ def _envelope_in_steps(
     for recipient, command in zip(envelope.recipients, commands, strict=True):
         recipients.judge(recipient, (yield Command(command)))
     recipients.require_one()
+    if lazy is not None:
+        yield Begin(lazy)
     reply = yield Command("DATA")
     if not _go_ahead(reply):
         raise _data_refused(reply)
 
 
 def _envelope_at_once(
-    mail: str, envelope: Envelope, recipients: Recipients, session: Session
+    mail: str,
+    envelope: Envelope,
+    recipients: Recipients,
+    session: Session,
+    lazy: Message | None,
 ) -> Dialogue[None]:
-    """The same commands in one write (RFC 2920); the replies are judged when all are there."""
+    """The same commands in one write (RFC 2920); the replies are judged when all are there.
+
+    The source of ``lazy`` begins after DATA, which costs no round trip.
+    """
     lines = [mail, *rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
@@ -204,6 +226,11 @@ def _envelope_at_once(
     recipients.require_one()
     if not _go_ahead(data):
         raise _data_refused(data)
+    if lazy is not None:
+        try:
+            yield Begin(lazy)
+        except SMTPError as exc:
+            raise Abandon(exc) from None  # the server waits for the message
 
 
 def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients) -> None:
