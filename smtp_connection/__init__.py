@@ -13,6 +13,7 @@ from .reactor.loop import Reactor
 from .records import LogEntry, SendInfo
 
 if TYPE_CHECKING:
+    from .driver.progress import Progress
     from .protocol.commands import CommandReply, ProbeInfo
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Capabilities",
     "CommandReply",
     "ProbeInfo",
+    "Progress",
     "__version__",
 ]
 
@@ -33,6 +35,7 @@ __all__ = [
 _ON_USE = {
     "CommandReply": "protocol.commands",
     "ProbeInfo": "protocol.commands",
+    "Progress": "driver.progress",
 }
 
 

@@ -45,6 +45,7 @@ class SMTPConnection(EventEmitter):
     - ``'connect'``: the session is open
     - ``'error'`` (:class:`SMTPError`): the connection failed, and closes itself
     - ``'end'``: the connection is over; always last
+    - ``'progress'`` (:class:`Progress`): the system has taken another piece of a large message
     - ``'log'`` (:class:`LogEntry`): with the option ``debug``, everything that is said
 
     Attributes, beside the properties below:

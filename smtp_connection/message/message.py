@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SMTPError, envelope_error, message_error, stream_error
 from ..reactor.loop import Reactor
-from .encoder import WireEncoder, encode_whole, size_to_declare
+from .encoder import WireEncoder, encode_whole, size_to_declare, wire_size
 from .sources import (
     PIECE,
     EmitterSource,
@@ -171,6 +171,11 @@ class Message:
         if isinstance(self._source, WholeSource):
             return size_to_declare(self._source.data)
         return 0
+
+    def wire_size(self) -> int | None:
+        """Return how many bytes it takes on the wire if all of it is there and it is sent in
+        pieces, or ``None``.  This costs about as much time as to encode it."""
+        return wire_size(self._source.data) if isinstance(self._source, WholeSource) else None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.

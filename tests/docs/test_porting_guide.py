@@ -137,7 +137,9 @@ def test_every_method():
 
 
 def test_every_event():
-    assert {"connect", "error", "end", "log", "token"} <= names("Names of methods and events")
+    assert {"connect", "error", "end", "progress", "log", "token"} <= names(
+        "Names of methods and events"
+    )
     assert set(Token.__slots__) <= names("Names of methods and events")
 
 

@@ -458,3 +458,14 @@ def test_probe(run_program, serve, sender):
         assert refused == "It refuses c@x.org for now: 450 4.7.1 later"
     else:
         assert done.stdout == "No verdict: Sender refused: 554 5.7.1 no\n"
+
+
+def test_progress(run_program):
+    with mail_server() as server:
+        done = run_program("progress", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = [line.split() for line in done.stdout.splitlines()]
+    total = len(server.mailbox.envelopes[0].content) + len(".\r\n")
+    assert shown[-1] == [str(total), "of", str(total), "bytes"]
+    assert len(shown) > 5
