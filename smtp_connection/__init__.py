@@ -15,6 +15,7 @@ from .records import LogEntry, SendInfo
 if TYPE_CHECKING:
     from .driver.progress import Progress
     from .protocol.commands import CommandReply, ProbeInfo
+    from .terminal import console
 
 __all__ = [
     "SMTPConnection",
@@ -28,6 +29,7 @@ __all__ = [
     "CommandReply",
     "ProbeInfo",
     "Progress",
+    "console",
     "__version__",
 ]
 
@@ -36,6 +38,7 @@ _ON_USE = {
     "CommandReply": "protocol.commands",
     "ProbeInfo": "protocol.commands",
     "Progress": "driver.progress",
+    "console": "terminal",
 }
 
 

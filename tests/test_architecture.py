@@ -25,7 +25,7 @@ FLOORS = [
     "__main__",
     "cli",
     "__init__",
-    "connection",
+    "connection terminal",
     "driver auth xoauth2",
     "protocol",
     "message",

@@ -469,3 +469,13 @@ def test_progress(run_program):
     total = len(server.mailbox.envelopes[0].content) + len(".\r\n")
     assert shown[-1] == [str(total), "of", str(total), "bytes"]
     assert len(shown) > 5
+
+
+def test_console(run_program, submission):
+    done = run_program("console", submission)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, first, *_, last = done.stdout.splitlines()
+    assert heading == "   ms  who     what"
+    assert re.fullmatch(rf" +\d+  socket  Connected to 127\.0\.0\.1:{submission.port}", first)
+    assert re.fullmatch(r" +\d+  server  221 Bye", last)
