@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from .driver.progress import Progress
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
+else:
+    # Not for type checkers: they would take any name for one of these.
+    def __getattr__(name: str) -> object:
+        if name not in _ON_USE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_ON_USE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "SMTPConnection",
@@ -40,16 +51,6 @@ _ON_USE = {
     "Progress": "driver.progress",
     "console": "terminal",
 }
-
-
-def __getattr__(name: str) -> object:
-    if name not in _ON_USE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{_ON_USE[name]}", __name__), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -76,8 +76,9 @@ class SMTPError(Exception):
 
     @property
     def permanent(self) -> bool:
-        """Whether the server said so (5xx), or this side refused the envelope or the message
-        before it asked the server.  ``False`` for 4xx, and for failures of the connection."""
+        """Whether the server said so (5xx), or this side refused the envelope, the message or the
+        command before it asked the server.  ``False`` for 4xx, and for failures of the
+        connection."""
         if self.inDoubt:
             return False
         if self.response is None and self.responseCode is None:

@@ -43,7 +43,7 @@ class AuthContext:
         self._wake: Callable[..., None] | None = None
 
     def sendCommand(self, cmd: str, callback: Callable[..., object] | None = None) -> None:
-        """Send one command; ``callback(err, reply)`` with an :class:`CommandReply`.
+        """Send one command; ``callback(err, reply)`` with a :class:`CommandReply`.
 
         Only ``AUTH`` and the mechanism of ``cmd`` reach the log.  Raises ``TypeError`` if it is not
         a string, and ``ValueError`` if it contains a control character.

@@ -30,8 +30,8 @@ __all__ = [
 
 
 # The first words of commands.  Any other line belongs to a login, and may be secret.
-_SESSION = {"EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "NOOP", "QUIT"}
-_VERBS = _SESSION | {"MAIL", "RCPT", "DATA", ".", "RSET"}
+_SESSION_VERBS = {"EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "NOOP", "QUIT"}
+_VERBS = _SESSION_VERBS | {"MAIL", "RCPT", "DATA", ".", "RSET"}
 
 
 def _reply_to(line: str) -> str:

@@ -182,7 +182,7 @@ def _envelope_in_steps(
         recipients.judge(recipient, (yield Command(command)))
     recipients.require_one()
     if lazy is not None:
-        yield Begin(lazy)
+        yield from _begin(lazy, recipients)
     reply = yield Command("DATA")
     if not _go_ahead(reply):
         raise _data_refused(reply)
@@ -228,9 +228,19 @@ def _envelope_at_once(
         raise _data_refused(data)
     if lazy is not None:
         try:
-            yield Begin(lazy)
+            yield from _begin(lazy, recipients)
         except SMTPError as exc:
             raise Abandon(exc) from None  # the server waits for the message
+
+
+def _begin(message: Message, recipients: Recipients) -> Dialogue[None]:
+    """Wait for the first piece of ``message``; if its source fails, the error names the recipients
+    that were rejected before."""
+    try:
+        yield Begin(message)
+    except SMTPError as exc:
+        recipients.reported_in(exc)
+        raise
 
 
 def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients) -> None:

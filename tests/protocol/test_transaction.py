@@ -183,6 +183,17 @@ def test_a_lazy_source_that_fails_at_once(lazy):
         assert lazy.desk.session.transaction_open
 
 
+def test_a_lazy_source_that_fails_names_the_recipients_that_were_refused(lazy):
+    failure = SMTPError("Empty message", code="EMESSAGE")
+    replies = ["250 ok", "550 no", "250 ok"]
+    if lazy.pipelining:
+        talk = lazy.desk.send([*replies, "354 go"], failure, to=TWO)
+    else:
+        talk = lazy.desk.send(*replies, failure, to=TWO)
+    assert getattr(talk.error, "error", talk.error) is failure
+    assert failure.rejected == ["b@x.org"]
+
+
 def test_a_source_that_fails_leaves_a_connection_that_nobody_can_use(answers):
     """Anything that is said now would be taken for more of the message."""
     failure = SMTPError("The message source failed: no", code="ESTREAM")
