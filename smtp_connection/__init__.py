@@ -1,5 +1,9 @@
 """SMTP client in callback style: the Node module smtp-connection, on a selector-driven reactor."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ._version import __version__
 from .connection import SMTPConnection
 from .errors import SMTPError
@@ -7,6 +11,22 @@ from .protocol.capabilities import Capabilities
 from .reactor.default import get_reactor, run
 from .reactor.loop import Reactor
 from .records import LogEntry, SendInfo
+
+if TYPE_CHECKING:
+    from .driver.progress import Progress
+    from .protocol.commands import CommandReply, ProbeInfo
+    from .terminal import console
+else:
+    # Not for type checkers: they would take any name for one of these.
+    def __getattr__(name: str) -> object:
+        if name not in _ON_USE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_ON_USE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "SMTPConnection",
@@ -17,5 +37,21 @@ __all__ = [
     "SendInfo",
     "LogEntry",
     "Capabilities",
+    "CommandReply",
+    "ProbeInfo",
+    "Progress",
+    "console",
     "__version__",
 ]
+
+# Names that not every program needs, and the modules that are imported when they are asked for.
+_ON_USE = {
+    "CommandReply": "protocol.commands",
+    "ProbeInfo": "protocol.commands",
+    "Progress": "driver.progress",
+    "console": "terminal",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_USE})

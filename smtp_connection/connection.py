@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
-from .driver.queue import Login, Operation, Quit
+from .driver.queue import Login, Operation, Quit, Spoken
 from .emitter import NodeEmitter
-from .errors import SMTPError
+from .errors import SMTPError, envelope_error
 from .message.message import Message, own_envelope
 from .options.smtp import Options
 from .protocol.capabilities import Capabilities
@@ -32,8 +32,8 @@ class SMTPConnection(NodeEmitter):
     returns.  Raises ``TypeError`` or ``ValueError`` for options that are unknown or wrong.
 
     The methods return at once, and may be called from any thread.  What they ask for is carried
-    out by the reactor, in the order of the calls: ``login``, ``send``, ``reset`` and ``quit`` may
-    be called at any time after ``connect``, many at once.
+    out by the reactor, in the order of the calls: all but ``close`` may be called at any time after
+    ``connect``, many at once, and wait for their turn.
 
     A callback is called with ``(err, result)``, or with as many of these as it declares, exactly
     once.  An operation that fails and has no callback emits ``'error'``; an error that nobody
@@ -44,6 +44,7 @@ class SMTPConnection(NodeEmitter):
     - ``'connect'``: the session is open
     - ``'error'`` (:class:`SMTPError`): the connection failed, and closes itself
     - ``'end'``: the connection is over; always last
+    - ``'progress'`` (:class:`Progress`): the system has taken another piece of a large message
     - ``'log'`` (:class:`LogEntry`): with the option ``debug``, everything that is said
 
     Attributes, beside the properties below:
@@ -55,7 +56,13 @@ class SMTPConnection(NodeEmitter):
     - ``reactor`` (:class:`Reactor`): the one that carries everything out
     """
 
-    _arguments: ClassVar[Mapping[str, int]] = {"connect": 0, "error": 1, "end": 0, "log": 1}
+    _arguments: ClassVar[Mapping[str, int]] = {
+        "connect": 0,
+        "error": 1,
+        "end": 0,
+        "log": 1,
+        "progress": 1,
+    }
 
     def __init__(
         self,
@@ -166,6 +173,52 @@ class SMTPConnection(NodeEmitter):
         operation = Operation(callback)
         if self._lifecycle.accepts(operation, "reset"):
             self._lifecycle.enqueue(operation, reset(self._lifecycle.session))
+
+    def noop(self, callback: Callable[..., object] | None = None) -> None:
+        """Send NOOP; ``callback(err, True)``.  A refusal has the code ``EPROTOCOL``."""
+        from .protocol.commands import noop  # for those who speak command by command
+
+        operation = Operation(callback)
+        if self._lifecycle.accepts(operation, "send NOOP"):
+            self._lifecycle.enqueue(operation, noop(self._lifecycle.session))
+
+    def command(self, line: str, callback: Callable[..., object] | None = None) -> None:
+        """Send one line; ``callback(err, reply)`` with a :class:`CommandReply`.
+
+        ``line`` is a command without its line break, at most 12288 bytes (RFC 4954 section 4).  A
+        reply of 4xx or 5xx is no error: the callback judges.  Errors: ``EPROTOCOL`` for a line that
+        would bring the session out of step (a line break in it, DATA, STARTTLS, QUIT and others),
+        which is not sent; and those of the connection.  Behind a ``login`` that fails, ``EAUTH``.
+        """
+        from .protocol.commands import command
+
+        operation = Spoken(callback)
+        if self._lifecycle.accepts(operation, "send a command"):
+            self._lifecycle.enqueue(operation, command(line, self._lifecycle.session))
+
+    def probe(
+        self, envelope: Mapping[str, Any], callback: Callable[..., object] | None = None
+    ) -> None:
+        """Ask the server whom it would take a message for, and send none: MAIL, RCPT for each
+        recipient, RSET; ``callback(err, info)``, see :class:`ProbeInfo`.
+
+        ``envelope`` is that of ``send``.  A recipient that is refused is no error, also if all are.
+        Errors: ``EENVELOPE`` if the envelope is malformed or the sender is refused, and those of
+        the connection.  Behind a ``login`` that fails, ``EAUTH``.
+        """
+        from .protocol.commands import probe
+
+        operation = Spoken(callback)
+        if not self._lifecycle.accepts(operation, "probe"):
+            return
+        try:
+            if envelope is None:
+                raise envelope_error("probe() has no message to take the envelope from")
+            parsed = Envelope.parse(envelope)
+        except SMTPError as error:
+            self._lifecycle.refuse(operation, error)
+            return
+        self._lifecycle.enqueue(operation, probe(parsed, self._lifecycle.session))
 
     def quit(self) -> None:
         """Say QUIT after what is queued, wait for the reply, and close."""

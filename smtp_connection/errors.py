@@ -22,6 +22,7 @@ __all__ = [
 
 # With one of these codes and no reply, the caller's own input cannot be sent.
 _REFUSED_HERE = ("EENVELOPE", "EMESSAGE", "EREQUIRETLS")
+_REFUSED_LINE = ("EPROTOCOL", "API")  # the argument of command()
 
 
 class SMTPError(Exception):
@@ -79,12 +80,13 @@ class SMTPError(Exception):
 
     @property
     def permanent(self) -> bool:
-        """Whether the server said so (5xx), or this side refused the envelope or the message
-        before it asked the server.  ``False`` for 4xx, and for failures of the connection."""
+        """Whether the server said so (5xx), or this side refused the envelope, the message or the
+        command before it asked the server.  ``False`` for 4xx, and for failures of the
+        connection."""
         if self.inDoubt:
             return False
         if self.response is None and self.responseCode is None:
-            return self.code in _REFUSED_HERE
+            return self.code in _REFUSED_HERE or (self.code, self.command) == _REFUSED_LINE
         return 500 <= (self.responseCode or 0) < 600
 
     def copy(self) -> SMTPError:

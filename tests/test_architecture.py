@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pytest
+
 import smtp_connection
 
 FOLDER = Path(smtp_connection.__file__).parent
@@ -23,7 +25,7 @@ FLOORS = [
     "__main__",
     "cli",
     "__init__",
-    "connection",
+    "connection terminal",
     "driver auth xoauth2",
     "protocol",
     "message",
@@ -220,18 +222,16 @@ def test_every_module_says_what_is_in_it():
 
 
 def test_the_front_door_holds_the_public_names_and_nothing_else():
-    first, *imports, last = MODULES["__init__"].tree.body
-    assert isinstance(first, ast.Expr)
-    assert all(isinstance(each, ast.ImportFrom) and each.level == 1 for each in imports)
-    imported = {
-        alias.asname or alias.name
-        for each in imports
-        if isinstance(each, ast.ImportFrom)
-        for alias in each.names
-    }
-    assert isinstance(last, ast.Assign)
-    assert imported == set(smtp_connection.__all__)
-    assert imported == {
+    tree = MODULES["__init__"].tree
+    imports = [each for each in tree.body if isinstance(each, ast.ImportFrom) and each.level]
+    (for_types,) = [each for each in tree.body if isinstance(each, ast.If)]
+    assert ast.unparse(for_types.test) == "TYPE_CHECKING"
+    at_once, on_use = imported_names(imports), imported_names(for_types.body)
+    assert not at_once & on_use
+    assert at_once | on_use == set(smtp_connection.__all__)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert [node.name for node in functions] == ["__dir__", "__getattr__"]
+    assert at_once == {
         "SMTPConnection",
         "SMTPError",
         "Reactor",
@@ -242,3 +242,41 @@ def test_the_front_door_holds_the_public_names_and_nothing_else():
         "Capabilities",
         "__version__",
     }
+
+
+def imported_names(imports: Iterable[ast.stmt]) -> set[str]:
+    """Return the names that these statements import, all of them from modules of the package."""
+    assert all(isinstance(each, ast.ImportFrom) and each.level == 1 for each in imports)
+    return {
+        alias.asname or alias.name
+        for each in imports
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
+
+
+def test_what_few_programs_need_is_imported_when_it_is_asked_for():
+    on_use = smtp_connection._ON_USE
+    (for_types,) = [each for each in MODULES["__init__"].tree.body if isinstance(each, ast.If)]
+    assert on_use == {
+        alias.name: each.module
+        for each in for_types.body
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
+    program = """
+import sys, smtp_connection
+for name, module in smtp_connection._ON_USE.items():
+    assert f"smtp_connection.{module}" not in sys.modules, module
+    assert name in dir(smtp_connection) and name not in vars(smtp_connection), name
+for name, module in smtp_connection._ON_USE.items():
+    value = getattr(smtp_connection, name)
+    assert value is getattr(sys.modules[f"smtp_connection.{module}"], name), name
+    assert vars(smtp_connection)[name] is value, name
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    for name, module in on_use.items():
+        # The import system would put the module in the place of what it is to offer.
+        assert name != module, name
+    with pytest.raises(AttributeError, match="has no attribute 'SMTPConnectoin'"):
+        smtp_connection.SMTPConnectoin  # noqa: B018

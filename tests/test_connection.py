@@ -10,7 +10,17 @@ from pyee import EventEmitter
 
 from smtp_connection import Reactor, SMTPConnection
 
-METHODS = {"connect", "login", "send", "reset", "quit", "close"}
+METHODS = {
+    "connect",
+    "login",
+    "send",
+    "reset",
+    "noop",
+    "command",
+    "probe",
+    "quit",
+    "close",
+}
 LISTENERS = {
     "addListener",
     "prependListener",
@@ -60,13 +70,16 @@ def test_its_help_tells_of_each_of_them():
         assert found.__doc__ if found is not None else f"``{name}``" in text, name
 
 
-@pytest.mark.parametrize("method", ["connect", "login", "send", "reset"])
+@pytest.mark.parametrize(
+    "method", ["connect", "login", "send", "reset", "noop", "command", "probe"]
+)
 def test_an_async_callback_is_refused_and_nothing_is_queued(reactor, method):
     async def callback(err):
         pass
 
     connection = SMTPConnection(reactor=reactor)
     arguments = {"login": [{}], "send": [{"to": "a@example.com"}, "hi"]}.get(method, [])
+    arguments = {"command": ["HELP"], "probe": [{"to": "a@example.com"}]}.get(method, arguments)
     with pytest.raises(TypeError, match=r"smtp_connection\.aio"):
         getattr(connection, method)(*arguments, callback)
     assert reactor.next_timeout() is None

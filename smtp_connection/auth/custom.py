@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -10,40 +9,14 @@ from typing import Any
 
 from ..callbacks import Arguments, arguments_taken
 from ..errors import SMTPError
+from ..protocol.commands import CommandReply
 from ..protocol.replies import Reply
-from ..protocol.secrets import SECRET
+from ..protocol.secrets import SECRET, auth_shown
 from ..protocol.session import Session
 from ..protocol.steps import Ask, Command, Dialogue, Unanswered
-from ..records import Record
 from ..text import control_in
 
-__all__ = ["AuthContext", "AuthReply", "custom_login"]
-
-_STATUS = r"[0-9]{3}[ -]?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z))?"
-
-
-class AuthReply(Record):
-    """The server's reply to a command of a handler.
-
-    - ``command`` (str): the command
-    - ``response`` (str): the reply, with its code
-    - ``status`` (int): its code, 0 if it has none
-    - ``code`` (str or None): its enhanced status code (RFC 2034), for example ``'2.7.0'``
-    - ``text`` (str): the rest of it
-    """
-
-    __slots__ = ("command", "response", "status", "code", "text")  # noqa: RUF023 - as in Node
-
-    def __init__(self, command: str, reply: Reply) -> None:
-        found = re.match(_STATUS, reply.text, re.ASCII)
-        self.command = command
-        self.response = reply.text
-        self.status = reply.code
-        self.code = found.group(1) if found else None
-        self.text = reply.text[found.end() :] if found else reply.text
-
-    def __repr__(self) -> str:
-        return f"AuthReply({self.response!r})"  # the command may carry a secret
+__all__ = ["AuthContext", "custom_login"]
 
 
 class AuthContext:
@@ -70,7 +43,7 @@ class AuthContext:
         self._wake: Callable[..., None] | None = None
 
     def sendCommand(self, cmd: str, callback: Callable[..., object] | None = None) -> None:
-        """Send one command; ``callback(err, reply)`` with an :class:`AuthReply`.
+        """Send one command; ``callback(err, reply)`` with a :class:`CommandReply`.
 
         Only ``AUTH`` and the mechanism of ``cmd`` reach the log.  Raises ``TypeError`` if it is not
         a string, and ``ValueError`` if it contains a control character.
@@ -112,7 +85,7 @@ class AuthContext:
     def _go_on(
         self,
         request: _Request,
-        reply: AuthReply,
+        reply: CommandReply,
         wake: Callable[..., None],
     ) -> None:
         if request.callback is not None and request.arguments is not None:
@@ -165,11 +138,11 @@ def custom_login(
                 break
             if request.command is None:
                 return
-            shown = _shown(request.command)
+            shown = auth_shown(request.command) or SECRET
             # The hidden part may be a mere answer to a challenge, but also the password itself.
             reveals = method if shown != request.command else None
             last = yield Command(request.command, shown, reveals)
-            reply = AuthReply(request.command, last)
+            reply = CommandReply(request.command, last)
             yield Ask(partial(context._go_on, request, reply))
     except (SMTPError, Unanswered):
         raise
@@ -183,10 +156,3 @@ def custom_login(
         response=last.text if last is not None else None,
     )
     raise error from (cause if isinstance(cause, Exception) else None)
-
-
-def _shown(command: str) -> str:
-    found = re.match(r"AUTH\s+\S+", command, re.IGNORECASE)
-    if found is None:
-        return SECRET
-    return command if found.end() == len(command) else f"{found.group()} {SECRET}"

@@ -69,9 +69,7 @@ def choose_mechanism(credentials: Credentials, session: Session) -> str:
     :class:`SMTPError` (``EAUTH``) if none fits, and after a refused STARTTLS.
     """
     named = credentials.method or session.auth_method
-    if session.upgrade_refused:
-        text = "No login: the server refused STARTTLS, so this connection is in clear text"
-        raise auth_error(text)
+    session.require_upgraded()
     if named:
         return named
     announced = session.capabilities.auth

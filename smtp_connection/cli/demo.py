@@ -11,7 +11,6 @@ import email.policy
 import logging
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 import trustme
 from aiosmtpd.smtp import SMTP
 
-from .. import LogEntry, Reactor, SendInfo, SMTPConnection, SMTPError
+from .. import Reactor, SendInfo, SMTPConnection, SMTPError, console
 
 __all__ = ["LoopbackServer", "Mailbox", "run_demo"]
 
@@ -154,14 +153,6 @@ def _send(options: dict[str, Any]) -> SendInfo:
     """Connect, log in, send and quit, as a program would; show the log."""
     failures: list[SMTPError] = []
     infos: list[SendInfo] = []
-    started = time.monotonic()
-
-    def show(entry: LogEntry) -> None:
-        milliseconds = round((time.monotonic() - started) * 1000)
-        first, *others = entry.message.split("\n")
-        _print(f"{milliseconds:5}  {entry.type:6}  {first}".rstrip())
-        for line in others:
-            _print(f"{'':15}{line}".rstrip())
 
     def sent(err: SMTPError | None, info: SendInfo | None) -> None:
         if err is not None:
@@ -174,9 +165,8 @@ def _send(options: dict[str, Any]) -> SendInfo:
         connection = SMTPConnection(
             {**options, **limits, "socketTimeout": _PATIENCE, "debug": True}, reactor=reactor
         )
-        connection.on("log", show)
+        connection.on("log", console())
         connection.on("error", failures.append)
-        _print("   ms  who     what")
         connection.connect()
         connection.login({"user": USER, "pass": PASSWORD})
         connection.send({"from": MESSAGE["from"], "to": MESSAGE["to"]}, MESSAGE, sent)

@@ -53,6 +53,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import SMTPError
+from ..message.message import Message
 from ..net.transport import Transport
 from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
 from ..protocol.secrets import Secrets
@@ -105,6 +106,9 @@ class ExchangeOwner(Protocol):
     def broke(self, exc: BaseException) -> None:
         """``exc``, which nobody has foreseen, was raised in the middle of a step."""
 
+    def follow(self, message: Message) -> Callable[[int], object] | None:
+        """Return what to call with the bytes of ``message`` that have been sent, if anything."""
+
     def hung_up(self, response: str | None, error: SMTPError | None) -> None:
         """The server ends the session, and perhaps says why; or the stream failed (``error``)."""
 
@@ -144,7 +148,9 @@ class Exchange:
         self._trace = trace
         self._limit = limit
         self._parser = ReplyParser(limit)
-        self._pump = Pump(reactor, trace, self._message_begun, self._source_failed, owner.broke)
+        self._pump = Pump(
+            reactor, trace, self._message_begun, self._source_failed, owner.broke, owner.follow
+        )
         self._dialogue: Dialogue[Any] | None = None
         self._step: Step | None = None
         self._missing = 0  # replies that are still to come before the dialogue goes on

@@ -47,6 +47,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import SMTPError
+from ..message.message import Message
 from ..net.transport import Transport
 from ..options.smtp import Options
 from ..protocol.hints import about_banner, about_silence
@@ -343,6 +344,18 @@ class Lifecycle:
 
         self._time_outs.watch_upgrade()
         self._dialing.start_tls(upgraded)
+
+    def follow(self, message: Message) -> Callable[[int], None] | None:
+        """Return what to call with the bytes of ``message`` that have been sent, if anybody
+        listens to ``'progress'``."""
+        events = self._events
+        if not events.listened_to("progress"):
+            return None
+        from .progress import follower  # for those who look on
+
+        return follower(
+            message, lambda progress: self._reactor.call_soon(events.emit, "progress", progress)
+        )
 
     def _opened(self, error: SMTPError | None) -> None:
         if error is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import SMTPError
 from ..message.message import Message
+from ..message.sources import PIECE
 from ..net.transport import Transport
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
@@ -30,8 +31,11 @@ class Pump:
         "_begun",
         "_broke",
         "_failed",
+        "_follow",
+        "_followed",
         "_reactor",
         "_starting",
+        "_tell_sent",
         "_trace",
         "halted",
         "message",
@@ -47,15 +51,21 @@ class Pump:
         begun: Callable[[], object],
         failed: Callable[[SMTPError], object],
         broke: Callable[[BaseException], object],
+        follow: Callable[[Message], Callable[[int], object] | None],
     ) -> None:
         """``begun()`` is called when the first piece of a message is there; ``failed(error)`` if a
         source fails, before that or after; ``broke(exc)`` for an exception that nobody has
-        foreseen."""
+        foreseen.  ``follow(message)`` is asked once for each message that takes more than a
+        piece; if it returns a function, that is called with the bytes that the system has taken.
+        """
         self._reactor = reactor
         self._trace = trace
         self._begun = begun
         self._failed = failed
         self._broke = broke
+        self._follow = follow
+        self._followed: Message | None = None  # the one that "_follow" was asked about last
+        self._tell_sent: Callable[[int], object] | None = None
         self._starting: Message | None = None  # whose first piece is waited for
         self.message: Message | None = None
         self.halted = False
@@ -104,7 +114,21 @@ class Pump:
         """Send the next piece; the one after it waits its turn, so that no connection starves."""
         message = self.message
         if message is not None and not self.halted and self.transport.is_drained:
+            self._taken(message)
             self._send_next_of(message)
+            if self.message is None and message.finished:
+                self._taken(message)
+
+    def _taken(self, message: Message) -> None:
+        """Tell who follows ``message`` that the system has taken all that was written of it."""
+        if message.size < PIECE or self.halted:
+            return  # nobody follows what is as small as that, and nobody is to hear of it any more
+        if self._followed is not message:
+            self._followed, self._tell_sent = message, self._follow(message)
+        if self._tell_sent is not None:
+            self._tell_sent(message.size)
+        if self.message is None:
+            self._followed = self._tell_sent = None
 
     def _send_next_of(self, message: Message) -> None:
         try:
@@ -129,14 +153,16 @@ class Pump:
         """Go on: the transport has taken what had to wait."""
         if self.message is not None:
             if self.message.finished:
-                self.message = None
+                message, self.message = self.message, None
+                self._taken(message)
             else:
                 self._send_piece()
 
     def dissolve(self) -> None:
         """Let go of all callbacks: nothing is sent any more."""
         self._begun = self._failed = self._broke = _nothing
+        self._follow = _nothing
 
     def stop(self) -> None:
         """Send no more."""
-        self._starting = self.message = None
+        self._starting = self.message = self._followed = self._tell_sent = None

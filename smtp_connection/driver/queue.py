@@ -16,7 +16,7 @@ from ..message.message import Message
 from ..protocol.steps import Dialogue
 from ..reactor.loop import Reactor
 
-__all__ = ["NOT_ITS_TURN", "Login", "Operation", "Operations", "Quit", "connection_error"]
+__all__ = ["NOT_ITS_TURN", "Login", "Operation", "Operations", "Quit", "Spoken", "connection_error"]
 
 NOT_ITS_TURN = "Connection closed before it was this operation's turn"
 
@@ -30,7 +30,8 @@ def connection_error(text: str, response: str | None = None) -> SMTPError:
 
 
 class Operation:
-    """A call of ``connect``, ``login``, ``send`` or ``reset``: the callback, and what to do.
+    """A call of ``connect``, ``login``, ``send``, ``reset`` or ``noop``: the callback, and what to
+    do.
 
     - ``arguments`` (Arguments or None): how many arguments the callback takes, if there is one
     - ``dialogue`` (Dialogue or None): what to say to the server
@@ -103,6 +104,13 @@ class Login(Operation):
     __slots__ = ("__weakref__",)
 
 
+class Spoken(Operation):
+    """``command`` or ``probe``: like a message, it is for the session that its caller believes
+    in."""
+
+    __slots__ = ()
+
+
 class Quit(Operation):
     """``quit``: it has no callback, and what comes after it is not carried out."""
 
@@ -146,13 +154,16 @@ class Operations:
     def add(self, operation: Operation) -> None:
         """Queue ``operation``; may be called from any thread.
 
-        A message is for the session that its caller believes in.  If the caller does not yet know
-        how the login before it ends, it is sent only if that login succeeds.
+        A message, a command or a probe is for the session that its caller believes in.  If the
+        caller does not yet know how the login before it ends, it is sent only if that login
+        succeeds.
         """
         if isinstance(operation, Login):
             # Noted first, queued second: no message of another thread gets behind it unnoticed.
             self._login = weakref.ref(operation)
-        elif self._login is not None and operation.message is not None:
+        elif self._login is not None and (
+            operation.message is not None or isinstance(operation, Spoken)
+        ):
             login = self._login()
             if login is not None and not login.told and operation.dialogue is not None:
                 operation.dialogue = _behind(login, operation.dialogue)

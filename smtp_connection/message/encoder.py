@@ -68,6 +68,15 @@ def size_to_declare(data: bytes) -> int:
     return size if data[-1:] in _LINE_ENDS else size + 2
 
 
+def wire_size(data: bytes) -> int:
+    """Return how many bytes ``data`` is on the wire, dots and the final one included."""
+    encoder = WireEncoder()
+    for start in range(0, len(data), _PIECE):
+        encoder.encode(data[start : start + _PIECE])
+    encoder.finish()
+    return encoder.size
+
+
 class WireEncoder:
     """Encodes one message, piece by piece; ``size`` counts the bytes that it has returned."""
 

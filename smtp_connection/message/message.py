@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SMTPError, envelope_error, message_error, stream_error
 from ..reactor.loop import Reactor
-from .encoder import WireEncoder, encode_whole, size_to_declare
+from .encoder import WireEncoder, encode_whole, size_to_declare, wire_size
 from .sources import (
     PIECE,
     EmitterSource,
@@ -158,6 +158,11 @@ class Message:
         else:
             self._source = WholeSource(content)
 
+    @property
+    def lazy(self) -> bool:
+        """Whether its source is asked for the first piece only if somebody gets the message."""
+        return self._source is not None and self._source.lazy
+
     def known_size(self) -> int:
         """Return the size to declare with SIZE (RFC 1870), bytes; 0 if it is not known yet."""
         if self._small is not None:
@@ -166,6 +171,11 @@ class Message:
         if isinstance(self._source, WholeSource):
             return size_to_declare(self._source.data)
         return 0
+
+    def wire_size(self) -> int | None:
+        """Return how many bytes it takes on the wire if all of it is there and it is sent in
+        pieces, or ``None``.  This costs about as much time as to encode it."""
+        return wire_size(self._source.data) if isinstance(self._source, WholeSource) else None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
@@ -181,7 +191,7 @@ class Message:
     def has_begun(self) -> bool:
         """Read the first piece, and return whether it is there.
 
-        This is asked before the server hears of the message.  Raises :class:`SMTPError`:
+        This is asked before the first byte of the message is sent.  Raises :class:`SMTPError`:
         ``EMESSAGE`` if the source ends before there is a piece, ``ESTREAM`` if it fails.
         """
         if self._small is not None:

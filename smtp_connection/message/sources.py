@@ -62,7 +62,13 @@ def as_bytes(piece: object) -> bytes:
 
 
 class Source:
-    """A source that needs neither a start nor an end; the others override these methods."""
+    """A source that needs neither a start nor an end; the others override these methods.
+
+    - ``lazy`` (bool): asking for a piece runs code of the caller's and makes nobody wait, so it is
+      asked for the first one only if somebody gets the message
+    """
+
+    lazy = False
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin; ``wake`` is called, on the reactor, when ``next_piece()`` is worth calling."""
@@ -95,6 +101,8 @@ class IterableSource(Source):
 
     def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterator: Iterator[Any] | None = iter(iterable)
+        # The pieces of a list are there; a generator runs for each of them.
+        self.lazy = not isinstance(iterable, (list, tuple))
         self._wake_soon: Callable[[], None] = lambda: None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable
 
-__all__ = ["SECRET", "Secrets", "masked", "secrets_in"]
+__all__ = ["SECRET", "Secrets", "auth_shown", "masked", "secrets_in"]
 
 SECRET = "/* secret */"
 """What is shown in place of a secret."""
@@ -25,6 +25,15 @@ _LONGEST_REPLY = 128
 # What comes right before the password or token, in the mechanisms that send it as it is.
 _BEFORE = "\0|\x01|Bearer "
 _BASE64 = f"[A-Za-z0-9+/]{{{_SHORTEST},}}={{0,2}}"
+
+
+def auth_shown(line: str) -> str | None:
+    """Return what may be shown of ``line``, if it is an AUTH command: the mechanism, but not what
+    follows; ``None`` for any other line."""
+    found = re.match(r"AUTH\s+\S+", line, re.IGNORECASE)
+    if found is None:
+        return None
+    return line if found.end() == len(line) else f"{found.group()} {SECRET}"
 
 
 def secrets_in(line: str, shown_as: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..errors import auth_error
 from .capabilities import Capabilities
 
 __all__ = ["Session"]
@@ -71,3 +72,10 @@ class Session:
         self.upgrade_refused = False
         self.authenticated = False
         self.transaction_open = False
+
+    def require_upgraded(self) -> None:
+        """Raise :class:`SMTPError` (``EAUTH``) if no credential may be sent: the server refused
+        STARTTLS, and the session goes on in clear text."""
+        if self.upgrade_refused:
+            text = "No login: the server refused STARTTLS, so this connection is in clear text"
+            raise auth_error(text)

@@ -30,7 +30,8 @@ __all__ = [
 
 
 # The first words of commands.  Any other line belongs to a login, and may be secret.
-_VERBS = {"AUTH", "DATA", "EHLO", "HELO", "LHLO", "MAIL", "QUIT", "RCPT", "RSET", "STARTTLS", "."}
+_SESSION_VERBS = {"EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "NOOP", "QUIT"}
+_VERBS = _SESSION_VERBS | {"MAIL", "RCPT", "DATA", ".", "RSET"}
 
 
 def _reply_to(line: str) -> str:

@@ -17,7 +17,15 @@ from .replies import Reply
 from .session import Session
 from .steps import Abandon, Begin, Command, Dialogue, Pipeline, TooEarly, Transmit, Unanswered
 
-__all__ = ["Clock", "quit_session", "reset", "transaction"]
+__all__ = [
+    "Clock",
+    "mail_command",
+    "quit_session",
+    "rcpt_commands",
+    "reset",
+    "sender_refused",
+    "transaction",
+]
 
 
 class Clock(Protocol):
@@ -38,15 +46,21 @@ def transaction(
     which is reset before the next one.
     """
     started = clock.now
-    mail = _mail_command(envelope, message, session)
+    mail = mail_command(envelope, message, session)
+    lazy: Message | None = None
     if not message.whole:
-        yield Begin(message)
+        # A stream, a pipe or a slow file may take its time, for which no server should have to
+        # wait.  A generator takes none, and need not run for a message that nobody gets.
+        if message.lazy:
+            lazy = message
+        else:
+            yield Begin(message)
     recipients = Recipients()
     try:
         if session.capabilities.pipelining:
-            yield from _envelope_at_once(mail, envelope, recipients, session)
+            yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
         else:
-            yield from _envelope_in_steps(mail, envelope, recipients, session)
+            yield from _envelope_in_steps(mail, envelope, recipients, session, lazy)
     except Unanswered as exc:
         # What the server has said about a recipient is true although it has gone since.
         raise recipients.reported_in(exc.error) from exc.error.__cause__
@@ -93,8 +107,11 @@ def _answered_too_early(reply: Reply) -> SMTPError:
 # -- the envelope ---------------------------------------------------------------------------------
 
 
-def _mail_command(envelope: Envelope, message: Message, session: Session) -> str:
-    """Return the MAIL command; raise :class:`SMTPError` if the server cannot do what it asks."""
+def mail_command(envelope: Envelope, message: Message | None, session: Session) -> str:
+    """Return the MAIL command; ``message`` is what follows, if anything does.
+
+    Raises :class:`SMTPError` if the server cannot do what the command has to ask for.
+    """
     capabilities = session.capabilities
     command = f"MAIL FROM:<{envelope.sender}>"
     if envelope.international:
@@ -113,7 +130,7 @@ def _mail_command(envelope: Envelope, message: Message, session: Session) -> str
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
         # The larger one: whoever states a size may know what is added on the way.
-        size = max(envelope.size or 0, message.known_size())
+        size = max(envelope.size or 0, message.known_size() if message is not None else 0)
         if capabilities.size and size > capabilities.size:
             raise message_error(
                 f"Message size {size} is larger than the {capabilities.size} bytes"
@@ -137,35 +154,52 @@ def _require_requiretls(session: Session) -> None:
     raise SMTPError(text, code="EREQUIRETLS", command="MAIL FROM")
 
 
-def _rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
+def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
+    """Return the RCPT command for each recipient."""
     dsn = envelope.dsn.rcpt if envelope.dsn is not None and "DSN" in session.capabilities else ""
     return [f"RCPT TO:<{recipient}>{dsn}" for recipient in envelope.recipients]
 
 
 def _envelope_in_steps(
-    mail: str, envelope: Envelope, recipients: Recipients, session: Session
+    mail: str,
+    envelope: Envelope,
+    recipients: Recipients,
+    session: Session,
+    lazy: Message | None,
 ) -> Dialogue[None]:
-    """MAIL, each RCPT and DATA, each after the reply to the one before."""
+    """MAIL, each RCPT and DATA, each after the reply to the one before.
+
+    The source of ``lazy`` begins before DATA: if it fails, the session can still be used.
+    """
     if session.transaction_open:
         yield from reset(session)
     reply = yield Command(mail)
     if not reply.positive:
-        raise _sender_refused(reply)
+        raise sender_refused(reply)
     session.transaction_open = True
-    commands = _rcpt_commands(envelope, session)
+    commands = rcpt_commands(envelope, session)
     for recipient, command in zip(envelope.recipients, commands, strict=True):
         recipients.judge(recipient, (yield Command(command)))
     recipients.require_one()
+    if lazy is not None:
+        yield from _begin(lazy, recipients)
     reply = yield Command("DATA")
     if not _go_ahead(reply):
         raise _data_refused(reply)
 
 
 def _envelope_at_once(
-    mail: str, envelope: Envelope, recipients: Recipients, session: Session
+    mail: str,
+    envelope: Envelope,
+    recipients: Recipients,
+    session: Session,
+    lazy: Message | None,
 ) -> Dialogue[None]:
-    """The same commands in one write (RFC 2920); the replies are judged when all are there."""
-    lines = [mail, *_rcpt_commands(envelope, session), "DATA"]
+    """The same commands in one write (RFC 2920); the replies are judged when all are there.
+
+    The source of ``lazy`` begins after DATA, which costs no round trip.
+    """
+    lines = [mail, *rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
     try:
@@ -183,7 +217,7 @@ def _envelope_at_once(
     for recipient, reply in zip(envelope.recipients, replies[1:-1], strict=True):
         recipients.judge(recipient, reply)
     if not sender.positive:
-        _fail_before_data(_sender_refused(sender), data)
+        _fail_before_data(sender_refused(sender), data)
     if not recipients.accepted and _go_ahead(data):
         # RFC 2920 section 3.1: a server may answer DATA with 354 although it refused every
         # recipient.  The lone dot ends that message, which nobody gets.
@@ -192,6 +226,21 @@ def _envelope_at_once(
     recipients.require_one()
     if not _go_ahead(data):
         raise _data_refused(data)
+    if lazy is not None:
+        try:
+            yield from _begin(lazy, recipients)
+        except SMTPError as exc:
+            raise Abandon(exc) from None  # the server waits for the message
+
+
+def _begin(message: Message, recipients: Recipients) -> Dialogue[None]:
+    """Wait for the first piece of ``message``; if its source fails, the error names the recipients
+    that were rejected before."""
+    try:
+        yield Begin(message)
+    except SMTPError as exc:
+        recipients.reported_in(exc)
+        raise
 
 
 def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients) -> None:
@@ -202,7 +251,7 @@ def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients
     if not replies:
         return
     if not replies[0].positive:
-        raise _sender_refused(replies[0])
+        raise sender_refused(replies[0])
     for recipient, reply in zip(envelope.recipients, replies[1:], strict=False):
         recipients.judge(recipient, reply)
     if len(replies) > len(envelope.recipients):
@@ -222,7 +271,8 @@ def _go_ahead(reply: Reply) -> bool:
     return 200 <= reply.code < 400
 
 
-def _sender_refused(reply: Reply) -> SMTPError:
+def sender_refused(reply: Reply) -> SMTPError:
+    """Return the error for a ``reply`` that refuses MAIL."""
     # 552: the message is larger than the server allows (RFC 1870 section 6.1).
     code = "EMESSAGE" if reply.code == 552 else "EENVELOPE"
     return reply.failure("Sender refused", code, "MAIL FROM")

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from smtp_connection import LogEntry, SendInfo, SMTPConnection, SMTPError
-from smtp_connection.auth.custom import AuthContext, AuthReply
+from smtp_connection import CommandReply, LogEntry, SendInfo, SMTPConnection, SMTPError
+from smtp_connection.auth.custom import AuthContext
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol.envelope import Envelope
@@ -137,7 +137,9 @@ def test_every_method():
 
 
 def test_every_event():
-    assert {"connect", "error", "end", "log", "token"} <= names("Names of methods and events")
+    assert {"connect", "error", "end", "progress", "log", "token"} <= names(
+        "Names of methods and events"
+    )
     assert set(Token.__slots__) <= names("Names of methods and events")
 
 
@@ -179,7 +181,7 @@ def test_every_key_of_dsn():
         ("info.", SendInfo.__slots__),
         ("entry.", LogEntry.__slots__),
         ("err.", [name for name in vars(SMTPError("text")) if not name.startswith("_")]),
-        ("", AuthReply.__slots__),
+        ("", CommandReply.__slots__),
     ],
     ids=["info", "log entry", "error", "reply"],
 )

@@ -437,3 +437,54 @@ def test_tokens_from_msal(run_program, token_server, tmp_path, answer, shown):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"{shown}\n")
     assert token_server.mailbox.responses[0] == b"user=someone@example.com\1auth=Bearer first\1\1"
+
+
+def test_commands(run_program, serve):
+    def script(peer):
+        peer.greet()
+        peer.play("C= VRFY postmaster\nS: 252 2.1.5 Send mail and see")
+        peer.take_quit()
+
+    done = run_program("commands", serve(script))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "252 (2.1.5): Send mail and see\n"
+
+
+@pytest.mark.parametrize("sender", ["250 ok", "554 5.7.1 no"])
+def test_probe(run_program, serve, sender):
+    verdicts = "\nC: RCPT\nS: 250 ok\nC: RCPT\nS: 450 4.7.1 later\nC= RSET\nS: 250 ok"
+
+    def script(peer):
+        peer.greet()
+        peer.play(f"C= MAIL FROM:<>\nS: {sender}" + verdicts * sender.startswith("250"))
+        peer.take_quit()
+
+    done = run_program("probe", serve(script))
+    assert (done.returncode, done.stderr) == (0, "")
+    if sender == "250 ok":
+        taken, refused = done.stdout.splitlines()
+        assert taken == "It would take: ['b@x.org']"
+        assert refused == "It refuses c@x.org for now: 450 4.7.1 later"
+    else:
+        assert done.stdout == "No verdict: Sender refused: 554 5.7.1 no\n"
+
+
+def test_progress(run_program):
+    with mail_server() as server:
+        done = run_program("progress", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = [line.split() for line in done.stdout.splitlines()]
+    total = len(server.mailbox.envelopes[0].content) + len(".\r\n")
+    assert shown[-1] == [str(total), "of", str(total), "bytes"]
+    assert len(shown) > 5
+
+
+def test_console(run_program, submission):
+    done = run_program("console", submission)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, first, *_, last = done.stdout.splitlines()
+    assert heading == "   ms  who     what"
+    assert re.fullmatch(rf" +\d+  socket  Connected to 127\.0\.0\.1:{submission.port}", first)
+    assert re.fullmatch(r" +\d+  server  221 Bye", last)

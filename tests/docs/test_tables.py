@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from smtp_connection import SendInfo, SMTPConnection, SMTPError
+from smtp_connection import CommandReply, ProbeInfo, SendInfo, SMTPConnection, SMTPError
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2 import createXOAuth2Generator
 from tests.support.manual import PAGES, ROOT, named_in, section, simple_rows
@@ -45,6 +45,11 @@ def test_every_error_code_is_in_the_table():
 
 def test_the_values_of_the_info_are_those_of_the_table():
     assert set(SendInfo.__slots__) == first_column("messages", "The info")
+
+
+def test_the_values_of_a_reply_and_of_a_probe_are_those_of_the_tables():
+    assert set(CommandReply.__slots__) == first_column("connection", "Command by command")
+    assert set(ProbeInfo.__slots__) == first_column("connection", "Probes")
 
 
 def test_the_keys_of_an_envelope_are_those_of_the_table():

@@ -32,10 +32,22 @@ class SlowTransport:
 
 
 class Owner:
-    """Notes down how dialogues end, and that the next one may begin."""
+    """Notes down how dialogues end, and that the next one may begin; and follows messages if the
+    test says so.
+
+    - ``progress``: how much of messages has been sent, if ``follows``
+    - ``asked``: which messages it could have followed
+    """
 
     def __init__(self):
         self.outcomes = []
+        self.follows = True
+        self.progress = []
+        self.asked = []
+
+    def follow(self, message):
+        self.asked.append(message)
+        return self.progress.append if self.follows else None
 
     def dialogue_ended(self, value, error):
         self.outcomes.append((value, error))
@@ -174,6 +186,44 @@ def test_a_message_that_is_there_goes_out_piece_by_piece(session, reactor):
     session.make_room(0)
     session.feed(b"250 queued\r\n")
     assert session.owner.outcomes == [("250 queued", None)]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_who_follows_hears_of_each_piece_that_was_taken(session, reactor, whole):
+    content = b"".join(LETTERS)
+    message = Message(content if whole else iter(LETTERS), reactor)
+    session.start(sending(message))
+    assert session.owner.progress == []
+    taken = []
+    while not message.finished or not session.transport.is_drained:
+        taken.append(len(session.transport.written))
+        session.make_room(0)
+        assert session.owner.progress == taken
+    assert session.owner.progress[-1] == len(content) + len(b".\r\n") == message.size
+    assert session.owner.asked == [message]
+    session.feed(b"250 queued\r\n")
+    assert session.owner.progress == taken
+
+
+def test_who_does_not_follow_a_message_is_asked_once(session, reactor):
+    session.owner.follows = False
+    session.make_room(10 * LARGE)
+    session.start(sending(Message(b"".join(LETTERS), reactor)))
+    session.feed(b"250 queued\r\n")
+    assert len(session.owner.asked) == 1
+    assert session.owner.progress == []
+
+
+@pytest.mark.parametrize("room", [0, 10_000])
+@pytest.mark.parametrize("content", [b"x" * 9000, [b"x" * 9000] * 3], ids=["whole", "pieces"])
+def test_nobody_is_asked_about_a_small_message(session, reactor, content, room):
+    session.make_room(room)
+    session.start(sending(Message(content, reactor)))
+    for _ in range(4):
+        session.make_room(room)
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+    assert session.owner.asked == []
 
 
 each_end = pytest.mark.parametrize(

@@ -20,6 +20,18 @@ def addressed(key: str, make: Callable[[str], Any] = str) -> Put:
     return put
 
 
+def probed(key: str) -> Put:
+    def put(world: World, text: str) -> str:
+        envelope = {"from": "a@x.org", "to": "b@y.org", key: text}
+        said = world.server().hear(lambda connection, done: connection.probe(envelope, done))
+        pattern = "MAIL FROM:<([^<>]*)>(?: SMTPUTF8)?\nRCPT TO:<([^<>]*)>\nRSET"
+        found = re.fullmatch(pattern, "\n".join(said))
+        assert found
+        return found[1 if key == "from" else 2]
+
+    return put
+
+
 def asked(given: Callable[[str], dict[str, Any]], parameter: str) -> Put:
     def put(world: World, text: str) -> str:
         said = world.send({"from": "a@x.org", "to": "b@y.org", **given(text)})
@@ -70,6 +82,8 @@ VALUES = [
         "sender",
         without_blanks,
     ),
+    Value("envelope.from (of a probe)", "a@x.org", probed("from"), "sender", without_blanks),
+    Value("envelope.to (of a probe)", "b@y.org", probed("to"), "recipient", without_blanks),
     Value("envelope.from (not ASCII)", "ä@x.org", addressed("from"), "sender", without_blanks),
     Value("envelope.size", "1000", asked(lambda text: {"size": text}, "SIZE"), "'size'"),
     Value("dsn.ret", "HDRS", notification("ret", "RET"), "DSN ret"),

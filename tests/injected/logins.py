@@ -1,4 +1,4 @@
-"""What logins are made with."""
+"""What logins are made with, and single commands."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ def own_command(world: World, text: str) -> str:
     return line
 
 
+def single_command(world: World, text: str) -> str:
+    (line,) = world.server().hear(lambda connection, done: connection.command(text, done))
+    return line
+
+
 VALUES = [
     *(
         hidden(f"auth.{key} ({method})", "someone", authentication(method, key), f"'{key}'")
@@ -76,5 +81,6 @@ VALUES = [
     hidden("auth.xoauth2", "t0k3n", xoauth2("xoauth2"), "'xoauth2'"),
     hidden("auth.oauth2", "t0k3n", xoauth2("oauth2"), "'xoauth2'"),
     hidden("auth.method", "PLAIN", mechanism, "method", str.strip),
+    hidden("command", "RSET x", single_command, "a command", str.strip),
     hidden("customAuth.sendCommand", "AUTH X-OWN YWJj", own_command, "a command"),
 ]

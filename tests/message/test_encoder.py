@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtp_connection.message import encoder as encoder_module
-from smtp_connection.message.encoder import WireEncoder, encode_whole, size_to_declare
+from smtp_connection.message.encoder import WireEncoder, encode_whole, size_to_declare, wire_size
 from tests.support.wires import ALPHABET, check_wire, contents, cut, places, reference
 
 
@@ -42,6 +42,7 @@ def test_every_short_text_in_one_piece_and_in_two(length):
         wire, size = encode_whole(data)
         assert wire == reference(data)
         assert size == size_to_declare(data) == size_by_lines(wire)
+        assert wire_size(data) == len(wire)
         check_wire(wire, data)
         assert in_pieces([data]) == wire
         for place in range(length + 1):
@@ -75,6 +76,7 @@ def test_the_size_to_declare_is_the_same_in_any_piece(data, piece):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder_module, "_PIECE", piece)
         assert size_to_declare(data) == encode_whole(data)[1]
+        assert wire_size(data) == len(encode_whole(data)[0])
 
 
 @given(st.text("\r\n.a\x85\u2028\u2029é\x0b\x0c\x1c"), places)

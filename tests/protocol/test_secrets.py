@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from smtp_connection.protocol.secrets import SECRET, Secrets, masked, secrets_in
+from smtp_connection.protocol.secrets import SECRET, Secrets, auth_shown, masked, secrets_in
 
 PASSWORD = "pass-w0rd"
 
@@ -129,3 +129,19 @@ def test_a_word_that_is_part_of_a_password_is_the_server_s_own(word):
     assert known.masked(f"250 queued for {word}") == f"250 queued for {word}"
     assert known.masked(f"535 {word}2024! is wrong") == f"535 {SECRET} is wrong"
     assert remembering("xdElivery9!").masked("250 dElivery") == f"250 {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("AUTH PLAIN AHRpbQBz", "AUTH PLAIN /* secret */"),
+        ("auth  x-own a b", "auth  x-own /* secret */"),
+        ("AUTH LOGIN", "AUTH LOGIN"),
+        ("AUTH", None),
+        ("AUTHOR me", None),
+        ("AHRpbQBz", None),
+        ("", None),
+    ],
+)
+def test_what_is_shown_of_a_login(line, shown):
+    assert auth_shown(line) == shown

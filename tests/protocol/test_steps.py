@@ -27,6 +27,7 @@ from smtp_connection.protocol.steps import (
         ("DATA", "DATA"),
         (".", "."),
         ("RSET", "RSET"),
+        ("NOOP", "NOOP"),
         ("QUIT", "QUIT"),
         ("AUTH LOGIN", "AUTH LOGIN"),
         ("AUTH", "AUTH"),

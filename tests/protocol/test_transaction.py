@@ -149,6 +149,51 @@ def test_a_message_that_has_begun_is_sent():
     assert talk.value.accepted == ["b@x.org"]
 
 
+@pytest.fixture
+def lazy(answers):
+    answers.desk.message.whole = False
+    answers.desk.message.lazy = True
+    return answers
+
+
+def test_a_lazy_source_begins_when_somebody_gets_the_message(lazy):
+    if lazy.pipelining:
+        talk = lazy.send("250 ok", ["250 ok"], "354 go", None, ["250 queued"])
+        assert talk.said[1:] == ["Begin", "Transmit"]
+    else:
+        talk = lazy.desk.send("250 ok", "250 ok", None, "354 go", ["250 queued"])
+        assert talk.said[2:] == ["Begin", "DATA", "Transmit"]
+    assert talk.value.accepted == ["b@x.org"]
+
+
+def test_a_lazy_source_does_not_begin_for_nobody(lazy):
+    talk = lazy.send("250 ok", ["550 no"])
+    failed(talk, "EENVELOPE", "RCPT TO", "All recipients were refused: 550 no")
+    assert "Begin" not in talk.said
+
+
+def test_a_lazy_source_that_fails_at_once(lazy):
+    failure = SMTPError("Empty message", code="EMESSAGE")
+    if lazy.pipelining:
+        talk = lazy.send("250 ok", ["250 ok"], "354 go", failure)
+        assert given_up(talk, "Empty message") is failure
+    else:
+        talk = lazy.desk.send("250 ok", "250 ok", failure)
+        assert talk.error is failure
+        assert lazy.desk.session.transaction_open
+
+
+def test_a_lazy_source_that_fails_names_the_recipients_that_were_refused(lazy):
+    failure = SMTPError("Empty message", code="EMESSAGE")
+    replies = ["250 ok", "550 no", "250 ok"]
+    if lazy.pipelining:
+        talk = lazy.desk.send([*replies, "354 go"], failure, to=TWO)
+    else:
+        talk = lazy.desk.send(*replies, failure, to=TWO)
+    assert getattr(talk.error, "error", talk.error) is failure
+    assert failure.rejected == ["b@x.org"]
+
+
 def test_a_source_that_fails_leaves_a_connection_that_nobody_can_use(answers):
     """Anything that is said now would be taken for more of the message."""
     failure = SMTPError("The message source failed: no", code="ESTREAM")

@@ -96,6 +96,20 @@ def test_nothing_has_been_sent_by_then(by_hand, peer_is, closes):
     connection.close()
 
 
+def test_a_login_by_command(by_hand, peer_is, warnings):
+    peer_is("203.0.113.5")
+    connection, peer = by_hand(host=FAR)
+    connection.connect()
+    connection.command("AUTH PLAIN", print)
+    connection.command("AUTH PLAIN AG1lAHMzY3IzdA==", print)
+    for text in ("220 ready", "250 AUTH PLAIN", "334", "501 cancelled"):
+        assert warnings() == []
+        peer.feed(f"{text}\r\n")
+    (record,) = warnings()
+    assert "Login at mx.example.com:25 with PLAIN is not over TLS" in record.getMessage()
+    connection.close()
+
+
 def test_one_is_enough_for_a_connection(log_in, peer_is, warnings, diary):
     peer_is("203.0.113.5")
     connection, peer = log_in("LOGIN", PASSWORD, "334", "334", "535 no")

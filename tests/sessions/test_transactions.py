@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import socket
@@ -637,7 +638,7 @@ def test_what_the_server_cannot_do_is_not_asked_of_it(send_by, diary, more, exte
         (ENVELOPE, "", "EMESSAGE"),
         (ENVELOPE, b"", "EMESSAGE"),
         (ENVELOPE, 7, "EMESSAGE"),
-        (ENVELOPE, iter([]), "EMESSAGE"),
+        (ENVELOPE, [], "EMESSAGE"),
         (ENVELOPE, [b"", ""], "EMESSAGE"),
         (ENVELOPE, io.BytesIO(), "EMESSAGE"),
         (ENVELOPE, io.StringIO(), "EMESSAGE"),
@@ -692,7 +693,8 @@ def closed_stream(*given):
     return stream
 
 
-SOURCES = pytest.mark.parametrize("make", [pieces, Reader, failing_stream, closed_stream])
+AWAITED = [Reader, failing_stream, closed_stream]
+SOURCES = pytest.mark.parametrize("make", [pieces, *AWAITED])
 
 
 @SOURCES
@@ -706,13 +708,46 @@ def test_a_source_that_fails_half_way_is_never_delivered(dropped, pipelining, ma
     assert set(heard) <= set(b"x")
 
 
-@SOURCES
+@pytest.mark.parametrize("make", AWAITED)
 def test_a_source_that_fails_before_the_first_piece_costs_nothing(send_by, diary, make):
     send_by(take, (ENVELOPE, make()), (ENVELOPE, "hi"))
     (err, _), (last, _) = diary.of("sent")
     assert (err.code, err.command) == ("ESTREAM", "API")
     assert err.__cause__ is BOOM or make is closed_stream
     assert last is None
+
+
+LAZY = pytest.mark.parametrize(
+    ("make", "code"),
+    [(pieces, "ESTREAM"), (lambda: iter([]), "EMESSAGE"), (lambda: map(len, "hi"), "ESTREAM")],
+    ids=["failing generator", "nothing", "wrong pieces"],
+)
+
+
+@LAZY
+def test_a_generator_that_fails_at_once_costs_a_reset_step_by_step(send, diary, make, code):
+    def script(peer):
+        peer.play("C: MAIL\nS: 250\nC: RCPT\nS: 250\nC= RSET\nS: 250\nC: MAIL\nS: 250\nC: RCPT")
+        peer.play("S: 250\nC= DATA\nS: 354\nC= hi\nC= .\nS: 250")
+
+    send(script, (ENVELOPE, make()), (ENVELOPE, "hi"))
+    (err, _), (last, _) = diary.of("sent")
+    assert (err.code, err.command) == (code, "API")
+    assert err.__cause__ is BOOM or make is not pieces
+    assert last is None
+
+
+@LAZY
+def test_a_generator_that_fails_at_once_is_never_delivered_with_pipelining(dropped, make, code):
+    """The server has taken DATA by then, and waits for the message."""
+
+    def script(peer):
+        peer.play_envelope(("MAIL", "250"), ("RCPT", "250"), ("DATA", "354"), pipelining=True)
+
+    err, heard = dropped(script, make(), ["PIPELINING"])
+    assert (err.code, err.command, err.response) == (code, "API", None)
+    assert err.__cause__ is BOOM or make is not pieces
+    assert heard == b""
 
 
 def wrong_pieces():
@@ -748,9 +783,14 @@ def raising():
     raise BOOM
 
 
-@pytest.mark.parametrize("make", [pieces, broken_stream])
+@pytest.mark.parametrize("make", [pieces, lambda: [7], broken_stream])
 def test_a_thousand_failing_sources_in_a_row(send, diary, make):
-    send(lambda peer: None, *[(ENVELOPE, make()) for _ in range(1000)])
+    def script(peer):
+        for number in range(1000 if make is pieces else 0):
+            peer.play("C: RSET\nS: 250" if number else "")
+            peer.play("C: MAIL\nS: 250\nC: RCPT\nS: 250")
+
+    send(script, *[(ENVELOPE, make()) for _ in range(1000)])
     assert {err.code for err, _ in diary.of("sent")} == {"ESTREAM"}
 
 
@@ -822,6 +862,9 @@ def test_a_source_may_close_the_connection_while_it_is_asked(by_hand, diary):
     connection.connect()
     connection.send(ENVELOPE, closing_generator(connection.close, closed), diary.callback("sent"))
     beginning(peer)
+    peer.feed("250 ok\r\n")
+    assert peer.heard() == b"RCPT TO:<b@example.com>\r\n"
+    peer.feed("250 ok\r\n")
 
     assert diary.names() == ["connect", "sent", "end"]
     assert diary.error("sent").code == "ECONNECTION"
@@ -859,9 +902,100 @@ def test_a_source_may_close_the_connection_half_way(by_hand, diary, make):
 def test_a_generator_is_closed_when_its_message_is_refused(send_by, diary, pipelining):
     closed = []
     message = closing_generator(lambda: None, closed)
+    next(message)
     send_by(lambda peer, turns: sender_refused(peer, turns, pipelining), (ENVELOPE, message))
     assert diary.error("sent").code == "EENVELOPE"
     assert closed == ["finally"]
+
+
+class Iterable:
+    """Is iterated by a generator, which notes down that it has run."""
+
+    def __init__(self, ran):
+        self.ran = ran
+
+    def __iter__(self):
+        self.ran.append(True)
+        yield "hi"
+
+
+def noting_generator(ran):
+    ran.append(True)
+    yield "hi"
+
+
+@pytest.mark.parametrize("refused", [sender_refused, recipients_refused])
+@pytest.mark.parametrize("make", [noting_generator, Iterable, lambda ran: map(ran.append, "hi")])
+def test_a_generator_does_not_run_for_a_message_that_nobody_gets(
+    send_by, diary, pipelining, make, refused
+):
+    ran = []
+    source = make(ran)
+    send_by(lambda peer, turns: refused(peer, turns, pipelining), (ENVELOPE, source))
+    assert diary.error("sent").code == "EENVELOPE"
+    assert ran == []
+    if make is noting_generator:
+        assert inspect.getgeneratorstate(source) == inspect.GEN_CLOSED
+
+
+def test_a_generator_does_not_run_if_pipelined_data_is_refused(send, diary):
+    ran = []
+
+    def script(peer):
+        peer.play_envelope(("MAIL", "250"), ("RCPT", "250"), ("DATA", "451"), pipelining=True)
+
+    send(script, (ENVELOPE, noting_generator(ran)), extensions=["PIPELINING"])
+    assert diary.error("sent").command == "DATA"
+    assert ran == []
+
+
+def test_a_generator_runs_when_somebody_gets_the_message(send_by, diary, pipelining):
+    ran = []
+
+    def script(peer, turns):
+        take(peer, lambda *given: (ran.append("envelope"), turns(*given)))
+
+    send_by(script, (ENVELOPE, noting_generator(ran)))
+    assert diary.of("sent")[0][0] is None
+    assert ran == ["envelope", True]
+
+
+def test_a_generator_that_was_closed_before_is_an_empty_message(send, diary):
+    source = noting_generator([])
+    source.close()
+    send(lambda peer: peer.play("C: MAIL\nS: 250\nC: RCPT\nS: 250"), (ENVELOPE, source))
+    assert diary.error("sent").code == "EMESSAGE"
+
+
+def test_a_generator_is_read_behind_the_go_ahead_of_a_pipelined_envelope(by_hand, diary):
+    ran = []
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, noting_generator(ran), diary.callback("sent"))
+    peer.feed("220 ready\r\n")
+    peer.feed("250-mx\r\n250 PIPELINING\r\n")
+    assert peer.heard().endswith(b"DATA\r\n"), "it costs no round trip"
+    peer.feed("250 ok\r\n250 ok\r\n")
+    assert ran == []
+    peer.feed("354 go\r\n")
+    assert ran == [True]
+    assert peer.heard() == b"hi\r\n.\r\n"
+    peer.feed("250 queued\r\n")
+    assert diary.of("sent")[0][0] is None
+    connection.close()
+    peer.settle()
+
+
+def test_a_list_and_a_file_are_looked_at_before_the_server_hears_of_them(by_hand, diary):
+    connection, peer = by_hand()
+    connection.connect()
+    for empty in ([""], (), io.BytesIO()):
+        connection.send(ENVELOPE, empty, diary.callback("sent"))
+    beginning(peer)
+    assert [err.code for err, _ in diary.of("sent")] == ["EMESSAGE"] * 3
+    assert peer.heard() == b""
+    connection.close()
+    peer.settle()
 
 
 def test_a_generator_is_not_closed_inside_the_call_of_close(by_hand, diary):
@@ -870,6 +1004,8 @@ def test_a_generator_is_not_closed_inside_the_call_of_close(by_hand, diary):
     connection.connect()
     connection.send(ENVELOPE, closing_generator(lambda: None, closed), diary.callback("sent"))
     beginning(peer)
+    peer.feed("250 ok\r\n")
+    peer.feed("250 ok\r\n")
     connection.close()
     assert closed == []
     peer.settle()

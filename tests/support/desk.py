@@ -16,6 +16,7 @@ class Letter:
     """Stands for a message; the dialogue never looks into it."""
 
     whole = True
+    lazy = False
     size = 123
     known = 0
 
