@@ -18,6 +18,7 @@ from .protocol.envelope import Envelope
 from .protocol.transaction import quit_session, reset, transaction
 from .reactor.default import get_reactor
 from .reactor.loop import Reactor
+from .records import TLSInfo
 
 __all__ = ["SMTPConnection"]
 
@@ -90,6 +91,12 @@ class SMTPConnection(NodeEmitter):
     def secure(self) -> bool:
         """Whether TLS is on right now."""
         return self._lifecycle.secure
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake has agreed on, a :class:`~smtp_connection.records.TLSInfo`;
+        ``None`` while TLS is off."""
+        return self._lifecycle.tls
 
     @property
     def authenticated(self) -> bool:

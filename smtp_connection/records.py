@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import SMTPError
 
-__all__ = ["LogEntry", "Record", "SendInfo"]
+__all__ = ["LogEntry", "Record", "SendInfo", "TLSInfo"]
 
 
 class Record(Mapping[str, Any]):
@@ -132,3 +132,32 @@ class SendInfo(_Reported):
         self.messageSize = messageSize
         self.ehlo = ehlo
         self.serverMessageId = serverMessageId
+
+
+class TLSInfo(_Reported):
+    """What the TLS handshake has agreed on: ``connection.tls``.
+
+    - ``version`` (str): ``'TLSv1.3'``, say
+    - ``cipher`` (str): the name of the cipher suite
+    - ``certificate`` (dict): the server's certificate, in the form of ``SSLSocket.getpeercert()``,
+      also if it was not verified; empty where Python does not tell
+    - ``chain`` (list of dict): what the server has sent, its own certificate first
+    - ``resumed`` (bool): an earlier session was taken up again
+    """
+
+    __slots__ = (  # noqa: RUF023 - what is asked for first comes first
+        "version",
+        "cipher",
+        "certificate",
+        "chain",
+        "resumed",
+    )
+
+    def __init__(
+        self, version: str, cipher: str, chain: list[dict[str, Any]], resumed: bool
+    ) -> None:
+        self.version = version
+        self.cipher = cipher
+        self.certificate = chain[0] if chain else {}
+        self.chain = chain
+        self.resumed = resumed

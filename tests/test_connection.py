@@ -42,6 +42,7 @@ ATTRIBUTES = {
     "version",
     "stage",
     "secure",
+    "tls",
     "authenticated",
     "destroyed",
     "lastServerResponse",

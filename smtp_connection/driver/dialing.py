@@ -151,6 +151,7 @@ class Dialing:
             name = self._settings.servername
             transport.finish_tls(name, lambda: self._owner.connected(transport))
         elif self._settings.secure and not transport.secure:
+            self._owner.tell(lambda: f"Beginning TLS with {transport.describe()}")
             self.start_tls(lambda: self._owner.connected(transport))
         else:
             self._owner.connected(transport)

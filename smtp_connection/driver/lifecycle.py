@@ -56,6 +56,7 @@ from ..protocol.session import Session
 from ..protocol.steps import Dialogue
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
+from ..records import TLSInfo
 from .dialing import Dialing
 from .events import Emitter, Events
 from .exchange import Exchange
@@ -176,6 +177,12 @@ class Lifecycle:
         """Whether TLS is on right now."""
         transport = self._dialing.transport
         return transport is not None and transport.secure
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake has agreed on; ``None`` while there is no TLS."""
+        transport = self._dialing.transport
+        return None if transport is None else transport.tls_info()
 
     @property
     def destroyed(self) -> bool:

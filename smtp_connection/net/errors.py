@@ -19,6 +19,7 @@ from ..text import printable
 __all__ = [
     "lookup_error",
     "reason_of",
+    "sent_chain",
     "socket_error",
     "speaks_no_tls",
     "tls_error",
@@ -172,7 +173,7 @@ def reason_of(exc: Exception) -> str:
 
 def _explained(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return _distrusted(getattr(exc, "verify_code", 0), _sent_chain(sock))
+        return _distrusted(getattr(exc, "verify_code", 0), sent_chain(sock))
     if isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, EOFError)):
         text = _CLOSED
     else:
@@ -190,7 +191,7 @@ def _node_code(exc: Exception, sock: ssl.SSLSocket | ssl.SSLObject | None) -> st
     code = getattr(exc, "verify_code", 0)
     if code in _OTHER_NAME:
         return "ERR_TLS_CERT_ALTNAME_INVALID"
-    if code == _NO_ISSUER and len(_sent_chain(sock)) == 1:
+    if code == _NO_ISSUER and len(sent_chain(sock)) == 1:
         # Node lets OpenSSL go on, to the signature of a certificate that came alone.
         return "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
     return dict(enumerate(_NODE_VERDICTS.split(), 2)).get(code, "UNSPECIFIED")
@@ -221,9 +222,12 @@ def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
     return "the server's certificate did not pass verification"
 
 
-def _sent_chain(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[dict[str, Any]]:
-    """Return what the server's certificates say, its own first, or nothing."""
-    try:  # getpeercert() refuses after a failed handshake; this is private, hence any exception
+def sent_chain(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[dict[str, Any]]:
+    """Return what the server's certificates say, its own first, or nothing; each in the form of
+    ``getpeercert()``."""
+    # getpeercert() refuses after a failed handshake, and says nothing of what was not verified;
+    # this is private, hence any exception.
+    try:
         sent = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]
         return [each.get_info() for each in sent]
     except Exception:

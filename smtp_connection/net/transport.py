@@ -65,7 +65,8 @@ from typing import Protocol
 from ..errors import SMTPError
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
-from .errors import socket_error, tls_session_error
+from ..records import TLSInfo
+from .errors import sent_chain, socket_error, tls_session_error
 from .handshake import Explain, Handshake, no_hint, wrap
 from .send_queue import queued_bytes
 
@@ -207,6 +208,19 @@ class Transport:
             cipher = self._tls.cipher()
             text += f" with {self._tls.version()}" + (f", {cipher[0]}" if cipher else "")
         return text
+
+    def tls_info(self) -> TLSInfo | None:
+        """Return what the TLS handshake has agreed on; ``None`` where there is no TLS."""
+        tls = self._tls
+        if tls is None or not self.secure:
+            return None
+        cipher = tls.cipher()
+        return TLSInfo(
+            version=tls.version() or "",
+            cipher=cipher[0] if cipher else "",
+            chain=sent_chain(tls),
+            resumed=bool(tls.session_reused),
+        )
 
     def last_taken(self) -> float:
         """Return when the system, or the peer, last took something of what was written, on the
