@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import SMTPError, auth_error
@@ -14,7 +14,7 @@ from .credentials import Credentials
 from .custom import custom_login
 from .mechanisms import MECHANISMS
 
-__all__ = ["choose_mechanism", "login"]
+__all__ = ["choose_mechanism", "login", "usual_mechanism"]
 
 # In the order of preference.  Over TLS the simplest comes first, because servers get it right; in
 # clear text the one that does not show the password.
@@ -62,6 +62,13 @@ def _dialogue(
     return True
 
 
+def usual_mechanism(announced: Collection[str], *, over_tls: bool) -> str | None:
+    """Return the mechanism for a user name and a password, ``None`` if none of ``announced`` is
+    one."""
+    order = _OVER_TLS if over_tls else _IN_CLEAR
+    return next((mechanism for mechanism in order if mechanism in announced), None)
+
+
 def choose_mechanism(credentials: Credentials, session: Session) -> str:
     """Return the name of the mechanism to use.
 
@@ -78,9 +85,9 @@ def choose_mechanism(credentials: Credentials, session: Session) -> str:
     if credentials.domain and "NTLM" in announced:
         return "NTLM"
     if credentials.password or not credentials.token:
-        for mechanism in _OVER_TLS if session.secure else _IN_CLEAR:
-            if mechanism in announced:
-                return mechanism
+        usual = usual_mechanism(announced, over_tls=session.secure)
+        if usual is not None:
+            return usual
     for mechanism in announced:
         if mechanism in session.custom_auth:
             return mechanism

@@ -179,5 +179,15 @@ def test_version(capsys):
 def test_without_a_command_it_says_how_it_is_used(capsys):
     with pytest.raises(SystemExit) as exit:
         main([])
-    assert exit.value.code == 2
-    assert "usage: python -m smtp_connection" in capsys.readouterr().err
+    assert exit.value.code == 64
+    assert "usage: smtp-connection" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["demo", "send", "diagnose"])
+def test_each_command_has_help_with_an_example(capsys, command):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    assert exit.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"usage: smtp-connection {command}" in shown
+    assert re.search(rf"examples?:\n  smtp-connection {command}", shown)

@@ -1,10 +1,8 @@
-"""What only whole sessions need: how they end badly, and a port where nobody answers."""
+"""What only whole sessions need: how they end badly."""
 
 from __future__ import annotations
 
-import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,18 +50,3 @@ def fail_at(
         return err
 
     return run
-
-
-@pytest.fixture
-def full_port() -> Iterator[int]:
-    """A port on which nobody accepts, and whose queue of connections is full."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("elsewhere a full queue refuses connections")
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-        for filler in fillers:
-            filler.close()
