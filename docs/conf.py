@@ -33,8 +33,8 @@ autodoc_typehints_format = "short"
 # of other packages, and of our own modules, which signatures mention.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|pyee|selectors|typing)\..*"),
-    ("py:.*", r"smtp_connection\.(?!xoauth2\.\w+$)\w+\..*"),
+    ("py:.*", r"(collections|email|pyee|selectors|ssl|typing)\..*"),
+    ("py:.*", r"smtp_connection\.(?!(xoauth2|testing)\.\w+$)\w+\..*"),
     ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Mapping|Sequence|Timer)"),
 ]
 
@@ -54,7 +54,7 @@ def _find_public_name(
     """Resolve a bare name in a docstring, which stands in another module than its own."""
     name = node.get("reftarget", "")
     domain = env.domains["py"]
-    for package in ("smtp_connection", "smtp_connection.xoauth2"):
+    for package in ("smtp_connection", "smtp_connection.xoauth2", "smtp_connection.testing"):
         if f"{package}.{name}" in domain.data["objects"]:
             return domain.resolve_xref(
                 env, node["refdoc"], app.builder, "obj", f"{package}.{name}", node, text

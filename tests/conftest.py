@@ -22,6 +22,9 @@ from tests.support.diary import Diary
 from tests.support.helpers import MovableClock, open_files
 from tests.support.scripted_server import HandFedPeer, Script, ScriptedServer
 
+# Where the package is installed, its entry point has loaded it under the same name.
+pytest_plugins = ["smtp_connection.pytest_plugin"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse names that differ from run to run: the workers of pytest-xdist have to agree."""

@@ -23,7 +23,8 @@ FOLDER = Path(smtp_connection.__file__).parent
 # floor do not know one another.
 FLOORS = [
     "__main__",
-    "cli",
+    "cli pytest_plugin",
+    "testing",
     "__init__",
     "connection terminal",
     "driver auth xoauth2",
@@ -49,11 +50,14 @@ RESERVED = {
         "reactor.threads",
         "reactor.default",
         "xoauth2.generator",
-        "cli.demo",
+        # The server for tests runs beside the program under test, which may block.
+        "testing.loopback",
+        "testing.faults",
+        "testing.messages",
     },
     "signal": {"reactor.wakeup"},
     "heapq": {"reactor.timers"},
-    "asyncio": {"cli.demo"},
+    "asyncio": {"testing.loopback", "testing.conversation", "cli.demo"},  # for aiosmtpd
     "pyee": {"emitter"},
 }
 
@@ -62,7 +66,12 @@ RESERVED = {
 SLOW = {"asyncio", "dataclasses", "email", "inspect", "ipaddress", "logging", "tempfile", "urllib"}
 
 # Extras, which not everybody has: these are only imported when they are needed.
-WITH_EXTRAS = {"cli.demo", "xoauth2.token_request"}
+WITH_EXTRAS = {
+    "cli.demo",
+    "testing.conversation",
+    "pytest_plugin",
+    "xoauth2.token_request",
+}
 
 
 class Module:
@@ -143,6 +152,14 @@ def test_arrows_go_down():
         if FLOOR_OF[room] <= FLOOR_OF[MODULES[name].room]
     }
     assert not wrong
+
+
+def test_the_server_for_tests_knows_nothing_of_the_client():
+    for module in MODULES.values():
+        if module.room == "testing":
+            others = {other for other in module.own if not other.startswith("testing.")}
+            assert others <= {"errors"}, module.name
+            assert module.name == "testing.extra" or not others, module.name
 
 
 def test_nobody_imports_in_a_circle():

@@ -10,9 +10,7 @@ import email
 import email.policy
 import logging
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +18,9 @@ import trustme
 from aiosmtpd.smtp import SMTP
 
 from .. import Reactor, SendInfo, SMTPConnection, SMTPError, console
+from ..testing.loopback import LoopbackServer, Welcome
 
-__all__ = ["LoopbackServer", "Mailbox", "run_demo"]
+__all__ = ["Mailbox", "run_demo"]
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "username", "password"
@@ -34,51 +33,6 @@ MESSAGE = {
 
 # Nobody needs that long on a loopback interface; a demo that hangs for minutes shows nothing.
 _PATIENCE = 10_000
-
-
-class LoopbackServer:
-    """An asyncio server on a free port and on a thread of its own, for a ``with`` statement."""
-
-    def __init__(
-        self,
-        protocol: Callable[[], asyncio.BaseProtocol],
-        host: str,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """``protocol()`` makes the protocol of a connection; with ``tls`` it speaks TLS from the
-        first byte."""
-        self.host = host
-        self.port = 0
-        """Known once the ``with`` statement has been entered."""
-        self._protocol = protocol
-        self._tls = tls
-        self._listening: Future[int] = Future()
-        self._stop: Future[None] = Future()
-        # aiosmtpd's own Controller connects to the port that it was told, and cannot with port 0.
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="loopback server", daemon=True
-        )
-
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(self._protocol, self.host, 0, ssl=self._tls)
-        except OSError as exc:
-            self._listening.set_exception(exc)
-            return
-        self._listening.set_result(server.sockets[0].getsockname()[1])
-        await asyncio.wrap_future(self._stop)
-        server.close()
-
-    def __enter__(self) -> LoopbackServer:
-        """Raises ``OSError`` if ``host`` is not an address of this machine."""
-        self._thread.start()
-        self.port = self._listening.result()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stop.set_result(None)
-        self._thread.join()
 
 
 class Mailbox:
@@ -104,7 +58,7 @@ def run_demo() -> None:
     authority.issue_cert(HOST).configure_cert(context)
     mailbox = Mailbox()
 
-    def protocol() -> asyncio.BaseProtocol:
+    def welcome() -> Welcome:
         server: asyncio.BaseProtocol = SMTP(
             mailbox,
             hostname="localhost",
@@ -114,9 +68,9 @@ def run_demo() -> None:
             auth_callback=_may_log_in,
             loop=asyncio.get_running_loop(),
         )
-        return server
+        return server, None
 
-    with _quiet_loggers("mail.log", "asyncio"), LoopbackServer(protocol, HOST) as server:
+    with _quiet_loggers("mail.log", "asyncio"), LoopbackServer(welcome, HOST) as server:
         _print(f"A mail server (aiosmtpd) listens on {server.host}, port {server.port}.\n")
         certificate = authority.cert_pem.bytes()
         info = _send({"host": server.host, "port": server.port, "tls": {"ca": certificate}})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smtp_connection import SMTPConnection, SMTPError
-from tests.support.mail_server import mail_server
+from smtp_connection.testing import SMTPServer
 from tests.support.manual import PROGRAMS
 
 
@@ -25,7 +25,7 @@ def send_into(connection: SMTPConnection, callback: Any) -> None:
     connection.send({"from": "a@x.org", "to": "b@x.org"}, "Subject: hi\n\nhello", callback)
 
 
-def test_a_cancelled_caller_stops_nobody_else(reactor):
+def test_a_cancelled_caller_stops_nobody_else(reactor, smtp_server):
     async def main(host: Any, into: Any) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: failures.append(context))
@@ -42,11 +42,10 @@ def test_a_cancelled_caller_stops_nobody_else(reactor):
         await hosting
 
     failures: list[dict[str, Any]] = []
-    with mail_server() as server:
-        connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
-        found = recipe()
-        asyncio.run(main(found["host"], found["into"]))
-    assert len(server.mailbox.envelopes) == 2
+    connection = SMTPConnection(host=smtp_server.host, port=smtp_server.port, reactor=reactor)
+    found = recipe()
+    asyncio.run(main(found["host"], found["into"]))
+    assert len(smtp_server.messages) == 2
     assert connection.destroyed
     assert failures == []
 
@@ -61,14 +60,14 @@ def test_a_failure_reaches_the_caller(reactor):
             await sent
         assert caught.value.code == "ECONNREFUSED"
 
-    with mail_server() as gone:
+    with SMTPServer() as gone:
         pass
     connection = SMTPConnection(host=gone.host, port=gone.port, reactor=reactor)
     found = recipe()
     asyncio.run(main(found["host"], found["into"]))
 
 
-def test_a_callback_that_raises_stops_nobody_else(reactor):
+def test_a_callback_that_raises_stops_nobody_else(reactor, smtp_server):
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -85,14 +84,13 @@ def test_a_callback_that_raises_stops_nobody_else(reactor):
         assert (await sent).accepted == ["b@x.org"]
 
     failures: list[Exception] = []
-    with mail_server() as server:
-        connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
-        found = recipe()
-        asyncio.run(main(found["host"], found["into"]))
+    connection = SMTPConnection(host=smtp_server.host, port=smtp_server.port, reactor=reactor)
+    found = recipe()
+    asyncio.run(main(found["host"], found["into"]))
     assert [type(failure) for failure in failures] == [ZeroDivisionError, ZeroDivisionError]
 
 
-def test_a_cancelled_host_can_be_started_again(reactor):
+def test_a_cancelled_host_can_be_started_again(reactor, smtp_server):
     async def main(host: Any, into: Any) -> None:
         sent = asyncio.get_running_loop().create_future()
         connection.connect()
@@ -108,7 +106,6 @@ def test_a_cancelled_host_can_be_started_again(reactor):
         await host(reactor)
         assert (await sent).accepted == ["b@x.org"]
 
-    with mail_server() as server:
-        connection = SMTPConnection(host=server.host, port=server.port, reactor=reactor)
-        found = recipe()
-        asyncio.run(main(found["host"], found["into"]))
+    connection = SMTPConnection(host=smtp_server.host, port=smtp_server.port, reactor=reactor)
+    found = recipe()
+    asyncio.run(main(found["host"], found["into"]))

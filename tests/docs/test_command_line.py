@@ -37,6 +37,7 @@ def _masked(text: str) -> list[str]:
     text = re.sub(r"[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d \d{4} GMT", "THEN", text)
     text = re.sub(r"127\.0\.0\.1|192\.0\.2\.1", "ADDRESS", text)
     text = re.sub(r"example\.com:\d+", "example.com:PORT", text)
+    text = re.sub(r"Python SMTP [\d.]+", "Python SMTP VERSION", text)
     return text.splitlines()
 
 

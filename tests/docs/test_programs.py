@@ -488,3 +488,36 @@ def test_console(run_program, submission):
     assert heading == "   ms  who     what"
     assert re.fullmatch(rf" +\d+  socket  Connected to 127\.0\.0\.1:{submission.port}", first)
     assert re.fullmatch(r" +\d+  server  221 Bye", last)
+
+
+# -- docs/testing.rst ------------------------------------------------------------------------------
+
+
+def test_the_tests_of_the_manual(tmp_path):
+    tests = {
+        "smtplib": PROGRAMS["testing-smtplib"],
+        "aiosmtplib": PROGRAMS["testing-aiosmtplib"],
+        "ours": PROGRAMS["testing-ours"],
+        "faults": PROGRAMS["testing-faults"],
+    }
+    for name, program in tests.items():
+        (tmp_path / f"test_{name}.py").write_text(program, encoding="utf-8")
+    plugin = "smtp_connection.pytest_plugin"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", plugin],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+    )
+    assert f"{len(tests)} passed" in done.stdout, done.stdout
+
+
+def test_the_server_without_pytest(run_text):
+    done = run_text(PROGRAMS["testing-without-pytest"])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "{'nobody@x.org': (550, b'5.1.1 No such user here')}",
+        "['b@x.org']",
+    ]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import trustme
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from smtp_connection.cli.demo import LoopbackServer, Mailbox
+from smtp_connection.cli.demo import Mailbox
+from smtp_connection.testing.loopback import LoopbackServer, Welcome
 
 LOGIN = {"user": "someone", "pass": "pa ss\u00e9"}
 
@@ -74,8 +75,8 @@ def mail_server(
     """Run aiosmtpd; ``tls`` is for TLS from the first byte, ``tls_context`` for STARTTLS."""
     handler = mailbox or Recorder()
 
-    def make() -> asyncio.BaseProtocol:
-        return protocol(
+    def welcome() -> Welcome:
+        conversation = protocol(
             handler,
             hostname="mail.test",
             auth_callback=handler.may_log_in,
@@ -83,6 +84,7 @@ def mail_server(
             loop=asyncio.get_running_loop(),
             **options,
         )
+        return conversation, tls
 
-    with LoopbackServer(make, host, tls) as server:
+    with LoopbackServer(welcome, host) as server:
         yield Running(host, server.port, handler)
