@@ -48,6 +48,7 @@ RESERVED = {
     "threading": {
         "reactor.loop",
         "reactor.threads",
+        "reactor.background",
         "reactor.default",
         "xoauth2.generator",
         # The server for tests runs beside the program under test, which may block.
