@@ -34,12 +34,12 @@ FLOORS = [
     "options",
     "records emitter",
     "reactor errors callbacks hosts _version",
-    "text",
+    "text status",
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 # These do no I/O, not even by way of an event loop.
-SANS_IO = {"protocol", "mime", "options", "records", "errors", "callbacks", "text"}
+SANS_IO = {"protocol", "mime", "options", "records", "errors", "callbacks", "text", "status"}
 IO = {"asyncio", "select", "selectors", "socket", "ssl", "subprocess", "threading", "time", "pyee"}
 
 # Outer modules that are the business of a few, and of nobody else.
