@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .status import retry_after, split_status
 from .text import escaped
 
 __all__ = [
@@ -35,6 +36,9 @@ class SMTPError(Exception):
       ``'CONN'`` for the connection itself, ``'API'`` for a call that could not be carried out
     - ``response`` (str): the server's last reply, with its code, lines joined by ``'\\n'``
     - ``responseCode`` (int): the number that ``response`` starts with
+    - ``enhancedCode`` (str): the enhanced status code in ``response`` (RFC 3463): ``'5.1.1'``
+    - ``retryAfter`` (int): after how many ms the server wants to see another attempt, if it refuses
+      for now (4xx) and names a time in a known form
     - ``recipient`` (str): whom the refusal is about, if it is about one recipient
     - ``rejected``, ``rejectedErrors`` (list): the refused recipients and the error of each
     - ``message`` (str): the text, which ends with the server's own words; control characters are
@@ -88,6 +92,22 @@ class SMTPError(Exception):
         if self.response is None and self.responseCode is None:
             return self.code in _REFUSED_HERE or (self.code, self.command) == _REFUSED_LINE
         return 500 <= (self.responseCode or 0) < 600
+
+    @property
+    def enhancedCode(self) -> str | None:
+        """The enhanced status code that the server's reply begins with (RFC 2034), for example
+        ``'5.1.1'``; ``None`` where there is none."""
+        return split_status(self.response)[0] if self.response else None
+
+    @property
+    def retryAfter(self) -> int | None:
+        """After how many milliseconds the server wants to see another attempt.
+
+        ``None`` unless the reply is a 4xx that names a time in a known form, as greylisting does.
+        """
+        if not self.response or not 400 <= (self.responseCode or 0) < 500:
+            return None
+        return retry_after(self.response)
 
     def copy(self) -> SMTPError:
         """Return a second error with the same attributes."""

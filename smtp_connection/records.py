@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView, Mapping
-from typing import Any
+from collections.abc import Iterator, KeysView, Mapping, Sequence
+from typing import Any, Protocol
 
 from .errors import SMTPError
+from .status import split_status
 
-__all__ = ["LogEntry", "Record", "SendInfo", "TLSInfo"]
+__all__ = ["LogEntry", "Record", "RecipientInfo", "Said", "SendInfo", "TLSInfo", "recipients_told"]
 
 
 class Record(Mapping[str, Any]):
@@ -18,9 +19,10 @@ class Record(Mapping[str, Any]):
 
     _keys: tuple[str, ...] = ()
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, keys: tuple[str, ...] = ()) -> None:
+        """``keys`` are the names, where they are others than the slots."""
         super().__init_subclass__()
-        cls._keys = cls.__slots__
+        cls._keys = keys or cls.__slots__
 
     def __getitem__(self, name: str) -> Any:
         if name in self._keys:
@@ -68,7 +70,7 @@ class _Reported(Record):
 def _plain(value: object) -> object:
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return value.toJSON() if isinstance(value, SMTPError) else value
+    return value.toJSON() if isinstance(value, (SMTPError, _Reported)) else value
 
 
 class LogEntry(_Reported):
@@ -86,12 +88,69 @@ class LogEntry(_Reported):
         self.message = message
 
 
-class SendInfo(_Reported):
+class Said(Protocol):
+    """A reply of the server's."""
+
+    @property
+    def code(self) -> int:
+        """Its number."""
+
+    @property
+    def text(self) -> str:
+        """All of it, code included."""
+
+
+class RecipientInfo(_Reported):
+    """What the server has said of one recipient: an entry of ``info.recipients``.
+
+    - ``address`` (str): the recipient, as it was given
+    - ``accepted`` (bool): whether the message is accepted for it
+    - ``code`` (int or None): the number of the reply: over SMTP that to RCPT, over LMTP the verdict
+      on the message where there is one; ``None`` if the connection ended before the verdict came
+    - ``enhancedCode`` (str or None): its enhanced status code (RFC 3463): ``'2.1.5'``
+    - ``text`` (str): what follows the codes
+    """
+
+    __slots__ = ("address", "accepted", "code", "enhancedCode", "text")  # noqa: RUF023
+
+    def __init__(self, address: str, reply: Said | None) -> None:
+        self.address = address
+        self.accepted = reply is not None and 200 <= reply.code < 300
+        self.code = None if reply is None else reply.code
+        self.enhancedCode, self.text = (None, "") if reply is None else split_status(reply.text)
+
+
+def recipients_told(
+    addresses: Sequence[str], replies: Sequence[Said | None]
+) -> list[RecipientInfo]:
+    """Return what ``replies`` say of ``addresses``, one of each."""
+    return [RecipientInfo(*each) for each in zip(addresses, replies, strict=True)]
+
+
+_SEND_INFO_KEYS = (
+    "accepted",
+    "rejected",
+    "rejectedErrors",
+    "recipients",
+    "response",
+    "enhancedCode",
+    "envelopeTime",
+    "messageTime",
+    "messageSize",
+    "ehlo",
+    "serverMessageId",
+)
+
+
+class SendInfo(_Reported, keys=_SEND_INFO_KEYS):
     """What became of a message: the ``info`` of the callback of ``send``.
 
     - ``accepted``, ``rejected`` (list of str): the recipients, as they were given
     - ``rejectedErrors`` (list of SMTPError): one for each rejected recipient, in the same order
+    - ``recipients`` (list of RecipientInfo): what the server has said of each, in the order of the
+      envelope
     - ``response`` (str): the server's last reply
+    - ``enhancedCode`` (str or None): its enhanced status code (RFC 3463): ``'2.0.0'``
     - ``envelopeTime``, ``messageTime`` (int): ms spent on the envelope and on the message
     - ``messageSize`` (int): bytes of the message on the wire, dots and the final one included
     - ``ehlo`` (list of str): the lines in which the server announced its extensions
@@ -99,15 +158,18 @@ class SendInfo(_Reported):
       reply names one in a known form (Microsoft 365, Amazon SES)
     """
 
-    __slots__ = (  # noqa: RUF023 - what callers ask for first comes first
+    __slots__ = (
+        "_addresses",
+        "_recipients",
+        "_replies",
         "accepted",
+        "ehlo",
+        "envelopeTime",
+        "messageSize",
+        "messageTime",
         "rejected",
         "rejectedErrors",
         "response",
-        "envelopeTime",
-        "messageTime",
-        "messageSize",
-        "ehlo",
         "serverMessageId",
     )
 
@@ -122,7 +184,10 @@ class SendInfo(_Reported):
         messageSize: int,
         ehlo: list[str],
         serverMessageId: str | None = None,
+        addresses: Sequence[str] = (),
+        replies: Sequence[Said | None] = (),
     ) -> None:
+        """``replies`` are what ``recipients`` is made of, one for each of ``addresses``."""
         self.accepted = accepted
         self.rejected = rejected
         self.rejectedErrors = rejectedErrors
@@ -132,6 +197,22 @@ class SendInfo(_Reported):
         self.messageSize = messageSize
         self.ehlo = ehlo
         self.serverMessageId = serverMessageId
+        # Kept as they are: few ask for what is made of them, and that would cost 2 us a recipient.
+        self._addresses = addresses
+        self._replies = replies
+        self._recipients: list[RecipientInfo] | None = None
+
+    @property
+    def recipients(self) -> list[RecipientInfo]:
+        """What the server has said of each recipient, in the order of the envelope."""
+        if self._recipients is None:
+            self._recipients = recipients_told(self._addresses, self._replies)
+        return self._recipients
+
+    @property
+    def enhancedCode(self) -> str | None:
+        """The enhanced status code of ``response`` (RFC 3463), where it has one."""
+        return split_status(self.response)[0]
 
 
 class TLSInfo(_Reported):

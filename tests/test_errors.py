@@ -57,6 +57,36 @@ def test_a_response_code_that_is_given_counts():
     assert SMTPError("x", response="550 no", responseCode=421).responseCode == 421
 
 
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [("550 5.1.1 no", "5.1.1"), ("550-5.7.26 no\n550 5.7.26 x", "5.7.26"), ("550 no", None)],
+)
+def test_the_enhanced_code_is_in_the_response(response, code):
+    error = SMTPError("x", response=response)
+    assert error.enhancedCode == error.copy().enhancedCode == code
+
+
+@pytest.mark.parametrize(
+    ("response", "milliseconds"),
+    [
+        ("450 4.7.1 Greylisted for 5 minutes", 300_000),
+        ("400 try again in 1 second", 1000),
+        ("499 try again in 1 second", 1000),
+        ("399 try again in 1 second", None),
+        ("550 try again in 5 minutes", None),
+        ("450 no", None),
+        ("no, try again in 5 minutes", None),
+    ],
+)
+def test_a_temporary_refusal_may_say_when_to_try_again(response, milliseconds):
+    assert SMTPError("x", response=response).retryAfter == milliseconds
+
+
+def test_without_a_reply_there_is_neither():
+    error = SMTPError("try again in 5 minutes", responseCode=450)
+    assert (error.enhancedCode, error.retryAfter) == (None, None)
+
+
 def test_lists_are_the_error_s_own():
     rejected, errors = ["a@x.org"], [SMTPError("no", recipient="a@x.org")]
     error = SMTPError("x", rejected=rejected, rejectedErrors=errors)

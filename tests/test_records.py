@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import pytest
 
 from smtp_connection import LogEntry, SendInfo, SMTPError
+from smtp_connection.protocol.replies import Reply
+from smtp_connection.records import RecipientInfo, recipients_told
 
 ENTRY = LogEntry("client", "EHLO me")
 INFO = SendInfo(
@@ -22,13 +24,25 @@ INFO = SendInfo(
     messageSize=3,
     ehlo=["PIPELINING"],
 )
+TOLD = SendInfo(
+    accepted=["a@x.org"],
+    rejected=["b@x.org", "c@x.org"],
+    rejectedErrors=[],
+    response="250 2.0.0 queued",
+    envelopeTime=1,
+    messageTime=2,
+    messageSize=3,
+    ehlo=[],
+    addresses=["a@x.org", "b@x.org", "c@x.org"],
+    replies=[Reply(250, "250 2.1.5 fine"), Reply(550, "550 unknown"), None],
+)
 
 
-@pytest.mark.parametrize("record", [ENTRY, INFO])
+@pytest.mark.parametrize("record", [ENTRY, INFO, TOLD])
 def test_each_value_is_read_in_every_way(record):
     assert len(record) == len(list(record)) == len(record.keys())
     for name, value in dict(record).items():
-        assert record[name] is getattr(record, name) is record.get(name) is value
+        assert record[name] == getattr(record, name) == record.get(name) == value
         assert name in record
     assert {**record} == dict(record)
 
@@ -72,7 +86,9 @@ def test_the_names_are_node_s():
         "accepted",
         "rejected",
         "rejectedErrors",
+        "recipients",
         "response",
+        "enhancedCode",
         "envelopeTime",
         "messageTime",
         "messageSize",
@@ -80,6 +96,51 @@ def test_the_names_are_node_s():
         "serverMessageId",
     ]
     assert INFO.serverMessageId is None
+
+
+def test_each_recipient_has_what_the_server_said_of_it():
+    assert [dict(each) for each in TOLD.recipients] == [
+        {
+            "address": "a@x.org",
+            "accepted": True,
+            "code": 250,
+            "enhancedCode": "2.1.5",
+            "text": "fine",
+        },
+        {
+            "address": "b@x.org",
+            "accepted": False,
+            "code": 550,
+            "enhancedCode": None,
+            "text": "unknown",
+        },
+        {
+            "address": "c@x.org",
+            "accepted": False,
+            "code": None,
+            "enhancedCode": None,
+            "text": "",
+        },
+    ]
+    assert TOLD.recipients is TOLD.recipients
+    assert TOLD.toJSON()["recipients"] == [dict(each) for each in TOLD.recipients]
+    assert INFO.recipients == []
+
+
+@pytest.mark.parametrize(
+    ("code", "accepted"), [(0, False), (199, False), (200, True), (299, True), (354, False)]
+)
+def test_2xx_accepts_a_recipient(code, accepted):
+    assert RecipientInfo("a@x.org", Reply(code, f"{code} x")).accepted is accepted
+
+
+def test_there_is_a_reply_for_each_recipient():
+    with pytest.raises(ValueError, match="shorter"):
+        recipients_told(["a@x.org", "b@x.org"], [None])
+
+
+def test_the_enhanced_code_is_that_of_the_last_reply():
+    assert (TOLD.enhancedCode, INFO.enhancedCode) == ("2.0.0", None)
 
 
 @pytest.mark.parametrize("name", ["unknown", "keys", "__class__", 0, None])
@@ -102,6 +163,7 @@ def test_they_are_compared_by_value():
     assert dict(ENTRY) != ENTRY
     assert copy.copy(INFO) == INFO
     assert pickle.loads(pickle.dumps(INFO)) == INFO
+    assert pickle.loads(pickle.dumps(TOLD)) == TOLD
     with pytest.raises(TypeError, match="unhashable"):
         hash(ENTRY)
 

@@ -50,11 +50,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SMTPError
 from ..message.message import Message
-from ..net.transport import Transport
 from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
 from ..protocol.secrets import Secrets
 from ..protocol.steps import (
@@ -75,6 +74,9 @@ from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from .pump import Pump
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from ..net.transport import Transport
 
 __all__ = ["Exchange", "ExchangeOwner"]
 

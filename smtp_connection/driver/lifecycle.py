@@ -44,11 +44,10 @@ handler.  All else is called by the exchange, the dialing and the reactor, on th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SMTPError
 from ..message.message import Message
-from ..net.transport import Transport
 from ..options.smtp import Options
 from ..protocol.hints import about_banner, about_silence
 from ..protocol.opening import open_session
@@ -57,12 +56,14 @@ from ..protocol.steps import Dialogue
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..records import TLSInfo
-from .dialing import Dialing
 from .events import Emitter, Events
 from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error
 from .timeouts import TimeOuts
 from .trace import trace_for, warn_of_login
+
+if TYPE_CHECKING:
+    from ..net.transport import Transport
 
 __all__ = ["Lifecycle"]
 
@@ -168,6 +169,9 @@ class Lifecycle:
         self._trace = trace = trace_for(settings, reactor, events, sid)
         traffic = trace if trace is not None and trace.traffic else None
         self._exchange = Exchange(reactor, self, settings.maxResponseSize, traffic)
+        # Not when the package is imported: what dials is much, and waits for connections anyway.
+        from .dialing import Dialing
+
         self._dialing = Dialing(reactor, settings, self, self._exchange)
 
     # -- what may be read at any time -------------------------------------------------------------

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import SMTPError
 from ..message.message import Message
 from ..message.sources import PIECE
-from ..net.transport import Transport
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from ..net.transport import Transport
 
 __all__ = ["Pump"]
 

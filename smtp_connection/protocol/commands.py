@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from ..errors import SMTPError
-from ..records import Record
+from ..records import RecipientInfo, Record, recipients_told
+from ..status import split_status
 from ..text import control_in
 from .capabilities import Capabilities
 from .envelope import Envelope
@@ -21,8 +22,6 @@ from .steps import Abandon, Command, Dialogue, Pipeline, Unanswered
 from .transaction import mail_command, rcpt_commands, reset, sender_refused
 
 __all__ = ["CommandReply", "ProbeInfo", "command", "noop", "probe"]
-
-_STATUS = r"[0-9]{3}[ -]?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s|\Z))?"
 
 # The longest line that an RFC lets a client send, in bytes, line break included (RFC 4954 section
 # 4); that of most commands is 512.
@@ -58,12 +57,10 @@ class CommandReply(Record):
     __slots__ = ("command", "response", "status", "code", "text")  # noqa: RUF023 - as in Node
 
     def __init__(self, command: str, reply: Reply) -> None:
-        found = re.match(_STATUS, reply.text, re.ASCII)
         self.command = command
         self.response = reply.text
         self.status = reply.code
-        self.code = found.group(1) if found else None
-        self.text = reply.text[found.end() :] if found else reply.text
+        self.code, self.text = split_status(reply.text)
 
     def __repr__(self) -> str:
         return f"CommandReply({self.response!r})"  # the command may carry a secret
@@ -74,21 +71,31 @@ class ProbeInfo(Record):
 
     - ``accepted``, ``rejected`` (list of str): the recipients, as they were given
     - ``rejectedErrors`` (list of SMTPError): one for each rejected recipient, in the same order
+    - ``recipients`` (list of RecipientInfo): what the server has said of each, in the order of the
+      envelope
     - ``response`` (str): the server's reply to the last recipient
     """
 
-    __slots__ = ("accepted", "rejected", "rejectedErrors", "response")
+    __slots__ = (  # noqa: RUF023 - in the order of SendInfo
+        "accepted",
+        "rejected",
+        "rejectedErrors",
+        "recipients",
+        "response",
+    )
 
     def __init__(
         self,
         accepted: list[str],
         rejected: list[str],
         rejectedErrors: list[SMTPError],
+        recipients: list[RecipientInfo],
         response: str,
     ) -> None:
         self.accepted = accepted
         self.rejected = rejected
         self.rejectedErrors = rejectedErrors
+        self.recipients = recipients
         self.response = response
 
 
@@ -213,10 +220,15 @@ def probe(envelope: Envelope, session: Session) -> Dialogue[ProbeInfo]:
     if not sender.positive:
         raise sender_refused(sender)
     session.transaction_open = not any(each.positive for each in rest)
-    recipients = Recipients()
-    for recipient, reply in zip(envelope.recipients, answers, strict=lost is None):
-        recipients.judge(recipient, reply)
+    recipients = Recipients(envelope.recipients)
+    recipients.judge(answers)
     if lost is not None and len(answers) < len(rcpts):
         # What the server has said about a recipient is true although it has gone since.
         raise recipients.reported_in(lost) from lost.__cause__
-    return ProbeInfo(recipients.accepted, recipients.rejected, recipients.errors, answers[-1].text)
+    return ProbeInfo(
+        recipients.accepted,
+        recipients.rejected,
+        recipients.errors,
+        recipients_told(recipients.addresses, recipients.replies),
+        answers[-1].text,
+    )

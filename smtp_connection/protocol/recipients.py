@@ -11,25 +11,34 @@ __all__ = ["Recipients"]
 class Recipients:
     """Sorts the recipients of one message by the server's replies.
 
+    - ``addresses`` (list of str): the recipients, as they were given
+    - ``replies`` (list of Reply or None): the last word on each of the first of them; ``None`` if
+      the connection ended before it came
     - ``accepted``, ``rejected`` (list of str): the recipients, as they were given
     - ``errors`` (list of SMTPError): one for each rejected recipient, in the same order
     """
 
-    __slots__ = ("accepted", "errors", "rejected")
+    __slots__ = ("accepted", "addresses", "errors", "rejected", "replies")
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: list[str]) -> None:
+        self.addresses = addresses
+        self.replies: list[Reply | None] = []
         self.accepted: list[str] = []
         self.rejected: list[str] = []
         self.errors: list[SMTPError] = []
 
     # -- the replies to RCPT ----------------------------------------------------------------------
 
-    def judge(self, recipient: str, reply: Reply) -> None:
-        """Sort ``recipient`` by the reply to its RCPT."""
-        if reply.positive:
-            self.accepted.append(recipient)
-        else:
-            self._reject(recipient, reply.failure("Recipient refused", "EENVELOPE", "RCPT TO"))
+    def judge(self, replies: list[Reply]) -> None:
+        """Sort the next recipients, as many as there are ``replies``, by these replies to RCPT."""
+        start = len(self.replies)
+        self.replies += replies
+        for place, reply in enumerate(replies, start):
+            recipient = self.addresses[place]
+            if reply.positive:
+                self.accepted.append(recipient)
+            else:
+                self._reject(recipient, reply.failure("Recipient refused", "EENVELOPE", "RCPT TO"))
 
     def require_one(self) -> None:
         """Raise :class:`SMTPError` (``EENVELOPE``) unless at least one recipient is accepted."""
@@ -61,8 +70,11 @@ class Recipients:
         ``lost`` is the error with which the connection ended before all of them were there.
         Raises :class:`SMTPError` if nobody is left.
         """
-        pending, self.accepted = self.accepted, []
-        for recipient, reply in zip(pending, replies, strict=lost is None):
+        told = self.replies
+        pending = [place for place, reply in enumerate(told) if reply and reply.positive]
+        self.accepted = []
+        for place, reply in zip(pending, replies, strict=lost is None):
+            recipient, told[place] = self.addresses[place], reply
             if reply.positive:
                 self.accepted.append(recipient)
             else:
@@ -78,10 +90,12 @@ class Recipients:
             )
             raise self.reported_in(failure)
 
-    def _reject_unanswered(self, recipients: list[str], lost: SMTPError) -> None:
+    def _reject_unanswered(self, places: list[int], lost: SMTPError) -> None:
         # The server's last words, if they are a refusal, are about the first of these.
         response = lost.response
-        for recipient in recipients:
+        for place in places:
+            recipient = self.addresses[place]
+            self.replies[place] = Reply(lost.responseCode or 0, response) if response else None
             text = f"No final reply for {recipient}"
             error = SMTPError(text, code=lost.code, command="DATA", response=response)
             self._reject(recipient, _unanswered(error))

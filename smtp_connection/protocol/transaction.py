@@ -55,7 +55,7 @@ def transaction(
             lazy = message
         else:
             yield Begin(message)
-    recipients = Recipients()
+    recipients = Recipients(envelope.recipients)
     try:
         if session.capabilities.pipelining:
             yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
@@ -94,6 +94,8 @@ def transaction(
         messageSize=message.size,
         ehlo=session.capabilities.lines,
         serverMessageId=server_message_id(response, session.host),
+        addresses=recipients.addresses,
+        replies=recipients.replies,
     )
 
 
@@ -177,9 +179,8 @@ def _envelope_in_steps(
     if not reply.positive:
         raise sender_refused(reply)
     session.transaction_open = True
-    commands = rcpt_commands(envelope, session)
-    for recipient, command in zip(envelope.recipients, commands, strict=True):
-        recipients.judge(recipient, (yield Command(command)))
+    for command in rcpt_commands(envelope, session):
+        recipients.judge([(yield Command(command))])
     recipients.require_one()
     if lazy is not None:
         yield from _begin(lazy, recipients)
@@ -214,8 +215,7 @@ def _envelope_at_once(
             _fail_before_data(_reset_refused(cleared), data)
     sender = replies[0]
     session.transaction_open = sender.positive
-    for recipient, reply in zip(envelope.recipients, replies[1:-1], strict=True):
-        recipients.judge(recipient, reply)
+    recipients.judge(replies[1:-1])
     if not sender.positive:
         _fail_before_data(sender_refused(sender), data)
     if not recipients.accepted and _go_ahead(data):
@@ -252,8 +252,7 @@ def _judge_some(replies: list[Reply], envelope: Envelope, recipients: Recipients
         return
     if not replies[0].positive:
         raise sender_refused(replies[0])
-    for recipient, reply in zip(envelope.recipients, replies[1:], strict=False):
-        recipients.judge(recipient, reply)
+    recipients.judge(replies[1 : 1 + len(envelope.recipients)])
     if len(replies) > len(envelope.recipients):
         recipients.require_one()
 

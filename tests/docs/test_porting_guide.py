@@ -178,7 +178,7 @@ def test_every_key_of_dsn():
 @pytest.mark.parametrize(
     ("prefix", "fields"),
     [
-        ("info.", SendInfo.__slots__),
+        ("info.", SendInfo._keys),
         ("entry.", LogEntry.__slots__),
         ("err.", [name for name in vars(SMTPError("text")) if not name.startswith("_")]),
         ("", CommandReply.__slots__),

@@ -469,6 +469,20 @@ def test_probe(run_program, serve, sender):
         assert done.stdout == "No verdict: Sender refused: 554 5.7.1 no\n"
 
 
+def test_info_recipients(run_program, serve):
+    def script(peer):
+        peer.greet()
+        peer.play("C: MAIL\nS: 250 ok\nC: RCPT\nS: 250 2.1.5 fine\nC: RCPT\nS: 550 5.1.1 unknown")
+        peer.play("C= DATA\nS: 354 go")
+        peer.read_message()
+        peer.send("250 2.0.0 queued\r\n")
+        peer.take_quit()
+
+    done = run_program("info-recipients", serve(script))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "b@x.org 250 2.1.5 fine\nc@x.org 550 5.1.1 unknown\n"
+
+
 def test_progress(run_program):
     with mail_server() as server:
         done = run_program("progress", server)

@@ -44,7 +44,7 @@ def test_every_error_code_is_in_the_table():
 
 
 def test_the_values_of_the_info_are_those_of_the_table():
-    assert set(SendInfo.__slots__) == first_column("messages", "The info")
+    assert set(SendInfo._keys) == first_column("messages", "The info")
 
 
 def test_the_values_of_a_reply_and_of_a_probe_are_those_of_the_tables():

@@ -228,6 +228,22 @@ def test_every_recipient_has_a_verdict(prober):
     (error,) = info.rejectedErrors
     assert (error.code, error.command, error.recipient) == ("EENVELOPE", "RCPT TO", "b@x.org")
     assert (error.response, error.permanent) == ("550 5.1.1 b", True)
+    assert [dict(each) for each in info.recipients] == [
+        {
+            "address": "b@x.org",
+            "accepted": False,
+            "code": 550,
+            "enhancedCode": "5.1.1",
+            "text": "b",
+        },
+        {
+            "address": "c@x.org",
+            "accepted": True,
+            "code": 250,
+            "enhancedCode": None,
+            "text": "c",
+        },
+    ]
     assert info.response == "250 c"
     assert not prober.session.transaction_open
 

@@ -21,6 +21,22 @@ def test_some_recipients_are_refused(answers):
     (error,) = info.rejectedErrors
     assert (error.code, error.command, error.recipient) == ("EENVELOPE", "RCPT TO", "b@x.org")
     assert str(error) == "Recipient refused: 550 b"
+    assert told(info) == [("b@x.org", False, 550, "b"), ("c@x.org", True, 250, "ok")]
+
+
+def told(info):
+    """Return what ``info`` says of each recipient."""
+    return [(each.address, each.accepted, each.code, each.text) for each in info.recipients]
+
+
+def test_the_same_address_twice_has_two_verdicts(answers):
+    """In the order of the envelope, which an address alone would not tell."""
+    talk = answers.send(
+        "250 ok", ["250 2.1.5 b", "452 4.5.3 enough"], "354 go", ["250 queued"], to=["b@x.org"] * 2
+    )
+    first, second = talk.value.recipients
+    assert (first.accepted, first.enhancedCode, first.text) == (True, "2.1.5", "b")
+    assert (second.accepted, second.enhancedCode, second.text) == (False, "4.5.3", "enough")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +199,11 @@ def test_lmtp_has_a_reply_for_each_accepted_recipient(answers):
     assert [error.code for error in info.rejectedErrors] == ["EENVELOPE", "EMESSAGE"]
     assert [error.recipient for error in info.rejectedErrors] == ["c@x.org", "d@x.org"]
     assert info.response == "452 d is full"
+    assert told(info) == [
+        ("b@x.org", True, 250, "b is fine"),
+        ("c@x.org", False, 550, "c"),
+        ("d@x.org", False, 452, "d is full"),
+    ]
 
 
 def test_lmtp_where_all_are_refused_in_the_end(answers):
@@ -235,6 +256,18 @@ def test_lmtp_where_final_replies_are_missing(answers):
     ]
     assert [error.inDoubt for error in info.rejectedErrors] == [True, True]
     assert info.response == "250 b is fine"
+    assert told(info) == [
+        ("b@x.org", True, 250, "b is fine"),
+        ("c@x.org", False, None, ""),
+        ("d@x.org", False, None, ""),
+    ]
+
+
+def test_lmtp_last_words_are_what_the_server_said_of_the_next_recipient(answers):
+    end = Unanswered(lost("450 later"), [reply("250 b is fine")])
+    answers.desk.session.lmtp = True
+    talk = answers.send("250 ok", ["250 ok"] * 3, "354 go", end, to=THREE)
+    assert told(talk.value)[1:] == [("c@x.org", False, 450, "later"), ("d@x.org", False, None, "")]
 
 
 def test_lmtp_the_server_s_last_words_are_about_the_next_recipient(answers):
