@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
@@ -20,10 +20,17 @@ from .reactor.default import get_reactor
 from .reactor.loop import Reactor
 from .records import TLSInfo
 
+if TYPE_CHECKING:
+    from . import types
+    from .listeners import ConnectionEmitter
+    from .types import Loaded
+else:
+    ConnectionEmitter = NodeEmitter
+
 __all__ = ["SMTPConnection"]
 
 
-class SMTPConnection(NodeEmitter):
+class SMTPConnection(ConnectionEmitter):
     """A connection to an SMTP or LMTP server, with the API of Node's smtp-connection.
 
     ``options`` is a dict of the options that the manual lists, or a URL that says them
@@ -67,7 +74,7 @@ class SMTPConnection(NodeEmitter):
 
     def __init__(
         self,
-        options: Mapping[str, Any] | str | None = None,
+        options: types.ConnectionOptions | Loaded | str | None = None,
         *,
         reactor: Reactor | None = None,
         **more: Any,
@@ -128,7 +135,7 @@ class SMTPConnection(NodeEmitter):
 
     def login(
         self,
-        auth: Mapping[str, Any] | Callable[..., object] | None = None,
+        auth: types.Auth | Loaded | Callable[..., object] | None = None,
         callback: Callable[..., object] | None = None,
     ) -> None:
         """Authenticate (RFC 4954); ``callback(err, True)``.
@@ -150,8 +157,8 @@ class SMTPConnection(NodeEmitter):
 
     def send(
         self,
-        envelope: Mapping[str, Any] | None,
-        message: Any,
+        envelope: types.Envelope | Loaded | None,
+        message: types.AnyMessage,
         callback: Callable[..., object] | None = None,
     ) -> None:
         """Send one message (RFC 5321 section 3.3); ``callback(err, info)``, see :class:`SendInfo`.
@@ -166,8 +173,10 @@ class SMTPConnection(NodeEmitter):
             return
         try:
             if envelope is None:
-                envelope, message = own_envelope(message)
-            parsed = Envelope.parse(envelope)
+                own, message = own_envelope(message)
+                parsed = Envelope.parse(own)
+            else:
+                parsed = Envelope.parse(envelope)
             operation.message = Message(message, self.reactor)
         except SMTPError as error:
             lifecycle.refuse(operation, error)
@@ -204,7 +213,7 @@ class SMTPConnection(NodeEmitter):
             self._lifecycle.enqueue(operation, command(line, self._lifecycle.session))
 
     def probe(
-        self, envelope: Mapping[str, Any], callback: Callable[..., object] | None = None
+        self, envelope: types.Envelope | Loaded, callback: Callable[..., object] | None = None
     ) -> None:
         """Ask the server whom it would take a message for, and send none: MAIL, RCPT for each
         recipient, RSET; ``callback(err, info)``, see :class:`ProbeInfo`.

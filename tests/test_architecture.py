@@ -27,6 +27,7 @@ FLOORS = [
     "testing",
     "__init__",
     "connection terminal",
+    "listeners",
     "driver auth xoauth2",
     "protocol",
     "message",
@@ -34,7 +35,7 @@ FLOORS = [
     "options",
     "records emitter",
     "reactor errors callbacks hosts _version",
-    "text status",
+    "text status types",
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 

@@ -161,6 +161,15 @@ def test_url(run_text, submission, authority, tmp_path):
     assert submission.mailbox.logins[0][1:] == (b"username", b"password")
 
 
+def test_annotated_options(run_text):
+    program = PROGRAMS["annotated-options"]
+    done = run_text(program.replace("# SMTP", "SMTP"))
+    assert done.returncode == 1
+    assert done.stderr.endswith("TypeError: unknown option 'prot'; did you mean 'port'?\n")
+    done = run_text(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_proxy(run_program, serve, submission):
     tunnels = Tunnels(user="user", password="password")
     proxy = serve(tunnels.socks5)
