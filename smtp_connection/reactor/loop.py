@@ -65,12 +65,22 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .handles import Handle, Handles, HasFileno, number_of
 from .threads import Job, Jobs, Workers
 from .timers import Timer, Timers
 from .wakeup import WakeUp
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Hosting(Protocol):
+        """What has another event loop turn a reactor."""
+
+        def detach(self) -> object:
+            """Have it turn the reactor no more."""
+
 
 __all__ = ["Reactor", "running"]
 
@@ -94,8 +104,10 @@ class Reactor:
 
     ``clock`` is any function that returns seconds and never goes back.
 
-    Another event loop can host it: watch :meth:`fileno` for reading, wake up after
-    :meth:`next_timeout` seconds at the latest, and call ``run_once(0)`` each time.
+    Another event loop can host it, as ``smtp_connection.hosting`` does for some: watch
+    :meth:`fileno` for reading, wake up after :meth:`next_timeout` seconds at the latest, and call
+    ``run_once(0)`` each time.  A host that cannot watch a descriptor has a thread call
+    :meth:`wait`.
     """
 
     def __init__(
@@ -121,7 +133,11 @@ class Reactor:
         self._runner: FrameType | None = None
         self.has_run = False
         """Whether ``run()`` or ``run_once()`` has ever been called, by anybody."""
-        self._hosted = False  # it ran last by run_once(), as another event loop does it
+        # Whether another event loop turns it: it does, or it ran last by run_once().
+        self._hosted = False
+        self.hosting: Hosting | None = None
+        """What has another event loop turn it, between :meth:`begin_hosting` and
+        :meth:`end_hosting`."""
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._stopping = False
         self._waiting = True  # between runs as well: there may be a host that waits for it
@@ -274,8 +290,10 @@ class Reactor:
 
         An exception that a callback raises leaves ``run()`` as it is; nothing else is lost, and
         ``run()`` may be called again.  Raises ``RuntimeError`` if the reactor is running already,
-        is closed, or belongs to the parent of a forked process.
+        is closed, is attached to another event loop, or belongs to the parent of a forked process.
         """
+        if self.hosting is not None:
+            raise RuntimeError("the reactor is attached to another event loop: call detach() first")
         has_signals = False
         try:
             self._enter(sys._getframe(), hosted=False)
@@ -336,10 +354,43 @@ class Reactor:
         seconds = deadline - self._clock()
         return seconds if seconds > 0 else 0.0
 
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until ``run_once(0)`` has work, at most ``timeout`` seconds.
+
+        For the thread of a host that cannot watch :meth:`fileno`: it may be called from any thread,
+        between two turns.
+        """
+        if timeout is None or timeout > _LONGEST_WAIT:
+            timeout = _LONGEST_WAIT
+        self._selector.select(timeout)
+
+    def begin_hosting(self, hosting: Hosting) -> None:
+        """Take note that another event loop turns the reactor on this thread from now on.
+
+        ``hosting.detach()`` is called by :meth:`close`, and if another loop of this thread takes
+        over.  Raises ``RuntimeError`` if the reactor is running, is closed, is hosted on another
+        thread, or belongs to the parent of a forked process.
+        """
+        self._check_free()
+        if self.hosting is not None:
+            if not self.on_thread() and self.will_turn:
+                raise RuntimeError("the reactor is attached to an event loop on another thread")
+            self.hosting.detach()
+        self._owner = threading.get_ident()
+        self.hosting = hosting
+        self._hosted = True
+
+    def end_hosting(self) -> None:
+        """Take note that no other event loop turns the reactor any more."""
+        self.hosting = None
+        self._hosted = False
+
     def close(self) -> None:
         """Close the selector.  To be called when nothing uses the reactor any more."""
         if self.is_running:
             raise RuntimeError("the reactor is running: call stop() first")
+        if self.hosting is not None:
+            self.hosting.detach()
         self._finalizer()
 
     def __enter__(self) -> Reactor:
@@ -348,7 +399,7 @@ class Reactor:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _enter(self, frame: FrameType, *, hosted: bool) -> None:
+    def _check_free(self) -> None:
         if self.is_running:
             if self._owner != threading.get_ident():
                 raise RuntimeError(
@@ -361,6 +412,9 @@ class Reactor:
         if self.is_parents:
             # The selector is shared with the parent: using it here would steal its events.
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
+
+    def _enter(self, frame: FrameType, *, hosted: bool) -> None:
+        self._check_free()
         self._owner = threading.get_ident()
         self.has_run = True
         if running.reactor is not self:
