@@ -48,6 +48,7 @@ RESERVED = {
     "threading": {
         "reactor.loop",
         "reactor.threads",
+        "reactor.background",
         "reactor.default",
         "xoauth2.generator",
         "hosting.core",  # where a loop or the selector has no descriptor to watch

@@ -193,7 +193,7 @@ class _Waiter:
         """Let the thread end; when this returns it has left the reactor alone."""
         self._stopped = True
         self._rounds.put(None)
-        self._reactor.stop()  # which ends its wait
+        self._reactor.stop(0)  # which ends its wait
         with self._waits:
             pass
 

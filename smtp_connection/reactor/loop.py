@@ -49,9 +49,10 @@ Who may call what
 -----------------
 
 Any thread and any signal handler may call ``call_soon()`` (``call_soon_threadsafe()`` is another
-name for it) and ``stop()``, and may ask for ``on_thread()`` and ``is_parents``.  ``call_last()`` is
-for the thread inside ``run()``, its signal handlers included.  Everything else is for that thread
-alone or, as long as the reactor does not run, for the one that is going to run it.
+name for it) and ``stop()``, and may ask for ``on_thread()`` and ``is_parents``.  ``start()`` is for
+any thread.  ``call_last()`` is for the thread inside ``run()``, its signal handlers included.
+Everything else is for that thread alone or, as long as the reactor does not run, for the one that
+is going to run it.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ from .wakeup import WakeUp
 
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from .background import Background
 
     class Hosting(Protocol):
         """What has another event loop turn a reactor."""
@@ -139,6 +142,8 @@ class Reactor:
         """What has another event loop turn it, between :meth:`begin_hosting` and
         :meth:`end_hosting`."""
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
+        self._background: Background | None = None  # the thread of its own, from start() on
+        self._starting = threading.Lock()
         self._stopping = False
         self._waiting = True  # between runs as well: there may be a host that waits for it
         self._wake_up = WakeUp()
@@ -292,20 +297,73 @@ class Reactor:
         ``run()`` may be called again.  Raises ``RuntimeError`` if the reactor is running already,
         is closed, is attached to another event loop, or belongs to the parent of a forked process.
         """
-        if self.hosting is not None:
-            raise RuntimeError("the reactor is attached to another event loop: call detach() first")
+        self._run(False)
+
+    def run_forever(self) -> None:
+        """Run until :meth:`stop`, also while there is nothing to do; otherwise as :meth:`run`."""
+        self._run(True)
+
+    def run_reporting(
+        self,
+        forever: bool,
+        entered: Callable[[], object],
+        report: Callable[[BaseException], object],
+    ) -> None:
+        """Run as :meth:`run` or :meth:`run_forever`, but hand what callbacks raise to ``report``
+        and go on; ``entered()`` is called as soon as the reactor runs."""
+        self._run(forever, entered, report)
+
+    def _run(
+        self,
+        forever: bool,
+        entered: Callable[[], object] | None = None,
+        report: Callable[[BaseException], object] | None = None,
+    ) -> None:
         has_signals = False
         try:
             self._enter(sys._getframe(), hosted=False)
             has_signals = self._wake_up.claim_signals()
             self._stopping = False
-            while not self._stopping and self._alive():
-                self._turn(None)
+            if entered is not None:
+                entered()
+            while not self._stopping and (forever or self.has_work):
+                try:
+                    self._turn(None)
+                except BaseException as exc:
+                    if report is None:
+                        raise
+                    report(exc)
         finally:
-            if self._runner is sys._getframe():
-                self._leave()
-            if has_signals:
-                self._wake_up.release_signals()
+            try:
+                if self._runner is sys._getframe():
+                    self._leave()
+            except BaseException as exc:
+                if report is None:
+                    raise
+                report(exc)
+            finally:
+                if has_signals:
+                    self._wake_up.release_signals()
+
+    def start(self) -> None:
+        """Run on a thread of its own until :meth:`stop`, also while there is nothing to do; the
+        reactor runs when this returns.
+
+        The thread is a daemon: it does not keep the program from ending.  An exception that a
+        callback raises goes to ``threading.excepthook``, and the reactor goes on.  Raises
+        ``RuntimeError`` if the reactor runs already, is closed, or belongs to the parent of a
+        forked process, and if there are no more threads to be had.
+        """
+        from .background import Background  # for those who have another thread to spare
+
+        if self.is_parents:
+            self._check_may_run()  # the lock may be held by a thread that does not exist here
+        with self._starting:
+            if self._stopping and self._background is not None:
+                self._background.join()
+            self._check_may_run()
+            self._background = Background(self, forever=True)
+            self._background.start()
 
     def run_once(self, timeout: float | None = 0) -> bool:
         """Run one turn, waiting at most ``timeout`` seconds (``None``: as long as it takes).
@@ -315,17 +373,25 @@ class Reactor:
         try:
             self._enter(sys._getframe(), hosted=True)
             # If nothing is left, there may still be a wake-up call to be read.
-            self._turn(timeout if self._alive() else 0)
-            return self._alive()
+            self._turn(timeout if self.has_work else 0)
+            return self.has_work
         finally:
             if self._runner is sys._getframe():
                 self._leave()
 
-    def stop(self) -> None:
-        """Make the ``run()`` under way return after this turn; may be called from any thread and
-        from a signal handler."""
+    def stop(self, timeout: float | None = None) -> None:
+        """Make the run that is under way end after this turn; without one, do nothing.
+
+        It may be called from any thread and from a signal handler.  After :meth:`start` it also
+        waits until the thread has ended, at most ``timeout`` seconds (``None``: as long as it
+        takes), except on that thread itself.  In a signal handler, which may have interrupted
+        somebody whose lock a callback is waiting for, 0 is the right time-out.
+        """
         self._stopping = True
         self._wake_up.send()
+        background = self._background
+        if background is not None and not self.is_parents:
+            background.join(timeout)
 
     def fileno(self) -> int:
         """Return the descriptor of the selector: it is readable when ``run_once(0)`` has work.
@@ -371,7 +437,7 @@ class Reactor:
         over.  Raises ``RuntimeError`` if the reactor is running, is closed, is hosted on another
         thread, or belongs to the parent of a forked process.
         """
-        self._check_free()
+        self._check_may_run()
         if self.hosting is not None:
             if not self.on_thread() and self.will_turn:
                 raise RuntimeError("the reactor is attached to an event loop on another thread")
@@ -386,7 +452,10 @@ class Reactor:
         self._hosted = False
 
     def close(self) -> None:
-        """Close the selector.  To be called when nothing uses the reactor any more."""
+        """Close the selector, after :meth:`stop` if the reactor has a thread of its own.  To be
+        called when nothing uses the reactor any more."""
+        if self._background is not None and self._background.is_alive:
+            self.stop()
         if self.is_running:
             raise RuntimeError("the reactor is running: call stop() first")
         if self.hosting is not None:
@@ -399,7 +468,7 @@ class Reactor:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _check_free(self) -> None:
+    def _check_may_run(self) -> None:
         if self.is_running:
             if self._owner != threading.get_ident():
                 raise RuntimeError(
@@ -414,7 +483,9 @@ class Reactor:
             raise RuntimeError("the reactor belongs to the parent process: make one after fork()")
 
     def _enter(self, frame: FrameType, *, hosted: bool) -> None:
-        self._check_free()
+        self._check_may_run()
+        if self.hosting is not None and not hosted:
+            raise RuntimeError("the reactor is attached to another event loop: call detach() first")
         self._owner = threading.get_ident()
         self.has_run = True
         if running.reactor is not self:
@@ -431,7 +502,9 @@ class Reactor:
         self._waiting = True
         self._call_last()
 
-    def _alive(self) -> bool:
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left that could still happen."""
         return bool(
             self._ready
             or self._handles

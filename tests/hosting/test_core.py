@@ -319,6 +319,8 @@ def test_without_a_reactor_it_is_the_default_one(loop, timed, monkeypatch):
 def test_a_hosted_reactor_does_not_run(hosting, timed):
     with pytest.raises(RuntimeError, match="attached to another event loop: call detach"):
         timed.run()
+    with pytest.raises(RuntimeError, match="attached to another event loop: call detach"):
+        timed.start()
 
 
 def test_a_closed_reactor_is_detached(loop):

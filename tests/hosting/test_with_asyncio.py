@@ -65,7 +65,7 @@ def test_sessions_run_beside_coroutines(loop, hosted, smtp_server):
             connection.on("end", lambda end=ends[-1]: end.set_result(None))
         assert await asyncio.gather(*sent) == [None] * 3
         await asyncio.gather(*ends)
-        while hosted._alive():
+        while hosted.has_work:
             await asyncio.sleep(0)
         hosting.detach()
 
@@ -83,7 +83,7 @@ def test_it_survives_that_it_is_idle(loop, hosted, smtp_server):
                 connection.quit()
                 connection.on("end", lambda ended=ended: ended.set_result(None))
                 await ended
-                while hosted._alive():
+                while hosted.has_work:
                     await asyncio.sleep(0)
                 for _ in range(20):
                     await asyncio.sleep(0)
@@ -145,7 +145,7 @@ def test_an_error_that_nobody_hears_reaches_the_exception_handler(loop, hosted, 
             connection.on("end", lambda: ended.set_result(None))
             connection.connect()
             await ended
-            while hosted._alive():
+            while hosted.has_work:
                 await asyncio.sleep(0)
 
     contexts: list[dict[str, Any]] = []
