@@ -43,7 +43,7 @@ callbacks as the queue holds by then; last, call what ``call_last()`` was given.
 - *A child leaves the selector of its parent alone.*  It can remove readers and writers from its own
   copy of the reactor's books; it cannot run that reactor.
 - ``run()`` *returns when nothing can happen any more*: there is no callback, no watched descriptor,
-  no timer and no job.
+  no job, and no timer but those that do not count (``unref()``).
 
 Who may call what
 -----------------
@@ -510,7 +510,7 @@ class Reactor:
             or self._handles
             or self._last
             or self._jobs.unfinished
-            or self._timers.any_live()
+            or self._timers.any_counts()
         )
 
     def _turn(self, timeout: float | None) -> None:
