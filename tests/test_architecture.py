@@ -30,7 +30,7 @@ FLOORS = [
     "driver auth xoauth2",
     "protocol",
     "message",
-    "net mime",
+    "net mime abort",
     "options",
     "records emitter",
     "reactor errors callbacks hosts _version",
