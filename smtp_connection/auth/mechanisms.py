@@ -129,7 +129,8 @@ def _ask_for_response(generator: Any, *, renew: bool) -> Dialogue[str]:
             f" got {type(generator).__name__}"
         )
     try:
-        response = yield Ask(method, getattr(generator, "forget_callback", None))
+        forget = getattr(generator, "forget_callback", None)
+        response = yield Ask(method, forget, between_commands=True)
     except Exception as exc:
         raise auth_error(f"No access token: {exc}", "AUTH XOAUTH2") from exc
     if not isinstance(response, str) or not re.fullmatch("[A-Za-z0-9+/]+={0,2}", response):
