@@ -15,6 +15,7 @@ from .records import LogEntry, SendInfo
 if TYPE_CHECKING:
     from .abort import AbortController, AbortSignal
     from .driver.progress import Progress
+    from .futures import future
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
 else:
@@ -44,6 +45,7 @@ __all__ = [
     "AbortController",
     "AbortSignal",
     "console",
+    "future",
     "__version__",
 ]
 
@@ -55,6 +57,7 @@ _ON_USE = {
     "ProbeInfo": "protocol.commands",
     "Progress": "driver.progress",
     "console": "terminal",
+    "future": "futures",
 }
 
 

@@ -26,7 +26,7 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
-    "connection terminal hosting",
+    "connection terminal hosting futures",
     "listeners",
     "driver auth xoauth2",
     "protocol",

@@ -270,6 +270,13 @@ def test_on_a_thread(run_text):
     assert len(server.mailbox.envelopes) == 1
 
 
+def test_futures(run_program):
+    with mail_server() as server:
+        done = run_program("futures", server)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['b@x.org']\n", "")
+
+
 def test_the_log_of_the_node_readme(run_program, submission):
     done = run_program("ported-log", submission)
 

@@ -25,6 +25,7 @@ from smtp_connection import (
     SMTPConnection,
     SMTPError,
     console,
+    future,
     run,
 )
 from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message
@@ -153,6 +154,9 @@ connection.send(envelope, message, sent)
 connection.send(None, message)
 connection.send(None, {"from": "a@x.org", "to": "b@x.org", "headers": [{"key": "X", "value": "1"}]})
 connection.command("VRFY postmaster", lambda err, reply: print(err or reply.status))
+
+outcome: SendInfo = future(connection.send, envelope, "hi").result(60)
+future(connection.login).add_done_callback(lambda done: print(done.cancelled()))
 
 # -- events ----------------------------------------------------------------------------------------
 
