@@ -15,6 +15,7 @@ from .records import LogEntry, SendInfo
 if TYPE_CHECKING:
     from .abort import AbortController, AbortSignal
     from .driver.progress import Progress
+    from .mime.compose import compose
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
 else:
@@ -43,6 +44,7 @@ __all__ = [
     "Progress",
     "AbortController",
     "AbortSignal",
+    "compose",
     "console",
     "__version__",
 ]
@@ -54,6 +56,7 @@ _ON_USE = {
     "CommandReply": "protocol.commands",
     "ProbeInfo": "protocol.commands",
     "Progress": "driver.progress",
+    "compose": "mime.compose",
     "console": "terminal",
 }
 

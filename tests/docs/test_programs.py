@@ -170,6 +170,18 @@ def test_annotated_options(run_text):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_compose(run_text, tmp_path):
+    done = run_text(PROGRAMS["compose"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "{'from': 'a@x.org', 'to': ['b@x.org']}\n"
+    message = email.message_from_bytes(
+        (tmp_path / "report.eml").read_bytes(), policy=email.policy.default
+    )
+    assert message["Subject"] == "Report"
+    (report,) = message.iter_attachments()
+    assert report.get_content() == "one,two"
+
+
 def test_proxy(run_program, serve, submission):
     tunnels = Tunnels(user="user", password="password")
     proxy = serve(tunnels.socks5)
