@@ -34,8 +34,8 @@ autodoc_typehints_format = "short"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|email|pyee|selectors|ssl|typing)\..*"),
-    ("py:.*", r"smtp_connection\.(?!(xoauth2|testing)\.\w+$)\w+\..*"),
-    ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Mapping|Sequence|Timer)"),
+    ("py:.*", r"smtp_connection\.(?!(xoauth2|testing|types)\.\w+$)\w+\..*"),
+    ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Loaded|Mapping|Sequence|Timer)"),
 ]
 
 html_theme = "alabaster"
@@ -54,11 +54,10 @@ def _find_public_name(
     """Resolve a bare name in a docstring, which stands in another module than its own."""
     name = node.get("reftarget", "")
     domain = env.domains["py"]
-    for package in ("smtp_connection", "smtp_connection.xoauth2", "smtp_connection.testing"):
-        if f"{package}.{name}" in domain.data["objects"]:
-            return domain.resolve_xref(
-                env, node["refdoc"], app.builder, "obj", f"{package}.{name}", node, text
-            )
+    for package in ("", ".xoauth2", ".testing", ".types"):
+        full = f"smtp_connection{package}.{name}"
+        if full in domain.data["objects"]:
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, text)
     return None
 
 

@@ -13,6 +13,7 @@ from .reactor.loop import Reactor
 from .records import LogEntry, SendInfo
 
 if TYPE_CHECKING:
+    from .abort import AbortController, AbortSignal
     from .driver.progress import Progress
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
@@ -40,12 +41,16 @@ __all__ = [
     "CommandReply",
     "ProbeInfo",
     "Progress",
+    "AbortController",
+    "AbortSignal",
     "console",
     "__version__",
 ]
 
 # Names that not every program needs, and the modules that are imported when they are asked for.
 _ON_USE = {
+    "AbortController": "abort",
+    "AbortSignal": "abort",
     "CommandReply": "protocol.commands",
     "ProbeInfo": "protocol.commands",
     "Progress": "driver.progress",

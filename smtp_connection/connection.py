@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
@@ -20,10 +20,18 @@ from .reactor.default import get_reactor
 from .reactor.loop import Reactor
 from .records import TLSInfo
 
+if TYPE_CHECKING:
+    from . import types
+    from .abort import AbortSignal
+    from .listeners import ConnectionEmitter
+    from .types import Loaded
+else:
+    ConnectionEmitter = NodeEmitter
+
 __all__ = ["SMTPConnection"]
 
 
-class SMTPConnection(NodeEmitter):
+class SMTPConnection(ConnectionEmitter):
     """A connection to an SMTP or LMTP server, with the API of Node's smtp-connection.
 
     ``options`` is a dict of the options that the manual lists, or a URL that says them
@@ -67,7 +75,7 @@ class SMTPConnection(NodeEmitter):
 
     def __init__(
         self,
-        options: Mapping[str, Any] | str | None = None,
+        options: types.ConnectionOptions | Loaded | str | None = None,
         *,
         reactor: Reactor | None = None,
         **more: Any,
@@ -118,18 +126,25 @@ class SMTPConnection(NodeEmitter):
         """What the server announced in its reply to EHLO or LHLO."""
         return self._lifecycle.session.capabilities
 
-    def connect(self, callback: Callable[..., object] | None = None) -> None:
+    def connect(
+        self,
+        callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
+    ) -> None:
         """Open the session: connect, take the greeting, EHLO, STARTTLS where it applies.
 
         ``callback`` becomes a one-time listener of ``'connect'``.  If it declares a parameter, it
         is also called, with the error, if connecting fails.
         """
-        self._lifecycle.connect(Operation(callback), self.host, self.port)
+        self._lifecycle.connect(Operation(callback), self.host, self.port, signal)
 
     def login(
         self,
-        auth: Mapping[str, Any] | Callable[..., object] | None = None,
+        auth: types.Auth | Loaded | Callable[..., object] | None = None,
         callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
     ) -> None:
         """Authenticate (RFC 4954); ``callback(err, True)``.
 
@@ -146,13 +161,15 @@ class SMTPConnection(NodeEmitter):
         credentials: Any = self.options.auth if auth is None else auth
         operation = Login(callback)
         if self._lifecycle.accepts(operation, "log in"):
-            self._lifecycle.enqueue(operation, login(credentials, self._lifecycle.session))
+            self._lifecycle.enqueue(operation, login(credentials, self._lifecycle.session), signal)
 
     def send(
         self,
-        envelope: Mapping[str, Any] | None,
-        message: Any,
+        envelope: types.Envelope | Loaded | None,
+        message: types.AnyMessage,
         callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
     ) -> None:
         """Send one message (RFC 5321 section 3.3); ``callback(err, info)``, see :class:`SendInfo`.
 
@@ -166,30 +183,48 @@ class SMTPConnection(NodeEmitter):
             return
         try:
             if envelope is None:
-                envelope, message = own_envelope(message)
-            parsed = Envelope.parse(envelope)
+                own, message = own_envelope(message)
+                parsed = Envelope.parse(own)
+            else:
+                parsed = Envelope.parse(envelope)
             operation.message = Message(message, self.reactor)
         except SMTPError as error:
             lifecycle.refuse(operation, error)
             return
         dialogue = transaction(parsed, operation.message, lifecycle.session, self.reactor)
-        lifecycle.enqueue(operation, dialogue)
+        lifecycle.enqueue(operation, dialogue, signal)
 
-    def reset(self, callback: Callable[..., object] | None = None) -> None:
+    def reset(
+        self,
+        callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
+    ) -> None:
         """Send RSET; ``callback(err, True)``.  A refusal has the code ``EPROTOCOL``."""
         operation = Operation(callback)
         if self._lifecycle.accepts(operation, "reset"):
-            self._lifecycle.enqueue(operation, reset(self._lifecycle.session))
+            self._lifecycle.enqueue(operation, reset(self._lifecycle.session), signal)
 
-    def noop(self, callback: Callable[..., object] | None = None) -> None:
+    def noop(
+        self,
+        callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
+    ) -> None:
         """Send NOOP; ``callback(err, True)``.  A refusal has the code ``EPROTOCOL``."""
         from .protocol.commands import noop  # for those who speak command by command
 
         operation = Operation(callback)
         if self._lifecycle.accepts(operation, "send NOOP"):
-            self._lifecycle.enqueue(operation, noop(self._lifecycle.session))
+            self._lifecycle.enqueue(operation, noop(self._lifecycle.session), signal)
 
-    def command(self, line: str, callback: Callable[..., object] | None = None) -> None:
+    def command(
+        self,
+        line: str,
+        callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
+    ) -> None:
         """Send one line; ``callback(err, reply)`` with a :class:`CommandReply`.
 
         ``line`` is a command without its line break, at most 12288 bytes (RFC 4954 section 4).  A
@@ -201,10 +236,14 @@ class SMTPConnection(NodeEmitter):
 
         operation = Spoken(callback)
         if self._lifecycle.accepts(operation, "send a command"):
-            self._lifecycle.enqueue(operation, command(line, self._lifecycle.session))
+            self._lifecycle.enqueue(operation, command(line, self._lifecycle.session), signal)
 
     def probe(
-        self, envelope: Mapping[str, Any], callback: Callable[..., object] | None = None
+        self,
+        envelope: types.Envelope | Loaded,
+        callback: Callable[..., object] | None = None,
+        *,
+        signal: AbortSignal | None = None,
     ) -> None:
         """Ask the server whom it would take a message for, and send none: MAIL, RCPT for each
         recipient, RSET; ``callback(err, info)``, see :class:`ProbeInfo`.
@@ -225,13 +264,13 @@ class SMTPConnection(NodeEmitter):
         except SMTPError as error:
             self._lifecycle.refuse(operation, error)
             return
-        self._lifecycle.enqueue(operation, probe(parsed, self._lifecycle.session))
+        self._lifecycle.enqueue(operation, probe(parsed, self._lifecycle.session), signal)
 
-    def quit(self) -> None:
+    def quit(self, *, signal: AbortSignal | None = None) -> None:
         """Say QUIT after what is queued, wait for the reply, and close."""
         operation = Quit(None)
         if self._lifecycle.accepts(operation, "quit"):
-            self._lifecycle.enqueue(operation, quit_session())
+            self._lifecycle.enqueue(operation, quit_session(), signal)
 
     def close(self) -> None:
         """Close at once.  Callbacks that are still due get ``ECONNECTION``; then ``'end'``."""

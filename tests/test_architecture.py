@@ -26,15 +26,16 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
-    "connection terminal",
+    "connection terminal hosting",
+    "listeners",
     "driver auth xoauth2",
     "protocol",
     "message",
-    "net mime",
+    "net mime abort",
     "options",
     "records emitter",
     "reactor errors callbacks hosts _version",
-    "text status",
+    "text status types",
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
@@ -51,6 +52,7 @@ RESERVED = {
         "reactor.background",
         "reactor.default",
         "xoauth2.generator",
+        "hosting.core",  # where a loop or the selector has no descriptor to watch
         # The server for tests runs beside the program under test, which may block.
         "testing.loopback",
         "testing.faults",
@@ -58,7 +60,13 @@ RESERVED = {
     },
     "signal": {"reactor.wakeup"},
     "heapq": {"reactor.timers"},
-    "asyncio": {"testing.loopback", "testing.conversation", "cli.demo"},  # for aiosmtpd
+    "asyncio": {
+        "hosting.with_asyncio",
+        # for aiosmtpd
+        "testing.loopback",
+        "testing.conversation",
+        "cli.demo",
+    },
     "pyee": {"emitter"},
 }
 

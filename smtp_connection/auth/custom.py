@@ -131,7 +131,7 @@ def custom_login(
     command = f"AUTH {method}"
     last: Reply | None = None
     try:
-        yield Ask(partial(context._start, handler))
+        yield Ask(partial(context._start, handler), between_commands=True)
         while True:
             request = context._requests.popleft()
             if request.error is not None:

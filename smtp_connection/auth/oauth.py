@@ -87,7 +87,8 @@ def _ask(generator: Any, mechanism: str, session: Session, *, renew: bool) -> Di
             f" got {type(generator).__name__}"
         )
     try:
-        response = yield Ask(method, getattr(generator, "forget_callback", None))
+        forget = getattr(generator, "forget_callback", None)
+        response = yield Ask(method, forget, between_commands=True)
     except Exception as exc:
         raise auth_error(f"No access token: {exc}", command) from exc
     if not isinstance(response, str) or not re.fullmatch("[A-Za-z0-9+/]+={0,2}", response):

@@ -20,7 +20,7 @@ class Emitter(Protocol):
     def listeners(self, event: str) -> list[Callable[..., Any]]:
         """Return the listeners of ``event``."""
 
-    def once(self, event: str, f: Callable[..., Any]) -> Any:
+    def once(self, event: Any, f: Callable[..., Any]) -> Any:
         """Add a listener of ``event`` that is called once."""
 
 

@@ -196,17 +196,32 @@ class Exchange:
         """
         if self._outcome is None:
             self._outcome = self._conclude(error)
+        self._drop()
+        return self._outcome
+
+    def withdraw(self) -> bool:
+        """Drop the dialogue if nobody would miss it, because the server waits for a command anyway;
+        return whether that is so."""
+        step = self._step
+        if not (isinstance(step, (Begin, Ask)) and step.between_commands):
+            return False
+        if self._dialogue is not None:
+            self._dialogue.close()
+        self._drop()
+        return True
+
+    def _drop(self) -> None:
         if isinstance(self._step, Ask) and self._answer is not None and self._step.forget:
             self._reactor.call_soon(self._step.forget, self._answer)
         self._answer = None
         if self._job is not None:
             self._job.cancel()
+            self._job = None
         self._dialogue = self._step = None
         self._collected = []
         self._missing = 0
         self._ticket += 1
         self._pump.stop()
-        return self._outcome
 
     def dissolve(self) -> None:
         """Let go of the owner and the transport: nothing is called any more."""

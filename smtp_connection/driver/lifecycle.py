@@ -63,7 +63,9 @@ from .timeouts import TimeOuts
 from .trace import trace_for, warn_of_login
 
 if TYPE_CHECKING:
+    from ..abort import AbortSignal
     from ..net.transport import Transport
+    from .aborting import Aborting
 
 __all__ = ["Lifecycle"]
 
@@ -86,7 +88,7 @@ class _Ending:
 
     - ``error`` (SMTPError): for the operation under way
     - ``text`` (str or None): for the others, where the connection did not fail
-    - ``own`` (bool): ``error`` is the failure of one message alone
+    - ``own`` (bool): ``error`` is the failure of one operation alone
     - ``raised`` (bool): ``run()`` raises the cause of ``error``, so that everybody hears of it
     - ``opening`` (bool): the session had not been opened
     - ``logged``, ``told`` (bool): the log, and the listeners of ``'error'``, have heard of it
@@ -114,6 +116,8 @@ class _Ending:
         if own:
             # It is the failure of one message; the others did not fail, they were not sent.
             unsent = f"Connection closed, because the message before failed: {error}"
+            if error.code == "EABORT":
+                unsent = "Connection closed, because the operation before was aborted"
             self._unsent = SMTPError(unsent, code="ECONNECTION", command="CONN")
         else:
             self._unsent = error.copy()
@@ -150,6 +154,7 @@ class Lifecycle:
         self._sid = sid
         self._state: str = _State.NEW
         self._ending: _Ending | None = None
+        self._opening: Operation | None = None  # the connect() that a signal may abort
         self._host, self._port = settings.host, settings.port
         self.stage = "init"
         self.session = Session(
@@ -165,7 +170,7 @@ class Lifecycle:
             ehlo_after_auth=settings.ehloAfterAuth,
         )
         self._operations = Operations(reactor, events.report)
-        self._time_outs = TimeOuts(reactor, settings, self._timed_out)
+        self._time_outs = TimeOuts(reactor, settings, self._give_up)
         self._warned = False
         self._trace = trace = trace_for(settings, reactor, events, sid)
         traffic = trace if trace is not None and trace.traffic else None
@@ -207,12 +212,15 @@ class Lifecycle:
 
     # -- what the caller asks for, from any thread ------------------------------------------------
 
-    def connect(self, operation: Operation, host: str, port: int) -> None:
+    def connect(
+        self, operation: Operation, host: str, port: int, signal: AbortSignal | None = None
+    ) -> None:
         """Open the session with the server at ``host`` and ``port``.
 
         The callback becomes a one-time listener of ``'connect'``, and hears of a failure if it has
-        a parameter for the error.
+        a parameter for the error.  Raises ``TypeError`` for a ``signal`` that is none.
         """
+        aborting = None if signal is None else self._aborting(signal, operation)
         if self._state is not _State.NEW:
             why = "it is closed" if self.destroyed else "connect() was called before"
             # A callback without a parameter is called only on success.
@@ -227,6 +235,9 @@ class Lifecycle:
             self._events.once("connect", operation.call_on_success)
             if operation.hears_errors:
                 self._operations.connecting = operation
+        if aborting is not None:
+            self._opening = operation
+            aborting.begin()  # first of all: it may be aborted already
         self._reactor.call_soon(self._dial)
         if not self._reactor.has_run:
             from .unstarted import watch  # for the connections that come before the first run()
@@ -248,10 +259,24 @@ class Lifecycle:
         """Let ``operation`` fail on a later turn, without saying anything to the server."""
         self._operations.settle(operation, error)
 
-    def enqueue(self, operation: Operation, dialogue: Dialogue[Any]) -> None:
-        """Carry out ``dialogue`` when its turn comes."""
+    def enqueue(
+        self, operation: Operation, dialogue: Dialogue[Any], signal: AbortSignal | None = None
+    ) -> None:
+        """Carry out ``dialogue`` when its turn comes, unless ``signal`` is aborted.
+
+        Raises ``TypeError`` for a ``signal`` that is none.
+        """
         operation.dialogue = dialogue
-        self._operations.add(operation)
+        if signal is not None:
+            aborting = self._aborting(signal, operation)
+            error = aborting.error
+            if error is not None:
+                self._settle(operation, error)
+                return
+            self._operations.add(operation)
+            aborting.begin()
+        else:
+            self._operations.add(operation)
         self._reactor.call_soon(self._look_at_queue)
 
     def close(self) -> None:
@@ -266,6 +291,35 @@ class Lifecycle:
         self._reactor.call_last(self._close)
         if not self._reactor.will_turn:
             self._dialing.hang_up()
+
+    # -- what is aborted --------------------------------------------------------------------------
+
+    def _aborting(self, signal: AbortSignal, operation: Operation) -> Aborting:
+        from .aborting import Aborting  # for those who use signals
+
+        patience = self._settings.socketCloseTimeout / 1000
+        return Aborting(signal, operation, self._reactor, self, patience)
+
+    def take_back(self, operation: Operation, error: SMTPError) -> bool:
+        """Let ``operation`` end with ``error`` if the server need not be told, because it waits for
+        a command anyway; return whether that is so."""
+        operations = self._operations
+        if operations.current is operation and self._exchange.withdraw():
+            operations.current = None
+        elif not operations.take_out(operation):
+            return False
+        self._settle(operation, error)
+        self.next_dialogue()
+        return True
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a message has been sent to its end, and the verdict is still to come."""
+        return self._exchange.in_doubt
+
+    def cut_off(self, error: SMTPError) -> None:
+        """End the connection, because what is under way is given up with ``error``, its own."""
+        self._give_up(error, own=True)
 
     # -- operations -------------------------------------------------------------------------------
 
@@ -303,11 +357,17 @@ class Lifecycle:
         operation = operations.current
         if operation is None:
             self._opened(error)
-        elif isinstance(operation, Quit):
+        elif isinstance(operation, Quit) and error is None:
             self._finish()
         else:
-            operations.settle(operation, error, value)
+            self._settle(operation, error, value)
             operations.current = None
+
+    def _settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
+        if isinstance(operation, Quit):
+            operation.settle_silently()  # it was aborted; it has no callback, and is no failure
+        else:
+            self._operations.settle(operation, error, value)
 
     # -- connecting -------------------------------------------------------------------------------
 
@@ -376,8 +436,15 @@ class Lifecycle:
             self.connection_failed(error)
         elif not self.destroyed:  # close() on another thread comes before the 'connect' event
             self._operations.connecting = None
+            self._heed_no_more()
             self._state = _State.READY
             self._reactor.call_soon(self._events.emit, "connect")
+
+    def _heed_no_more(self) -> None:
+        """The session is open, or will never be."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.heed_no_more()
 
     # -- why it ends ------------------------------------------------------------------------------
 
@@ -408,16 +475,17 @@ class Lifecycle:
             failure.__cause__ = error
             self.connection_failed(failure)
 
-    def _timed_out(self, error: SMTPError) -> None:
+    def _give_up(self, error: SMTPError, *, own: bool = False) -> None:
         if isinstance(self._operations.current, Quit):
             # The server owed nothing but a goodbye.
             self.tell(lambda: f"The server did not reply to QUIT: {error}")
             self._finish()
         else:
-            self.connection_failed(error)
+            self.connection_failed(error, own=own)
 
     def connection_failed(self, error: SMTPError, *, own: bool = False) -> None:
-        """End the connection with ``error``; with ``own`` it is that of the message under way."""
+        """End the connection with ``error``; with ``own`` it is that of the operation under way
+        alone."""
         if not self.destroyed:
             self._decide(_Ending(error, own=own))
             self._end()
@@ -462,6 +530,7 @@ class Lifecycle:
             return
         self._log_end(ending)
         self._time_outs.stop()
+        self._heed_no_more()
         operations = self._operations
         unfinished, current = operations.unfinished, operations.current
         value, first = self._exchange.stop(ending.error)
@@ -475,7 +544,9 @@ class Lifecycle:
             )
             self._reactor.call_soon(self._tell_failure, heard)
         under_way = current
-        if current is None and unfinished and (ending.opening or not ending.failed):
+        if current is None and ending.own:
+            under_way = operations.connecting
+        elif current is None and unfinished and (ending.opening or not ending.failed):
             under_way = unfinished[0]
         for operation in unfinished:
             if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..callbacks import Arguments, arguments_taken
 from ..errors import SMTPError, auth_error
@@ -29,6 +29,13 @@ def connection_error(text: str, response: str | None = None) -> SMTPError:
     return SMTPError(text, code="ECONNECTION", command="API", response=response)
 
 
+class Cancellable(Protocol):
+    """What waits for something that concerns one operation."""
+
+    def cancel(self) -> None:
+        """The operation has ended."""
+
+
 class Operation:
     """A call of ``connect``, ``login``, ``send``, ``reset`` or ``noop``: the callback, and what to
     do.
@@ -36,10 +43,11 @@ class Operation:
     - ``arguments`` (Arguments or None): how many arguments the callback takes, if there is one
     - ``dialogue`` (Dialogue or None): what to say to the server
     - ``message`` (Message or None): the message of a ``send``
+    - ``aborting`` (Cancellable or None): what waits for its signal to be aborted, if it has one
     - ``told`` (bool): the outcome has been told
     """
 
-    __slots__ = ("_callback", "_outcome", "arguments", "dialogue", "message", "told")
+    __slots__ = ("_callback", "_outcome", "aborting", "arguments", "dialogue", "message", "told")
 
     def __init__(self, callback: Callable[..., object] | None) -> None:
         """Raises ``TypeError`` for a ``callback`` that cannot be called."""
@@ -49,6 +57,7 @@ class Operation:
         self.arguments: Arguments | None = None if callback is None else arguments_taken(callback)
         self.dialogue: Dialogue[Any] | None = None
         self.message: Message | None = None
+        self.aborting: Cancellable | None = None
 
     @property
     def has_callback(self) -> bool:
@@ -78,8 +87,15 @@ class Operation:
 
     def settle_silently(self) -> None:
         """Take note that it has ended, and that nobody has to be told."""
+        self.heed_no_more()
         if self._outcome is None:
             self._outcome, self.told = (None, None), True
+
+    def heed_no_more(self) -> None:
+        """Let go of the signal: it has ended."""
+        aborting, self.aborting = self.aborting, None
+        if aborting is not None:
+            aborting.cancel()
 
     def tell(self, report: Callable[[SMTPError], object]) -> None:
         """Tell the outcome to the callback, or an error to ``report`` where there is none; do
@@ -186,6 +202,18 @@ class Operations:
             del queue[:place]
         return operation.dialogue
 
+    def take_out(self, operation: Operation) -> bool:
+        """Take ``operation`` out of the queue; return whether it was there."""
+        queue = self._queue
+        # Those that are taken out one after another, in their order, are found at once.
+        while self._start < len(queue) and queue[self._start] is None:
+            self._start += 1
+        try:
+            queue[queue.index(operation, self._start)] = None
+        except ValueError:
+            return False
+        return True
+
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let ``operation`` end with ``error`` or ``value``: its callback is called on a later
         turn; without one, ``error`` is reported."""
@@ -195,6 +223,8 @@ class Operations:
             self._reactor.call_soon(message.close)
         if operation._outcome is None:
             operation._outcome = (error, value)
+        if operation.aborting is not None:
+            operation.heed_no_more()
         latest, self._latest = self._latest, operation
         if latest is not None and not latest.told:
             self._reactor.call_soon(latest.tell, self._report)  # an interrupt came between

@@ -60,7 +60,7 @@ class Envelope:
         self.international = not (sender + "".join(recipients)).isascii()
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Envelope:
+    def parse(cls, given: Any) -> Envelope:
         """Read the ``envelope`` argument of ``send`` (the README of the Node module).
 
         Raises :class:`SMTPError` (``EENVELOPE``) that names what is wrong.

@@ -112,13 +112,16 @@ class Begin(_Awaiting):
     """Wait until the first piece of the message is there.
 
     There is no result.  If the source fails, its :class:`SMTPError` is raised inside the dialogue.
+    ``between_commands`` says that the server waits for a command meanwhile, so that the dialogue
+    may be closed here, and the next one begin.
     """
 
-    __slots__ = ("message",)
+    __slots__ = ("between_commands", "message")
     awaited = "the message source"
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, *, between_commands: bool = False) -> None:
         self.message = message
+        self.between_commands = between_commands
 
 
 class Transmit(_Awaiting):
@@ -142,19 +145,23 @@ class Ask(_Awaiting):
     """Call ``question(answer)``, and wait until it calls ``answer(err, value)`` from any thread.
 
     The result is ``value``; an ``err``, or what ``question`` raises, is raised inside the dialogue.
-    If the connection ends before that, ``forget(answer)`` is called, if there is such a function.
+    If the dialogue ends before that, ``forget(answer)`` is called, if there is such a function.
+    ``between_commands`` is that of :class:`Begin`.
     """
 
-    __slots__ = ("forget", "question")
+    __slots__ = ("between_commands", "forget", "question")
     awaited = "an access token"
 
     def __init__(
         self,
         question: Callable[[Callable[..., None]], object],
         forget: Callable[[Callable[..., None]], object] | None = None,
+        *,
+        between_commands: bool = False,
     ) -> None:
         self.question = question
         self.forget = forget
+        self.between_commands = between_commands
 
 
 class Compute(_Awaiting):

@@ -54,7 +54,7 @@ def transaction(
         if message.lazy:
             lazy = message
         else:
-            yield Begin(message)
+            yield Begin(message, between_commands=True)
     recipients = Recipients(envelope.recipients)
     try:
         if session.capabilities.pipelining:

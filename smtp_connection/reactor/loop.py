@@ -43,7 +43,7 @@ callbacks as the queue holds by then; last, call what ``call_last()`` was given.
 - *A child leaves the selector of its parent alone.*  It can remove readers and writers from its own
   copy of the reactor's books; it cannot run that reactor.
 - ``run()`` *returns when nothing can happen any more*: there is no callback, no watched descriptor,
-  no timer and no job.
+  no job, and no timer but those that do not count (``unref()``).
 
 Who may call what
 -----------------
@@ -74,7 +74,16 @@ from .timers import Timer, Timers
 from .wakeup import WakeUp
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .background import Background
+
+    class Hosting(Protocol):
+        """What has another event loop turn a reactor."""
+
+        def detach(self) -> object:
+            """Have it turn the reactor no more."""
+
 
 __all__ = ["Reactor", "running"]
 
@@ -98,8 +107,10 @@ class Reactor:
 
     ``clock`` is any function that returns seconds and never goes back.
 
-    Another event loop can host it: watch :meth:`fileno` for reading, wake up after
-    :meth:`next_timeout` seconds at the latest, and call ``run_once(0)`` each time.
+    Another event loop can host it, as ``smtp_connection.hosting`` does for some: watch
+    :meth:`fileno` for reading, wake up after :meth:`next_timeout` seconds at the latest, and call
+    ``run_once(0)`` each time.  A host that cannot watch a descriptor has a thread call
+    :meth:`wait`.
     """
 
     def __init__(
@@ -125,7 +136,11 @@ class Reactor:
         self._runner: FrameType | None = None
         self.has_run = False
         """Whether ``run()`` or ``run_once()`` has ever been called, by anybody."""
-        self._hosted = False  # it ran last by run_once(), as another event loop does it
+        # Whether another event loop turns it: it does, or it ran last by run_once().
+        self._hosted = False
+        self.hosting: Hosting | None = None
+        """What has another event loop turn it, between :meth:`begin_hosting` and
+        :meth:`end_hosting`."""
         self._outer: Reactor | None = None  # the one that runs on this thread, around this one
         self._background: Background | None = None  # the thread of its own, from start() on
         self._starting = threading.Lock()
@@ -280,7 +295,7 @@ class Reactor:
 
         An exception that a callback raises leaves ``run()`` as it is; nothing else is lost, and
         ``run()`` may be called again.  Raises ``RuntimeError`` if the reactor is running already,
-        is closed, or belongs to the parent of a forked process.
+        is closed, is attached to another event loop, or belongs to the parent of a forked process.
         """
         self._run(False)
 
@@ -405,6 +420,37 @@ class Reactor:
         seconds = deadline - self._clock()
         return seconds if seconds > 0 else 0.0
 
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until ``run_once(0)`` has work, at most ``timeout`` seconds.
+
+        For the thread of a host that cannot watch :meth:`fileno`: it may be called from any thread,
+        between two turns.
+        """
+        if timeout is None or timeout > _LONGEST_WAIT:
+            timeout = _LONGEST_WAIT
+        self._selector.select(timeout)
+
+    def begin_hosting(self, hosting: Hosting) -> None:
+        """Take note that another event loop turns the reactor on this thread from now on.
+
+        ``hosting.detach()`` is called by :meth:`close`, and if another loop of this thread takes
+        over.  Raises ``RuntimeError`` if the reactor is running, is closed, is hosted on another
+        thread, or belongs to the parent of a forked process.
+        """
+        self._check_may_run()
+        if self.hosting is not None:
+            if not self.on_thread() and self.will_turn:
+                raise RuntimeError("the reactor is attached to an event loop on another thread")
+            self.hosting.detach()
+        self._owner = threading.get_ident()
+        self.hosting = hosting
+        self._hosted = True
+
+    def end_hosting(self) -> None:
+        """Take note that no other event loop turns the reactor any more."""
+        self.hosting = None
+        self._hosted = False
+
     def close(self) -> None:
         """Close the selector, after :meth:`stop` if the reactor has a thread of its own.  To be
         called when nothing uses the reactor any more."""
@@ -412,6 +458,8 @@ class Reactor:
             self.stop()
         if self.is_running:
             raise RuntimeError("the reactor is running: call stop() first")
+        if self.hosting is not None:
+            self.hosting.detach()
         self._finalizer()
 
     def __enter__(self) -> Reactor:
@@ -436,6 +484,8 @@ class Reactor:
 
     def _enter(self, frame: FrameType, *, hosted: bool) -> None:
         self._check_may_run()
+        if self.hosting is not None and not hosted:
+            raise RuntimeError("the reactor is attached to another event loop: call detach() first")
         self._owner = threading.get_ident()
         self.has_run = True
         if running.reactor is not self:
@@ -460,7 +510,7 @@ class Reactor:
             or self._handles
             or self._last
             or self._jobs.unfinished
-            or self._timers.any_live()
+            or self._timers.any_counts()
         )
 
     def _turn(self, timeout: float | None) -> None:

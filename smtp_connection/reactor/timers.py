@@ -26,7 +26,7 @@ _MANY_CANCELLED = 64
 class Timer:
     """A call that is due later, as soon as it has been started; :meth:`cancel` takes it back."""
 
-    __slots__ = ("_args", "_callback", "_started", "_timers", "deadline", "entry")
+    __slots__ = ("_args", "_callback", "_started", "_timers", "counts", "deadline", "entry")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class Timer:
         self._args = args
         self.entry = 0
         """The sequence of its entry in the heap, 0 if the call is not due."""
+        self.counts = True
+        """Whether ``run()`` goes on for the sake of the call."""
 
     @property
     def active(self) -> bool:
@@ -55,6 +57,11 @@ class Timer:
         self.cancel()
         self._timers.add(self, seconds)
         self._started()
+
+    def unref(self) -> Timer:
+        """Let ``run()`` return although the call is still to come, as in Node; return the timer."""
+        self.counts = False
+        return self
 
     def cancel(self) -> None:
         """Take the call back; nothing happens if it has been made or cancelled already."""
@@ -96,9 +103,12 @@ class Timers:
         """How many timers are still to fire."""
         return sum(timer.entry == sequence for _, sequence, timer in self.heap)
 
-    def any_live(self) -> bool:
-        """Whether a timer is still to fire."""
-        return self.next_deadline() is not None
+    def any_counts(self) -> bool:
+        """Whether a timer is still to fire for which ``run()`` goes on."""
+        if self.next_deadline() is None:
+            return False
+        # Nearly always it is the first.
+        return any(timer.counts and timer.entry == entry for _, entry, timer in self.heap)
 
     def next_deadline(self) -> float | None:
         """Return when the next timer is due; ``None`` if there is none."""

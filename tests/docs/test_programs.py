@@ -161,6 +161,15 @@ def test_url(run_text, submission, authority, tmp_path):
     assert submission.mailbox.logins[0][1:] == (b"username", b"password")
 
 
+def test_annotated_options(run_text):
+    program = PROGRAMS["annotated-options"]
+    done = run_text(program.replace("# SMTP", "SMTP"))
+    assert done.returncode == 1
+    assert done.stderr.endswith("TypeError: unknown option 'prot'; did you mean 'port'?\n")
+    done = run_text(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_proxy(run_program, serve, submission):
     tunnels = Tunnels(user="user", password="password")
     proxy = serve(tunnels.socks5)
@@ -247,8 +256,6 @@ def test_auth_methods(run_program, submission):
 
 
 def test_inside_asyncio(run_program):
-    # With a name, so that a thread that looks it up has to wake the reactor up.
-    assert "'host': 'localhost'" in PROGRAMS["inside-asyncio"]
     with mail_server() as server:
         done = run_program("inside-asyncio", server)
 
@@ -453,6 +460,28 @@ def test_commands(run_program, serve):
     done = run_program("commands", serve(script))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "252 (2.1.5): Send mail and see\n"
+
+
+def test_abort(run_program):
+    with mail_server() as server:
+        done = run_program("abort", server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "250 2.0.0 stored\n"
+
+
+def test_abort_of_a_message_in_doubt(run_program, serve):
+    def script(peer):
+        peer.greet()
+        peer.play("C: MAIL\nS: 250\nC: RCPT\nS: 250\nC: DATA\nS: 354")
+        peer.read_message()
+        peer.expect_end()
+
+    hurry = [("30_000", "50"), ("'port': 25", "'socketCloseTimeout': 0, 'port': 25")]
+    catch = ("connection.quit()", "connection.on('error', lambda: None)\nconnection.quit()")
+    done = run_program("abort", serve(script), *hurry, catch)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Given up: The operation was aborted: 50 ms have passed")
+    assert done.stdout.endswith("- it may have arrived\n")
 
 
 @pytest.mark.parametrize("sender", ["250 ok", "554 5.7.1 no"])

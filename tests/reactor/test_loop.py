@@ -492,7 +492,17 @@ def test_next_timeout_tells_how_long_the_host_may_sleep(timed, clock):
     assert timed.next_timeout() is None
 
 
-def test_a_selector_without_a_descriptor_cannot_be_hosted():
+def test_a_thread_of_the_host_can_wait_for_work(reactor):
+    reactor.run_once()
+    reactor.wait(0)
+    thread = in_thread(reactor.wait)
+    reactor.call_soon(lambda: None)
+    thread.join()
+    reactor.wait()  # not at all: the work is still to be done
+    assert not reactor.run_once()
+
+
+def test_a_selector_without_a_descriptor_cannot_be_watched():
     with Reactor(selector=selectors.SelectSelector()) as reactor:
         with pytest.raises(RuntimeError, match="SelectSelector"):
             reactor.fileno()

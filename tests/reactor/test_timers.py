@@ -99,3 +99,27 @@ def test_the_order_of_timers_outlives_the_clearing_of_cancelled_ones(timed, cloc
     clock.now += 100
     timed.run_once()
     assert calls == sorted(deadlines)
+
+
+def test_run_does_not_go_on_for_a_timer_that_does_not_count(timed, clock):
+    calls = []
+    assert timed.call_later(10, calls.append, "late").unref().active
+    timed.run()
+    assert calls == []
+    assert not timed.run_once()
+
+    clock.now += 10
+    timed.run_once()
+    assert calls == ["late"]
+
+
+def test_a_timer_that_does_not_count_hides_none_that_does(timed, clock):
+    calls = []
+    timed.call_later(1, calls.append, "first").unref()
+    second = timed.call_later(2, calls.append, "second")
+    assert timed.run_once()
+    clock.now += 1
+    assert timed.run_once()
+    assert calls == ["first"]
+    second.cancel()
+    assert not timed.run_once()

@@ -11,8 +11,8 @@ from smtp_connection import SMTPConnection
 
 from .scripted_server import Peer, Script
 
-ENVELOPE = {"from": "a@example.com", "to": "b@example.com"}
-TO_TWO = {"from": "a@example.com", "to": ["b@example.com", "c@example.com"]}
+ENVELOPE: dict[str, Any] = {"from": "a@example.com", "to": "b@example.com"}
+TO_TWO: dict[str, Any] = {"from": "a@example.com", "to": ["b@example.com", "c@example.com"]}
 PASSWORD = {"user": "me", "pass": "s3cr3t"}
 TOKEN = {"user": "me", "xoauth2": "t0k3n"}
 

@@ -1,0 +1,225 @@
+"""A reactor that another event loop turns: what all hosts have in common.
+
+The facts
+---------
+
+**A selector is a descriptor, too.**  Where it is (epoll, kqueue), any loop that can watch a
+descriptor learns from it that the reactor has work: a socket is ready, or somebody has called
+``call_soon()`` or started a timer between two turns, which writes to the reactor's wake-up socket.
+What a turn itself leaves behind, callbacks and timers, writes nothing; ``next_timeout()`` tells.
+
+**Some selectors are not** (``select()``, on Windows), **and some loops watch no descriptors**
+(asyncio's proactor, Tk on Windows).  There a thread has to wait in the reactor's selector.  It must
+not do so during a turn: ``select()`` does not notice the sockets that are added meanwhile.
+
+**A callback may run its host's loop**: a dialog box of Tk or Qt does, until it is closed.  The
+reactor cannot be turned inside of its own turn, and its descriptor may be readable all the time.
+
+The strategy
+------------
+
+The host calls :meth:`Hosting.turn` when the descriptor is readable, and when the one timer that is
+set for the reactor fires.  At the end of a turn that timer is set again, unless it is early enough:
+most time-outs are moved on long before they are due, so it often wakes the reactor in vain, once,
+instead of being set anew each turn.  An idle reactor costs nothing.
+
+A turn within a turn does nothing, and the descriptor is not watched until the outer one is over.
+
+The thread waits exactly once for each turn, after it: with the time-out that the turn has left.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from ..reactor.default import get_reactor
+from ..reactor.loop import Reactor
+
+__all__ = ["Host", "Hosting", "host"]
+
+# Seconds that the timer may be late.
+_TOLERANCE = 0.001
+
+# Seconds; loops that count milliseconds cannot wait for a month.
+_LONGEST = 24 * 3600.0
+
+
+class Host(Protocol):
+    """An event loop that can turn a reactor."""
+
+    @property
+    def loop(self) -> object:
+        """What is the same object for the same loop."""
+
+    def watch(self, descriptor: int, readable: Callable[[], object]) -> Callable[[], object]:
+        """Call ``readable()`` whenever ``descriptor`` is readable; return what ends that.
+
+        Raises ``NotImplementedError`` if this loop watches no descriptors.
+        """
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Call ``callback()`` once ``seconds`` have passed; return what takes that back."""
+
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> object:
+        """Call ``callback()`` on the loop's thread.  Raises an exception if the loop is gone."""
+
+    def report(self, error: Exception) -> object:
+        """Hand what a callback has raised to the loop's usual handler of errors."""
+
+
+class Hosting:
+    """A reactor that another event loop turns, from the first turn of that loop until
+    :meth:`detach`.  Leaving a ``with`` block detaches, too."""
+
+    def __init__(self, host: Host, reactor: Reactor) -> None:
+        """Raises as :meth:`Reactor.begin_hosting` does."""
+        self.host = host
+        self.reactor = reactor
+        self._attached = True
+        self._unwatch: Callable[[], object] | None = None
+        self._cancel_timer: Callable[[], object] | None = None
+        self._due = 0.0  # when the timer fires, on the reactor's clock
+        self._waiter: _Waiter | None = None
+        reactor.begin_hosting(self)
+        try:
+            try:
+                self._watch()
+            except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
+                self._waiter = _Waiter(reactor, host, self.turn)
+            self._turn_within(0)  # there may be work already
+        except BaseException:
+            self.detach()
+            raise
+
+    def detach(self) -> None:
+        """Have the loop turn the reactor no more; may be called again, and from callbacks.
+
+        To be called on the thread of the loop, or when that is over.  What the reactor still has to
+        do is done when it is attached again, or by its own ``run()``.
+        """
+        if not self._attached:
+            return
+        self._attached = False
+        self.reactor.end_hosting()
+        if self._waiter is not None:
+            self._waiter.stop()
+        # The selector of a forked child's loop is its parent's as well.
+        if not self.reactor.is_parents:
+            self._stop_watching()
+            self._stop_timer()
+
+    def __enter__(self) -> Hosting:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.detach()
+
+    def turn(self) -> None:
+        """Run one turn of the reactor.  For the loop to call."""
+        if not self._attached:
+            return
+        if self.reactor.is_running:  # a callback runs the loop
+            self._stop_watching()
+            return
+        try:
+            self.reactor.run_once(0)
+        except Exception as exc:
+            self.host.report(exc)
+        finally:
+            if self._attached and self.reactor.may_register:
+                self._prepare()
+
+    def _prepare(self) -> None:
+        """See to it that the next turn comes."""
+        if self._unwatch is None and self._waiter is None:
+            self._watch()
+        seconds = self.reactor.next_timeout()
+        if seconds is not None or self._waiter is not None:
+            self._turn_within(seconds)
+
+    def _turn_within(self, seconds: float | None) -> None:
+        if self._waiter is not None:
+            self._waiter.wait(seconds)
+            return
+        assert seconds is not None
+        seconds = min(seconds, _LONGEST)
+        due = self.reactor.time() + seconds
+        if self._cancel_timer is not None:
+            if self._due <= due + _TOLERANCE:
+                return
+            self._stop_timer()
+        self._due = due
+        self._cancel_timer = self.host.call_later(seconds, self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._cancel_timer = None
+        self.turn()
+
+    def _watch(self) -> None:
+        self._unwatch = self.host.watch(self.reactor.fileno(), self.turn)
+
+    def _stop_watching(self) -> None:
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
+
+    def _stop_timer(self) -> None:
+        cancel, self._cancel_timer = self._cancel_timer, None
+        if cancel is not None:
+            cancel()
+
+
+class _Waiter:
+    """A thread that waits for a reactor in the place of a loop."""
+
+    def __init__(self, reactor: Reactor, host: Host, turn: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._turn = turn
+        self._rounds: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+        self._waits = threading.Lock()  # held while the thread waits
+        self._stopped = False
+        thread = threading.Thread(target=self._work, name="smtp_connection waiter", daemon=True)
+        thread.start()
+
+    def wait(self, timeout: float | None) -> None:
+        """Have the turn called when there is work, or after ``timeout`` seconds."""
+        self._rounds.put(timeout)
+
+    def stop(self) -> None:
+        """Let the thread end; when this returns it has left the reactor alone."""
+        self._stopped = True
+        self._rounds.put(None)
+        self._reactor.stop(0)  # which ends its wait
+        with self._waits:
+            pass
+
+    def _work(self) -> None:
+        while True:
+            timeout = self._rounds.get()
+            with self._waits:
+                if self._stopped:
+                    return
+                try:
+                    self._reactor.wait(timeout)
+                except OSError:
+                    pass  # the turn fails as well, and tells
+            try:
+                self._host.call_soon_threadsafe(self._turn)
+            except Exception:
+                return  # the loop is gone
+
+
+def host(host: Host, reactor: Reactor | None) -> Hosting:
+    """Have ``host`` turn ``reactor``, by default that of ``get_reactor()``.
+
+    If it does so already, the same object is returned again.
+    """
+    reactor = reactor or get_reactor()
+    hosting = reactor.hosting
+    if isinstance(hosting, Hosting) and hosting.host.loop is host.loop:
+        return hosting
+    return Hosting(host, reactor)

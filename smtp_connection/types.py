@@ -1,0 +1,284 @@
+"""The shapes of what the package is given, for type checkers.
+
+The package itself does not import this module at run time.  Each ``TypedDict`` has the names of
+one table of the package, in Node's spelling; a test compares the two.  All names are optional, and
+``None`` stands for a value that is not given.  In place of a shape, a ``dict[str, Any]`` is
+accepted, as it comes from a file, say.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as _socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from email.message import Message as _EmailMessage
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
+
+__all__ = [
+    "Address",
+    "AnyMessage",
+    "Attachment",
+    "Auth",
+    "ConnectionOptions",
+    "Content",
+    "DSN",
+    "Envelope",
+    "EventName",
+    "Headers",
+    "Message",
+    "Proxy",
+    "Recipients",
+    "TLSOptions",
+    "TokenGenerator",
+]
+
+
+class NotNamed:
+    """A class without objects: only a ``dict[str, Any]`` passes for a ``dict[str, NotNamed]``."""
+
+
+Unchecked = Mapping[str, NotNamed]
+"""A dict of whose values a type checker knows nothing."""
+
+Loaded = TypeVar("Loaded", bound=Unchecked)
+"""The same as an argument: errors then show the shape alone."""
+
+
+class Readable(Protocol):
+    """A file, or what can be read like one."""
+
+    def read(self, size: int, /) -> str | bytes | None: ...
+
+
+class _ReadableAtOnce(Protocol):
+    def read(self) -> str | bytes: ...
+
+
+class _Stream(Protocol):
+    """An emitter of ``'data'`` and ``'end'``, as Node's streams are."""
+
+    def on(self, event: str, f: Callable[..., Any], /) -> Any: ...
+
+
+class _Buffer(Protocol):
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+
+Bytes = bytes | bytearray | memoryview | _Buffer
+File = str | bytes | os.PathLike[str]
+
+EventName = Literal["connect", "error", "end", "log", "progress"]
+"""The events of a connection."""
+
+
+# -- the server, and who logs in -------------------------------------------------------------------
+
+
+class TLSOptions(TypedDict, total=False):
+    """The option ``tls``: PEM as text, as bytes or as the path of a file."""
+
+    rejectUnauthorized: bool | None
+    ca: File | Sequence[File] | None
+    cert: File | None
+    key: File | None
+    passphrase: str | bytes | None
+    ciphers: str | None
+    minVersion: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] | None
+    maxVersion: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] | None
+    servername: str | None
+    ALPNProtocols: str | Sequence[str] | None
+    context: ssl.SSLContext | None
+
+
+Proxy = str
+"""The option ``proxy``: a URL, ``'socks5h://user:password@host:port'`` say."""
+
+
+class _NodeGenerator(Protocol):
+    def getToken(self, callback: Callable[..., Any], /) -> Any: ...
+
+    def generateToken(self, callback: Callable[..., Any], /) -> Any: ...
+
+
+class _SnakeGenerator(Protocol):
+    def get_token(self, callback: Callable[..., Any], /) -> Any: ...
+
+    def generate_token(self, callback: Callable[..., Any], /) -> Any: ...
+
+
+TokenGenerator = _NodeGenerator | _SnakeGenerator
+"""What makes tokens for XOAUTH2 and OAUTHBEARER: ``callback(err, token)``."""
+
+
+_Credentials = TypedDict("_Credentials", {"user": "str | None", "pass": "str | None"}, total=False)
+
+Auth = TypedDict(
+    "Auth",
+    {
+        "user": "str | None",
+        "pass": "str | None",
+        "xoauth2": "str | TokenGenerator | None",
+        "oauth2": "str | TokenGenerator | None",
+        "method": "str | list[str] | tuple[str, ...] | None",
+        "domain": "str | None",
+        "credentials": "_Credentials | Unchecked | None",
+        "type": "str | None",
+    },
+    total=False,
+)
+"""The ``auth`` of ``login``, and the option."""
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """The options of a connection; times are in milliseconds."""
+
+    host: str | None
+    port: int | str | None
+    secure: bool | None
+    ignoreTLS: bool | None
+    requireTLS: bool | None
+    opportunisticTLS: bool | None
+    name: str | None
+    localAddress: str | None
+    connectionTimeout: float | None
+    greetingTimeout: float | None
+    socketTimeout: float | None
+    debug: bool | None
+    logger: Any
+    transactionLog: bool | None
+    lmtp: bool | None
+    auth: Auth | Unchecked | None
+    authMethod: str | list[str] | tuple[str, ...] | None
+    ehloAfterAuth: bool | None
+    tls: TLSOptions | Unchecked | ssl.SSLContext | None
+    servername: str | None
+    socket: _socket.socket | None
+    connection: _socket.socket | None
+    secured: bool | None
+    maxResponseSize: int | None
+    socketCloseTimeout: float | None
+    dnsTimeout: float | None
+    customAuth: Mapping[str, Callable[..., Any]] | None
+    proxy: Proxy | None
+
+
+# -- whom a message is for -------------------------------------------------------------------------
+
+
+class _NamedAddress(TypedDict, total=False):
+    name: str | None
+    address: str
+
+
+Address = str | _NamedAddress
+"""An address, or a dict of ``address`` and ``name``."""
+Recipients = Address | Sequence["Address | Sequence[Address]"]
+"""``'Name <a@x.org>, b@x.org'``, a dict of ``name`` and ``address``, or a list of these."""
+
+DSN = TypedDict(
+    "DSN",
+    {
+        "ret": "str | None",
+        "return": "str | None",
+        "envid": "str | None",
+        "id": "str | None",
+        "notify": "str | Iterable[str] | None",
+        "orcpt": "str | None",
+        "recipient": "str | None",
+    },
+    total=False,
+)
+"""The ``dsn`` of an envelope (RFC 3461)."""
+
+Envelope = TypedDict(
+    "Envelope",
+    {
+        "from": "Address | None",
+        "to": "Address | Iterable[Address] | None",
+        "size": "int | str | None",
+        "use8BitMime": "bool | None",
+        "dsn": "DSN | Unchecked | None",
+        "requireTLSExtensionEnabled": "bool | None",
+    },
+    total=False,
+)
+"""The envelope of ``send`` and ``probe``."""
+
+
+# -- the message -----------------------------------------------------------------------------------
+
+
+class _Header(TypedDict):
+    key: str
+    value: str | Sequence[str]
+
+
+Headers = Mapping[str, "str | Sequence[str]"] | Sequence[_Header]
+"""The ``headers`` of a message or an attachment: a dict, or a list of ``key`` and ``value``."""
+
+
+class _Content(TypedDict, total=False):
+    content: str | Bytes | _ReadableAtOnce | None
+    path: File | None
+    encoding: str | None
+
+
+Content = str | Bytes | _ReadableAtOnce | _Content
+"""The ``text`` or ``html`` of a message, or the ``content`` of an attachment."""
+
+
+class Attachment(TypedDict, total=False):
+    """One of the ``attachments`` or ``alternatives`` of a message."""
+
+    filename: str | Literal[False] | None
+    content: Content | None
+    path: File | None
+    contentType: str | None
+    cid: str | None
+    encoding: str | None
+    contentDisposition: Literal["inline", "attachment"] | None
+    headers: Headers | None
+
+
+_Attachments = Attachment | Sequence["Attachment | Unchecked"]
+
+Message = TypedDict(
+    "Message",
+    {
+        "from": "Recipients | None",
+        "sender": "Recipients | None",
+        "to": "Recipients | None",
+        "cc": "Recipients | None",
+        "bcc": "Recipients | None",
+        "replyTo": "Recipients | None",
+        "subject": "str | None",
+        "date": "datetime | str | None",
+        "messageId": "str | None",
+        "inReplyTo": "str | Sequence[str] | None",
+        "references": "str | Sequence[str] | None",
+        "text": "Content | None",
+        "html": "Content | None",
+        "attachments": "_Attachments | None",
+        "alternatives": "_Attachments | None",
+        "headers": "Headers | None",
+        "priority": "Literal['high', 'normal', 'low'] | None",
+    },
+    total=False,
+)
+"""A message to be composed."""
+
+AnyMessage = (
+    Message
+    | str
+    | Bytes
+    | Readable
+    | Iterable[str]
+    | Iterable[bytes]
+    | _Stream
+    | _EmailMessage
+    | Unchecked
+)
+"""Whatever ``send`` takes for a message.  A dict with a misspelt name passes for an iterable of
+its names; where it is annotated as a :class:`Message`, it does not."""

@@ -1,0 +1,204 @@
+"""Correct programs, in which a type checker finds nothing.
+
+This file is never run.
+"""
+
+from __future__ import annotations
+
+import email.message
+import io
+import json
+import logging
+import os
+import ssl
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from smtp_connection import (
+    LogEntry,
+    Progress,
+    Reactor,
+    SendInfo,
+    SMTPConnection,
+    SMTPError,
+    console,
+    run,
+)
+from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message
+from smtp_connection.xoauth2 import createXOAuth2Generator
+
+# -- options ---------------------------------------------------------------------------------------
+
+reactor = Reactor()
+SMTPConnection()
+SMTPConnection({})
+SMTPConnection(None, reactor=reactor)
+SMTPConnection("smtps://user:p%40ss@mx.example.com:465/?requireTLS=true")
+SMTPConnection("smtp://mx.example.com", port=587, require_tls=True)
+SMTPConnection(host="mx.example.com", ignore_tls=True)
+SMTPConnection({"host": "mx.example.com", "port": "587", "requireTLS": True, "name": None})
+SMTPConnection({"port": 465, "tls": {"ca": ["a.pem", b"-----BEGIN"], "minVersion": "TLSv1.3"}})
+SMTPConnection({"tls": ssl.create_default_context(), "logger": logging.getLogger("mail")})
+SMTPConnection({"auth": {"user": "me", "pass": os.environ["PASSWORD"]}, "logger": True})
+SMTPConnection({"customAuth": {"OAUTHBEARER": lambda context: context.resolve()}})
+SMTPConnection({"proxy": "socks5h://proxy.example.com:1080", "socketTimeout": 1.5})
+
+# What comes from elsewhere.
+loaded = json.loads(Path("mail.json").read_text())
+SMTPConnection(loaded)
+SMTPConnection(loaded["mail"])
+from_anywhere: dict[str, Any] = {"prot": 25}
+SMTPConnection(from_anywhere)
+SMTPConnection(from_anywhere, debug=True)
+SMTPConnection({"host": "mx.example.com", "tls": from_anywhere, "auth": from_anywhere})
+any_mapping: Mapping[str, Any] = types.MappingProxyType(from_anywhere)
+SMTPConnection(any_mapping)
+
+# What is annotated.
+options: ConnectionOptions = {"host": "mx.example.com"}
+options["port"] = 587
+SMTPConnection(options)
+SMTPConnection({**options, "debug": True})
+auth: Auth = {"user": "me", "xoauth2": "a token", "method": "XOAUTH2"}
+
+# -- what methods are given ------------------------------------------------------------------------
+
+connection = SMTPConnection(options)
+
+
+def connected(err: SMTPError | None) -> None: ...
+
+
+def sent(err: SMTPError | None, info: SendInfo | None) -> None:
+    if info is not None:
+        print(info.accepted, info["rejected"])
+
+
+connection.connect(connected)
+connection.connect(lambda: connection.quit())
+connection.login(auth)
+connection.login(auth, connected)
+connection.login(connected)
+connection.login()
+connection.login({"user": "me", "pass": "it"}, lambda err, ok: print(err or ok))
+connection.login({"credentials": {"user": "me", "pass": "it"}, "method": "PLAIN"})
+connection.login({"xoauth2": createXOAuth2Generator({"user": "me"})})
+connection.login(from_anywhere)
+
+envelope: Envelope = {"from": "a@x.org", "to": ["b@x.org", {"name": "C", "address": "c@x.org"}]}
+connection.send(envelope, "Subject: hi\n\nhello", sent)
+connection.send(
+    {"from": "", "to": "b@x.org", "size": 10, "dsn": {"ret": "HDRS", "notify": ["NEVER"]}}, b"hi"
+)
+connection.send(from_anywhere, loaded)
+connection.send(None, from_anywhere, print)
+connection.probe({"to": "b@x.org"}, sent)
+
+
+def lines() -> Iterator[str]:
+    yield "hello"
+
+
+def pieces() -> Iterable[bytes]:
+    return [b"hello"]
+
+
+class Upload:
+    """A file of somebody else's."""
+
+    def read(self, n: int = -1) -> bytes:
+        return b""
+
+
+class Stream:
+    """An emitter of somebody else's."""
+
+    def on(self, event: str, listener: Any) -> Stream:
+        return self
+
+
+letter = email.message.EmailMessage()
+for content in ("text", b"bytes", bytearray(b"bytes"), memoryview(b"bytes"), ["a", "b"], [b"a"]):
+    connection.send(envelope, content)
+connection.send(envelope, lines())
+connection.send(envelope, pieces())
+connection.send(envelope, (line for line in ("a", "b")))
+connection.send(envelope, Upload())
+connection.send(envelope, Stream())
+connection.send(envelope, letter)
+connection.send(None, email.message.Message())
+connection.send(envelope, io.StringIO("text"))
+connection.send(envelope, io.BytesIO(b"bytes"))
+with open("letter.eml", "rb") as binary, open("letter.eml") as text:
+    connection.send(envelope, binary)
+    connection.send(envelope, text)
+
+attachment: Attachment = {"filename": "numbers.csv", "content": "1,2", "contentType": "text/csv"}
+message: Message = {
+    "from": {"name": "A", "address": "a@x.org"},
+    "to": ["b@x.org", "C <c@x.org>, d@x.org"],
+    "subject": "Numbers",
+    "date": datetime.now(),
+    "text": {"path": "letter.txt"},
+    "html": b"<p>hello</p>",
+    "attachments": [attachment, {"path": Path("picture.png"), "cid": "picture@x.org"}],
+    "headers": {"X-Mailer": "ours", "Received": ["one", "two"]},
+    "references": ["<a@x.org>"],
+    "priority": "high",
+}
+connection.send(envelope, message, sent)
+connection.send(None, message)
+connection.send(None, {"from": "a@x.org", "to": "b@x.org", "headers": [{"key": "X", "value": "1"}]})
+connection.command("VRFY postmaster", lambda err, reply: print(err or reply.status))
+
+# -- events ----------------------------------------------------------------------------------------
+
+failures: list[SMTPError] = []
+
+
+def log(entry: LogEntry) -> None: ...
+
+
+def progress(entry: Progress) -> None: ...
+
+
+def bare() -> None: ...
+
+
+def tolerant(err: Exception, more: object = None) -> None: ...
+
+
+class Listener:
+    """Methods are listeners, too."""
+
+    def failed(self, err: SMTPError) -> None: ...
+
+    def __call__(self, *args: object) -> None: ...
+
+
+connection.on("connect", bare).once("end", bare).on("error", print).connect()
+connection.on("error", failures.append).on("error", bare).on("error", Listener().failed)
+connection.on("error", tolerant).on("error", Listener()).on("end", Listener())
+connection.on("error", lambda err: print(err.code)).on("error", lambda: None)
+connection.on("log", log).on("log", console()).on("log", lambda entry: print(entry.type))
+connection.once("progress", progress).addListener("end", bare).prependListener("end", bare)
+connection.prependOnceListener("log", log).off("log", log).removeListener("end", bare)
+connection.removeAllListeners("log").setMaxListeners(20).close()
+connection.on("new_listener", print)
+
+
+@connection.on("error")
+def heard(err: SMTPError) -> str:
+    return str(err.code)
+
+
+@connection.once("end")
+def ended() -> None: ...
+
+
+code: str = heard(failures[0])
+ended()
+run()
