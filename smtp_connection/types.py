@@ -105,7 +105,7 @@ class _SnakeGenerator(Protocol):
 
 
 TokenGenerator = _NodeGenerator | _SnakeGenerator
-"""What makes tokens for XOAUTH2: ``callback(err, token)``."""
+"""What makes tokens for XOAUTH2 and OAUTHBEARER: ``callback(err, token)``."""
 
 
 _Credentials = TypedDict("_Credentials", {"user": "str | None", "pass": "str | None"}, total=False)
@@ -117,7 +117,7 @@ Auth = TypedDict(
         "pass": "str | None",
         "xoauth2": "str | TokenGenerator | None",
         "oauth2": "str | TokenGenerator | None",
-        "method": "str | None",
+        "method": "str | list[str] | tuple[str, ...] | None",
         "domain": "str | None",
         "credentials": "_Credentials | Unchecked | None",
         "type": "str | None",
@@ -146,7 +146,7 @@ class ConnectionOptions(TypedDict, total=False):
     transactionLog: bool | None
     lmtp: bool | None
     auth: Auth | Unchecked | None
-    authMethod: str | None
+    authMethod: str | list[str] | tuple[str, ...] | None
     ehloAfterAuth: bool | None
     tls: TLSOptions | Unchecked | ssl.SSLContext | None
     servername: str | None
