@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .abort import AbortController, AbortSignal
     from .driver.progress import Progress
     from .futures import future
+    from .mime.compose import compose
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
 else:
@@ -44,6 +45,7 @@ __all__ = [
     "Progress",
     "AbortController",
     "AbortSignal",
+    "compose",
     "console",
     "future",
     "__version__",
@@ -56,6 +58,7 @@ _ON_USE = {
     "CommandReply": "protocol.commands",
     "ProbeInfo": "protocol.commands",
     "Progress": "driver.progress",
+    "compose": "mime.compose",
     "console": "terminal",
     "future": "futures",
 }

@@ -48,10 +48,15 @@ class SMTPError(Exception):
     - ``reason`` (str): why TLS failed, as Node's own code: ``'DEPTH_ZERO_SELF_SIGNED_CERT'``,
       ``'CERT_HAS_EXPIRED'``, ``'ERR_TLS_CERT_ALTNAME_INVALID'`` ...
     - ``permanent`` (bool): another attempt would fail, too
+    - ``status``, ``scope`` (str): what the server says of an access token that it refuses (RFC 7628
+      section 3.2.2): ``'invalid_token'``, and the scope that the token has to have
 
     An attribute that does not apply is ``None``.  The operating system's or the TLS library's own
     exception, where there is one, is the ``__cause__``.
     """
+
+    status: str | None = None
+    scope: str | None = None
 
     def __init__(
         self,

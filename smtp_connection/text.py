@@ -1,10 +1,20 @@
-"""Characters that could end a command or a header line, or that UTF-8 cannot express."""
+"""Characters that could end a command or a header line, or that UTF-8 cannot express, and the ends
+of lines."""
 
 from __future__ import annotations
 
+import io
 import re
 
-__all__ = ["CONTROLS", "control_in", "escaped", "has_surrogate", "printable", "without_controls"]
+__all__ = [
+    "CONTROLS",
+    "control_in",
+    "escaped",
+    "has_surrogate",
+    "printable",
+    "with_crlf",
+    "without_controls",
+]
 
 _SURROGATES = r"\ud800-\udfff"
 # C0, DEL, C1 (with NEL), and the line and paragraph separators of Unicode.
@@ -59,3 +69,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def with_crlf(data: bytes) -> bytes:
+    """Return ``data`` with each CR, LF and CRLF as CRLF."""
+    # The decoder of the text layer, written in C, tells in one pass which kinds there are.  That
+    # costs half as much as counting CR, LF and CRLF, and data with CRLF alone is not copied.
+    scanner = io.IncrementalNewlineDecoder(None, False)
+    scanner.decode(data.decode("latin-1"), True)
+    kinds = scanner.newlines
+    if kinds is None or kinds == "\r\n":
+        return data
+    if kinds != "\n":
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data.replace(b"\n", b"\r\n")

@@ -52,11 +52,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> str | bytes | None: ...
 
 
-class _ReadableAtOnce(Protocol):
-    def read(self) -> str | bytes: ...
-
-
-class _Stream(Protocol):
+class _Emitter(Protocol):
     """An emitter of ``'data'`` and ``'end'``, as Node's streams are."""
 
     def on(self, event: str, f: Callable[..., Any], /) -> Any: ...
@@ -109,7 +105,7 @@ class _SnakeGenerator(Protocol):
 
 
 TokenGenerator = _NodeGenerator | _SnakeGenerator
-"""What makes tokens for XOAUTH2: ``callback(err, token)``."""
+"""What makes tokens for XOAUTH2 and OAUTHBEARER: ``callback(err, token)``."""
 
 
 _Credentials = TypedDict("_Credentials", {"user": "str | None", "pass": "str | None"}, total=False)
@@ -121,7 +117,7 @@ Auth = TypedDict(
         "pass": "str | None",
         "xoauth2": "str | TokenGenerator | None",
         "oauth2": "str | TokenGenerator | None",
-        "method": "str | None",
+        "method": "str | list[str] | tuple[str, ...] | None",
         "domain": "str | None",
         "credentials": "_Credentials | Unchecked | None",
         "type": "str | None",
@@ -150,7 +146,7 @@ class ConnectionOptions(TypedDict, total=False):
     transactionLog: bool | None
     lmtp: bool | None
     auth: Auth | Unchecked | None
-    authMethod: str | None
+    authMethod: str | list[str] | tuple[str, ...] | None
     ehloAfterAuth: bool | None
     tls: TLSOptions | Unchecked | ssl.SSLContext | None
     servername: str | None
@@ -219,13 +215,16 @@ Headers = Mapping[str, "str | Sequence[str]"] | Sequence[_Header]
 """The ``headers`` of a message or an attachment: a dict, or a list of ``key`` and ``value``."""
 
 
+_Stream = Readable | _Emitter | _socket.socket | Iterable[str] | Iterable[bytes]
+
+
 class _Content(TypedDict, total=False):
-    content: str | Bytes | _ReadableAtOnce | None
+    content: str | Bytes | _Stream | None
     path: File | None
     encoding: str | None
 
 
-Content = str | Bytes | _ReadableAtOnce | _Content
+Content = str | Bytes | _Stream | _Content
 """The ``text`` or ``html`` of a message, or the ``content`` of an attachment."""
 
 
@@ -269,16 +268,6 @@ Message = TypedDict(
 )
 """A message to be composed."""
 
-AnyMessage = (
-    Message
-    | str
-    | Bytes
-    | Readable
-    | Iterable[str]
-    | Iterable[bytes]
-    | _Stream
-    | _EmailMessage
-    | Unchecked
-)
+AnyMessage = Message | str | Bytes | _Stream | _EmailMessage | Unchecked
 """Whatever ``send`` takes for a message.  A dict with a misspelt name passes for an iterable of
 its names; where it is annotated as a :class:`Message`, it does not."""

@@ -15,9 +15,10 @@ class Credentials:
     """The ``auth`` argument of ``login``, in either of Node's forms.
 
     - ``user``, ``password`` (str or None)
-    - ``token`` (str, generator object or None): for XOAUTH2
+    - ``token`` (str, generator object or None): for XOAUTH2 and OAUTHBEARER
     - ``domain`` (str or None): for NTLM
-    - ``method`` (str or None): the mechanism that the caller names, upper case
+    - ``method`` (str, tuple of str or None): the mechanism that the caller names, or those of
+      which to use the first that fits; upper case
     """
 
     __slots__ = ("domain", "method", "password", "token", "user")
@@ -37,10 +38,7 @@ class Credentials:
         token = auth.get("xoauth2") or auth.get("oauth2") or None
         self.token = _text("xoauth2", token) if isinstance(token, str) else token
         self.domain = _text("domain", auth.get("domain")) or None
-        method = (_text("method", auth.get("method")) or "").strip()
-        if not method.isprintable():
-            raise auth_error(f"auth 'method' is the name of a mechanism; got {method!r}")
-        self.method = method.upper() or None
+        self.method = _method(auth.get("method"))
 
     def require(self, mechanism: str) -> tuple[str, str]:
         """Return user and password, which ``mechanism`` needs.
@@ -52,6 +50,22 @@ class Credentials:
         values = {"user": self.user, "pass": self.password}
         missing = " and no ".join(name for name, value in values.items() if not value)
         raise auth_error(f'Missing credentials for "{mechanism}": auth has no {missing}')
+
+
+def _method(given: object) -> str | tuple[str, ...] | None:
+    if not isinstance(given, (list, tuple)):
+        return _mechanism(given) or None
+    names = tuple(_mechanism(each) for each in given)
+    if not all(names):
+        raise auth_error("auth 'method' is the name of a mechanism, or a list; one of these is ''")
+    return names or None
+
+
+def _mechanism(given: object) -> str:
+    name = (_text("method", given) or "").strip()
+    if not name.isprintable():
+        raise auth_error(f"auth 'method' is the name of a mechanism; got {name!r}")
+    return name.upper()
 
 
 def _text(name: str, value: object) -> str | None:

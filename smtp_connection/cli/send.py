@@ -14,9 +14,8 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from .. import Reactor, SendInfo, SMTPConnection, SMTPError, console
-from ..mime.compose import compose
-from ..mime.email_message import message_envelope, serialize
-from ..mime.mail import Mail
+from ..mime.compose import Composed, compose
+from ..mime.email_message import message_envelope
 from ..options.smtp import Options
 from ..options.url import options_in
 from . import exits
@@ -126,7 +125,7 @@ def _composes(arguments: argparse.Namespace) -> bool:
     return any(getattr(arguments, name) is not None for name in _COMPOSING)
 
 
-def _composed(arguments: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
+def _composed(arguments: argparse.Namespace) -> tuple[dict[str, Any], Composed]:
     if arguments.from_headers:
         raise CannotDo("-t is for a message that is read; --to, --cc and --bcc are recipients")
     texts = [arguments.text, arguments.html]
@@ -144,11 +143,13 @@ def _composed(arguments: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
     }
     if not fields["from"]:
         raise CannotDo("there is no sender: use --from")
-    mail = Mail({name: value for name, value in fields.items() if value})
-    envelope = mail.envelope()
+    for path in arguments.attach or ():
+        os.stat(path)  # who has misspelt it is told before anything is connected
+    composed = compose({name: value for name, value in fields.items() if value})
+    envelope = composed.envelope
     if arguments.sender is not None:
         envelope["from"] = arguments.sender
-    return envelope, serialize(compose(mail))
+    return envelope, composed
 
 
 def _text(given: str | None) -> str | bytes | None:
@@ -202,13 +203,13 @@ def _without_bcc(head: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _show(envelope: dict[str, Any], message: bytes | Iterable[bytes]) -> None:
+def _show(envelope: dict[str, Any], message: Iterable[bytes]) -> None:
     print(f"From: <{envelope['from']}>")
     for recipient in envelope["to"]:
         print(f"To:   <{recipient}>")
     print(flush=True)
     piece = b""
-    for piece in [message] if isinstance(message, bytes) else message:
+    for piece in message:
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.write(b"" if piece.endswith(b"\n") else b"\n")
     sys.stdout.buffer.flush()
@@ -252,7 +253,7 @@ class _Sending:
         self,
         options: dict[str, Any],
         envelope: dict[str, Any],
-        message: bytes | Iterable[bytes],
+        message: Iterable[bytes],
         *,
         verbose: bool,
     ) -> None:

@@ -51,6 +51,7 @@ class Dialing:
 
     __slots__ = (
         "_connector",
+        "_host",
         "_owner",
         "_port",
         "_reactor",
@@ -71,7 +72,7 @@ class Dialing:
         self._owner = owner
         self._transport_owner = transport_owner
         self._connector: Connector | ProxyConnector | None = None
-        self._port = settings.port
+        self._host, self._port = settings.host, settings.port
         self.transport: Transport | None = None
 
     def start(self, host: str, port: int) -> None:
@@ -80,6 +81,7 @@ class Dialing:
         ``connected`` or ``connection_failed`` is called, unless :meth:`close` is.
         """
         settings = self._settings
+        self._host, self._port = host, port
         own = settings.socket
         if settings.connection is not None:
             self._use(settings.connection, handed_over=True)
@@ -89,7 +91,6 @@ class Dialing:
             text = f"Cannot connect to port {port}: a port is a number from 1 to 65535"
             self._owner.connection_failed(SMTPError(text, code="ECONNECTION", command="CONN"))
         else:
-            self._port = port
             self._connector = connector = self._make_connector()
             connector.start(host, port, settings.dnsTimeout / 1000)
 
@@ -168,8 +169,8 @@ class Dialing:
             return
         self.transport.start_tls(context, self._settings.servername, done, about_tls)
 
-    def stays_here(self, host: str) -> bool:
-        """Whether what is said to the server, ``host``, stays on this machine."""
+    def stays_here(self) -> bool:
+        """Whether what is said to the server stays on this machine."""
         assert self.transport is not None
         settings, peer = self._settings, self.transport.peer_address
         if peer is None:
@@ -178,7 +179,7 @@ class Dialing:
             return False
         # The peer may be one end of a tunnel, also where the socket was handed over.
         tunnel = settings.proxy or settings.connection or settings.socket
-        return tunnel is None or is_loopback(host)
+        return tunnel is None or is_loopback(self._host)
 
     def dissolve(self) -> None:
         """Let go of the owners: there is nothing more to tell them."""

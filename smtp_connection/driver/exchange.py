@@ -62,6 +62,7 @@ from ..protocol.steps import (
     AwaitGreeting,
     Begin,
     Command,
+    Compute,
     Dialogue,
     Pipeline,
     StartTLS,
@@ -72,6 +73,7 @@ from ..protocol.steps import (
 )
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
+from ..reactor.threads import Job
 from .pump import Pump
 from .trace import Trace
 
@@ -122,6 +124,7 @@ class Exchange:
         "_answer",
         "_collected",
         "_dialogue",
+        "_job",
         "_limit",
         "_missing",
         "_outcome",
@@ -160,6 +163,7 @@ class Exchange:
         self._outcome: tuple[Any, SMTPError | None] | None = None  # once it has been stopped
         self._ticket = 0  # of the question that is waiting for its answer
         self._answer: Callable[..., None] | None = None  # what answers that question
+        self._job: Job | None = None  # that computes
         self._secrets: Secrets | None = None  # that have been sent, if any
         self.last_response: str | None = None
         self.last_sign_of_life = reactor.now
@@ -210,6 +214,9 @@ class Exchange:
         if isinstance(self._step, Ask) and self._answer is not None and self._step.forget:
             self._reactor.call_soon(self._step.forget, self._answer)
         self._answer = None
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
         self._dialogue = self._step = None
         self._collected = []
         self._missing = 0
@@ -328,8 +335,10 @@ class Exchange:
             self._owner.upgrade(self._upgraded)
         elif isinstance(step, Begin):
             self._pump.begin(step.message)
-        else:
+        elif isinstance(step, Ask):
             self._ask(step)
+        else:
+            self._compute(step)
 
     def broke(self, exc: BaseException) -> None:
         """End the connection, because ``exc`` was raised in the middle of a step."""
@@ -375,6 +384,19 @@ class Exchange:
         else:
             # As in Node, where callbacks test "if (err)": false and '' are no errors.
             self._go_on(value)
+
+    def _compute(self, step: Compute) -> None:
+        from .computing import compute  # for the few logins that need it
+
+        self._job = compute(self._reactor, step.function, self._computed)
+
+    @guarded
+    def _computed(self, value: Any, error: BaseException | None) -> None:
+        self._job = None
+        if error is None:
+            self._go_on(value)
+        else:
+            self._go_on(error, True)
 
     # -- the transport ------------------------------------------------------------------------
 

@@ -160,6 +160,7 @@ class Lifecycle:
         self.session = Session(
             settings.name,
             host=settings.host,
+            port=settings.port,
             lmtp=settings.lmtp,
             ignore_tls=settings.ignoreTLS,
             require_tls=settings.requireTLS,
@@ -227,6 +228,7 @@ class Lifecycle:
             self._operations.refuse(refused, f"Cannot connect: {why}")
             return
         self._host, self._port = host, port
+        self.session.host, self.session.port = host, port
         self._events.keep()
         self._state = _State.CONNECTING
         if operation.has_callback:
@@ -383,6 +385,7 @@ class Lifecycle:
             return
         self.stage = "connected"
         self.session.secure = transport.secure
+        self.session.stays_here = self._dialing.stays_here
         self.tell(lambda: f"Connected to {transport.describe()}")
         exchange = self._exchange
         exchange.use(transport)
@@ -399,7 +402,7 @@ class Lifecycle:
 
     def credentials_revealed(self, mechanism: str) -> None:
         """Warn, once, if others can read the credentials that ``mechanism`` is about to send."""
-        if not (self._warned or self.secure or self._dialing.stays_here(self._host)):
+        if not (self._warned or self.session.private):
             self._warned = True
             warn_of_login(self._host, self._port, mechanism, self._sid)
 

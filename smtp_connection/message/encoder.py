@@ -6,10 +6,11 @@ RFC 5321 sections 2.3.8 (no CR or LF alone), 4.5.2 (transparency) and 4.1.1.4 (t
 
 from __future__ import annotations
 
-import io
 import re
 
-__all__ = ["WireEncoder", "encode_whole", "size_to_declare"]
+from ..text import with_crlf
+
+__all__ = ["WireEncoder", "encode_whole", "size_to_declare", "wire_size"]
 
 # The last byte of a message that needs no line break before the final dot; none if it is empty.
 _LINE_ENDS = (b"\n", b"\r", b"")
@@ -20,20 +21,6 @@ _PIECE = 64 * 1024  # bytes that are looked at together
 # prose, with or without dots to double.  bytes.find() takes 0.9 ms, and bytes.replace() as long
 # again.
 _double_dots = re.compile(rb"\n\.").sub
-
-
-def _with_crlf(data: bytes) -> bytes:
-    """Return ``data`` with each CR, LF and CRLF as CRLF."""
-    # The decoder of the text layer, written in C, tells in one pass which kinds there are.  That
-    # costs half as much as counting CR, LF and CRLF, and data with CRLF alone is not copied.
-    scanner = io.IncrementalNewlineDecoder(None, False)
-    scanner.decode(data.decode("latin-1"), True)
-    kinds = scanner.newlines
-    if kinds is None or kinds == "\r\n":
-        return data
-    if kinds != "\n":
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return data.replace(b"\n", b"\r\n")
 
 
 def _with_dots(data: bytes, at_line_start: bool) -> bytes:
@@ -49,7 +36,7 @@ def _with_dots(data: bytes, at_line_start: bool) -> bytes:
 def encode_whole(data: bytes) -> tuple[bytes, int]:
     """Return what ``data``, all of a message, is on the wire, its end included, and its size as
     SIZE counts it (RFC 1870 section 3): without doubled dots and without the final dot."""
-    lines = _with_crlf(data)
+    lines = with_crlf(data)
     wire = _with_dots(lines, True)
     if lines[-1:] in _LINE_ENDS:
         return wire + b".\r\n", len(lines)
@@ -63,7 +50,7 @@ def size_to_declare(data: bytes) -> int:
         end = start + _PIECE
         while data[end - 1 : end] == b"\r":  # a CRLF is not cut in two
             end += 1
-        size += len(_with_crlf(data[start:end]))
+        size += len(with_crlf(data[start:end]))
         start = end
     return size if data[-1:] in _LINE_ENDS else size + 2
 
@@ -97,10 +84,24 @@ class WireEncoder:
             self._held_cr = True
         if not piece:
             return b""
-        data = _with_dots(_with_crlf(piece), self._at_line_start)
+        data = _with_dots(with_crlf(piece), self._at_line_start)
         self._at_line_start = data[-1:] == b"\n"
         self.size += len(data)
         return data
+
+    def encode_clean(self, piece: bytes) -> bytes:
+        """Return ``piece``, all line breaks of which are CRLF, and no line of which begins with a
+        dot: it is that already on the wire."""
+        if self._held_cr:
+            return self.encode(piece)
+        self._at_line_start = piece[-1:] == b"\n"
+        self.size += len(piece)
+        return piece
+
+    def count(self, size: int) -> None:
+        """Count ``size`` clean bytes, which end within a line, as if they had been encoded."""
+        self._at_line_start = False
+        self.size += size
 
     def finish(self) -> bytes:
         """Return what ends the message: CRLF, unless the last line has one, and the lone dot."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import SMTPError, envelope_error, message_error, stream_error
 from ..reactor.loop import Reactor
-from .encoder import WireEncoder, encode_whole, size_to_declare, wire_size
+from .encoder import WireEncoder, encode_whole
 from .sources import (
     PIECE,
-    EmitterSource,
     IterableSource,
-    PipeSource,
     Source,
     WholeSource,
     as_bytes,
-    file_source,
+    stream_source,
 )
 
 __all__ = ["Message", "own_envelope"]
@@ -45,6 +42,10 @@ def _is_mail(message: object) -> bool:
     return _is_a(message, "smtp_connection.mime.mail", "Mail")
 
 
+def _is_composed(message: object) -> bool:
+    return _is_a(message, "smtp_connection.mime.compose", "Composed")
+
+
 def _source_failed(exc: Exception) -> SMTPError:
     reason = str(exc) or type(exc).__name__
     return stream_error(f"The message source failed: {reason}")
@@ -53,8 +54,9 @@ def _source_failed(exc: Exception) -> SMTPError:
 def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
     """Return the envelope that the message's own headers ask for, and the message to be sent.
 
-    The message is a dict or an ``EmailMessage``.  A dict is returned as the :class:`Mail` that it
-    was read into, so that :class:`Message` does not read it again.
+    The message is a dict, what ``compose()`` has made of one, or an ``EmailMessage``.  A dict is
+    returned as the :class:`Mail` that it was read into, so that :class:`Message` does not read it
+    again.
 
     Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read.
     """
@@ -63,6 +65,8 @@ def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
 
         mail = Mail(message)
         return mail.envelope(), mail
+    if _is_composed(message):
+        return message.envelope, message
     if _is_email(message):
         from ..mime.email_message import message_envelope
 
@@ -87,21 +91,25 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
 
         message = Mail(message)
     if _is_mail(message):
-        from ..mime.compose import compose
+        from ..mime.compose import Composed
 
-        message = compose(message)
+        message = Composed(message)
+    if _is_composed(message):
+        whole: bytes | None = message.whole()
+        if whole is not None:
+            return whole
+        from .composed import ComposedSource  # for the few that are large
+
+        return ComposedSource(message, reactor)
     if _is_email(message):
         from ..mime.email_message import serialize
 
         return _not_empty(serialize(message))
     if getattr(message, "closed", False) is True:
         raise stream_error(f"the message is a closed file: {message!r}")
-    if callable(getattr(message, "on", None)):
-        return EmitterSource(message, reactor)
-    if callable(getattr(message, "read", None)):
-        return file_source(message)
-    if isinstance(message, socket.socket):
-        return PipeSource(message, message.recv)
+    source = stream_source(message, reactor)
+    if source is not None:
+        return source
     try:
         data = as_bytes(message)  # array.array, numpy and others with the buffer protocol
     except TypeError:
@@ -141,7 +149,7 @@ class Message:
             raise
         except Exception as exc:
             raise _source_failed(exc) from exc
-        self.whole = isinstance(content, bytes)
+        self.whole = isinstance(content, bytes) or content.is_whole
         self.finished = False
         self.size = 0
         # Nearly all messages are small.  These need no source, and are encoded in one go, which
@@ -168,23 +176,24 @@ class Message:
         if self._small is not None:
             self._wire, size = encode_whole(self._small)
             return size
-        if isinstance(self._source, WholeSource):
-            return size_to_declare(self._source.data)
-        return 0
+        return self._source.known_size() if self._source is not None else 0
 
     def wire_size(self) -> int | None:
         """Return how many bytes it takes on the wire if all of it is there and it is sent in
         pieces, or ``None``.  This costs about as much time as to encode it."""
-        return wire_size(self._source.data) if isinstance(self._source, WholeSource) else None
+        return self._source.wire_size() if self._source is not None else None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.
 
-        Raises :class:`SMTPError` (``ESTREAM``) if the source cannot be read.
+        Raises :class:`SMTPError`: ``ESTREAM`` if the source cannot be read, ``EMESSAGE`` if a file
+        that belongs into the message cannot be opened.
         """
         if self._source is not None:
             try:
                 self._source.start(reactor, wake)
+            except SMTPError:
+                raise
             except Exception as exc:
                 raise _source_failed(exc) from exc
 
@@ -227,6 +236,8 @@ class Message:
                 self.close()
             elif not piece:
                 break
+            elif self._source is not None and self._source.clean:
+                wire = encoder.encode_clean(piece)
             else:
                 wire = encoder.encode(piece)
         self.size = encoder.size

@@ -19,9 +19,11 @@ from typing import Any
 from ..reactor.handles import Handle
 from ..reactor.loop import Reactor
 from ..reactor.threads import Job
+from .encoder import size_to_declare, wire_size
 
 __all__ = [
     "PIECE",
+    "Convert",
     "EmitterSource",
     "FileSource",
     "IterableSource",
@@ -31,6 +33,7 @@ __all__ = [
     "WholeSource",
     "as_bytes",
     "file_source",
+    "stream_source",
 ]
 
 PIECE = 48 * 1024
@@ -61,14 +64,34 @@ def as_bytes(piece: object) -> bytes:
         raise TypeError(f"a message consists of bytes or str; got {type(piece).__name__}") from None
 
 
+Convert = Callable[[Any], bytes]
+"""Makes bytes of what a stream gives, or raises ``TypeError``."""
+
+
 class Source:
     """A source that needs neither a start nor an end; the others override these methods.
 
     - ``lazy`` (bool): asking for a piece runs code of the caller's and makes nobody wait, so it is
       asked for the first one only if somebody gets the message
+    - ``is_whole`` (bool): all of it is there, so that it need not be started
+    - ``clean`` (bool): in the last piece, all line breaks are CRLF, and no line begins with a dot
     """
 
     lazy = False
+    clean = False
+
+    @property
+    def is_whole(self) -> bool:
+        return False
+
+    def known_size(self) -> int:
+        """Return the size to declare with SIZE (RFC 1870), bytes; 0 if it is not known yet."""
+        return 0
+
+    def wire_size(self) -> int | None:
+        """Return how many bytes it takes on the wire, dots and the final one included, if all of
+        it is there; else ``None``."""
+        return None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin; ``wake`` is called, on the reactor, when ``next_piece()`` is worth calling."""
@@ -82,24 +105,35 @@ class Source:
 
 
 class WholeSource(Source):
-    """Bytes, ``data``, that are there already."""
+    """Bytes that are there already."""
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self._data = data
         self._position = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return True
+
+    def known_size(self) -> int:
+        return size_to_declare(self._data)
+
+    def wire_size(self) -> int | None:
+        return wire_size(self._data)
 
     def next_piece(self) -> bytes | None:
         start = self._position
-        if start >= len(self.data):
+        if start >= len(self._data):
             return None
         self._position = start + PIECE
-        return self.data[start : start + PIECE]
+        return self._data[start : start + PIECE]
 
 
 class IterableSource(Source):
     """Any iterable of bytes or str, advanced on the reactor's thread."""
 
-    def __init__(self, iterable: Iterable[Any]) -> None:
+    def __init__(self, iterable: Iterable[Any], convert: Convert = as_bytes) -> None:
+        self._convert = convert
         self._iterator: Iterator[Any] | None = iter(iterable)
         # The pieces of a list are there; a generator runs for each of them.
         self.lazy = not isinstance(iterable, (list, tuple))
@@ -113,7 +147,7 @@ class IterableSource(Source):
         size = 0
         while self._iterator is not None and size < _WORTH_SENDING:
             try:
-                piece = as_bytes(next(self._iterator))
+                piece = self._convert(next(self._iterator))
             except StopIteration:
                 self._iterator = None
             else:
@@ -143,17 +177,21 @@ class IterableSource(Source):
 class FileSource(Source):
     """A file that can be read without waiting: in memory, or on disk."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, convert: Convert = as_bytes, size: int = PIECE) -> None:
+        """``size``: the bytes that a piece has."""
         self._file = file
+        self._convert = convert
+        self._size = size
 
     def next_piece(self) -> bytes | None:
-        return as_bytes(self._file.read(PIECE)) or None
+        return self._convert(self._file.read(self._size)) or None
 
 
 class ThreadSource(Source):
     """Any other object with ``read(n)``: reading may block, so a thread does it."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, convert: Convert = as_bytes) -> None:
+        self._convert = convert
         # read1() returns what has arrived; read() waits until the piece is full.
         self._read: Callable[[int], Any] = getattr(file, "read1", file.read)
         self._job: Job | None = None
@@ -168,7 +206,7 @@ class ThreadSource(Source):
     def _read_ahead(self) -> None:
         self._piece = b""
         self._job = self._reactor.run_in_thread(
-            lambda: as_bytes(self._read(_READ_AHEAD)) or None, self._arrived
+            lambda: self._convert(self._read(_READ_AHEAD)) or None, self._arrived
         )
 
     def _arrived(self, piece: bytes | None, error: BaseException | None) -> None:
@@ -194,9 +232,10 @@ class ThreadSource(Source):
 class PipeSource(Source):
     """A pipe, FIFO, terminal or socket, read when the selector reports that it is readable."""
 
-    def __init__(self, file: Any, read: Callable[[int], Any]) -> None:
+    def __init__(self, file: Any, read: Callable[[int], Any], convert: Convert = as_bytes) -> None:
         self._file = file
         self._read = read
+        self._convert = convert
         self._handle: Handle | None = None
         self._ready = False
         self._lost = False  # the owner has closed it
@@ -250,7 +289,7 @@ class PipeSource(Source):
         if piece is None:  # raw files return this instead of raising BlockingIOError
             self._watch()
             return b""
-        return as_bytes(piece) or None
+        return self._convert(piece) or None
 
     def close(self) -> None:
         if self._handle is not None:
@@ -264,7 +303,8 @@ class EmitterSource(Source):
     If it has ``pause()`` and ``resume()``, these keep it from running ahead of the server.
     """
 
-    def __init__(self, emitter: Any, reactor: Reactor) -> None:
+    def __init__(self, emitter: Any, reactor: Reactor, convert: Convert = as_bytes) -> None:
+        self._convert = convert
         self._emitter = emitter
         self._reactor = reactor
         self._pieces: deque[bytes] = deque()
@@ -299,7 +339,7 @@ class EmitterSource(Source):
         if self._ended or self._error is not None:
             return
         try:
-            data = as_bytes(piece)
+            data = self._convert(piece)
         except (TypeError, UnicodeError) as exc:
             self._on_error(exc)
             return
@@ -351,25 +391,38 @@ class EmitterSource(Source):
                     pass  # somebody else has removed it, which pyee may refuse to ignore
 
 
-def file_source(file: Any) -> Source:
+def file_source(file: Any, convert: Convert = as_bytes, size: int = PIECE) -> Source:
     """Return a source that reads ``file``, an object with ``read(n)``, and never blocks the
-    reactor."""
+    reactor.  ``size``: the bytes that a piece has if it comes from a disk."""
     if isinstance(file, (io.BytesIO, io.StringIO)):
-        return FileSource(file)
+        return FileSource(file, convert)
     try:
         mode = os.fstat(file.fileno()).st_mode
     except (AttributeError, OSError, TypeError, ValueError):
-        return ThreadSource(file)
+        return ThreadSource(file, convert)
     if stat.S_ISREG(mode):
-        return FileSource(file)
+        return FileSource(file, convert, size)
     # With exactly these types, there are bytes to read whenever the descriptor is readable.  Others
     # can hold bytes that no selector sees: an HTTP response has a buffer in front of its
     # descriptor, and a TLS socket has bytes that are already decrypted.
     buffered = type(file) is io.BufferedReader
     raw = file.raw if buffered else file
     if type(raw) is io.FileIO or type(_socket_below(raw)) is socket.socket:
-        return PipeSource(file, file.read1 if buffered else file.read)
-    return ThreadSource(file)
+        return PipeSource(file, file.read1 if buffered else file.read, convert)
+    return ThreadSource(file, convert)
+
+
+def stream_source(stream: Any, reactor: Reactor, convert: Convert = as_bytes) -> Source | None:
+    """Return a source that reads ``stream``: an emitter, what has ``read(n)``, or a socket;
+    ``None`` if it is nothing of that kind.
+    """
+    if callable(getattr(stream, "on", None)):
+        return EmitterSource(stream, reactor, convert)
+    if callable(getattr(stream, "read", None)):
+        return file_source(stream, convert)
+    if isinstance(stream, socket.socket):
+        return PipeSource(stream, stream.recv, convert)
+    return None
 
 
 def _socket_below(raw: object) -> socket.socket | None:

@@ -1,13 +1,21 @@
-"""A message composed from a mail dict: its headers, and its parts in the order clients expect."""
+"""A message composed from a mail dict: its headers, and its parts in the order clients expect.
+
+It is written here, and not by the email package, for three reasons: that holds every part in memory
+several times over, it can neither wait for a part nor let others go on meanwhile, and how it writes
+headers differs from one release to the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from email.message import EmailMessage
+import itertools
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .addresses import mailboxes
+from .body import Body
 from .checks import line_of, mail_error, wrong_value
-from .content import content_of, files_of
+from .content import Content, content_of, files_of
 from .headers import (
     address_value,
     date_text,
@@ -18,9 +26,13 @@ from .headers import (
     text_value,
 )
 from .mail import ADDRESS_FIELDS, FIELDS, Mail
-from .parts import POLICY, alternative, attachment, multipart, text_part
+from .parts import Multipart, Part, alternative, attachment, text_part
 
-__all__ = ["compose"]
+if TYPE_CHECKING:
+    from .. import types
+    from ..types import Loaded
+
+__all__ = ["Composed", "compose"]
 
 _PRIORITIES = {
     "high": {"X-Priority": "1 (Highest)", "X-MSMail-Priority": "High", "Importance": "High"},
@@ -28,24 +40,104 @@ _PRIORITIES = {
     "low": {"X-Priority": "5 (Lowest)", "X-MSMail-Priority": "Low", "Importance": "Low"},
 }
 
+_SMALL = 48 * 1024
+"""Octets of a body that is encoded at once rather than when it is its turn."""
 
-def compose(mail: Mail) -> EmailMessage:
-    """Compose the message that ``mail`` describes.
+
+class Composed:
+    """A composed message: an iterable of its bytes, which are written while they are asked for.
+
+    Files are opened, and streams are read, by whoever iterates, who waits for them where they have
+    to be waited for.  ``send`` takes this object as well, and lets the reactor wait.  A message
+    that has a stream in it can be read only once.
+
+    - ``segments`` (list of bytes and Body): what it consists of, in order
+    """
+
+    __slots__ = ("_mail", "segments")
+
+    def __init__(self, mail: Mail) -> None:
+        self._mail = mail
+        self.segments = _segments(mail)
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """``{'from': address, 'to': [address, ...]}``, a new dict each time: who sends it, and all
+        who get it.  Raises ``SMTPError`` (``'EENVELOPE'``) for an address that cannot be read."""
+        return self._mail.envelope()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield its bytes, piece by piece: lines that CRLF ends, dots not doubled.
+
+        Raises ``SMTPError`` (``'EMESSAGE'``) for a content that cannot be read or not be sent.
+        """
+        for segment in self.segments:
+            if isinstance(segment, bytes):
+                yield segment
+            else:
+                yield from filter(None, segment.pieces())
+
+    def build(self) -> bytes:
+        """Return all of it; raises as iterating over it does."""
+        return b"".join(self)
+
+    def size(self) -> int | None:
+        """Return how many octets it has, the line break at its end included (RFC 1870 section 3);
+        ``None`` if only reading it can tell.  A file counts with the size that it has now."""
+        total, last = 0, b""
+        for segment in self.segments:
+            if isinstance(segment, bytes):
+                total, last = total + len(segment), segment[-1:]
+                continue
+            size = segment.size()
+            if size is None:
+                return None
+            total, last = total + size, segment.last()
+        return total if last == b"\n" else total + 2
+
+    def whole(self) -> bytes | None:
+        """Return all of it if it is small and nothing has to be read, else ``None``."""
+        if len(self.segments) == 1 and isinstance(self.segments[0], bytes):
+            return self.segments[0]
+        return None
+
+
+def compose(mail: types.Message | Loaded) -> Composed:
+    """Compose the message that ``mail`` describes, a dict as ``send`` takes it.
 
     It is 7-bit throughout, except for addresses that are not ASCII (RFC 6532), and it never has a
-    Bcc header.  Raises ``SMTPError`` with the code ``'EMESSAGE'`` for a value that cannot be sent
-    (a line break in a header, for example), and for a file that cannot be read.
+    Bcc header.  Raises :class:`SMTPError` with the code ``'EMESSAGE'`` for a value that cannot be
+    sent (a line break in a header, for example).
     """
+    return Composed(Mail(mail))
+
+
+def _segments(mail: Mail) -> list[bytes | Body]:
+    """Return the bytes and the bodies of the message, with few and large ones of the former."""
     if mail.is_empty:
         raise mail_error("Empty message")  # Node's words
-    headers = [*_address_headers(mail), *_other_headers(mail)]
-    body = _body(mail)
-    utf8 = any(not value.isascii() for _, value in headers)
-    message = EmailMessage(POLICY.clone(utf8=True) if utf8 else POLICY)
-    for name, value in [*headers, ("MIME-Version", "1.0"), *body.raw_items()]:
-        message.set_raw(name, value)
-    message.set_payload(body.get_payload())
-    return message
+    # Neither quoted-printable nor base64 contains '=_' (RFC 2045 6.7); in 7-bit text, a boundary
+    # that is made of 128 random bits is not to be expected.
+    base = f"=_{uuid.uuid4().hex}"
+    headers = [*_address_headers(mail), *_other_headers(mail), ("MIME-Version", "1.0")]
+    root = _root(mail, (f"{base}_{number}" for number in itertools.count(1)))
+    is_multipart = isinstance(root, Multipart)
+    segments: list[bytes | Body] = []
+    written: list[bytes] = []
+    for segment in root.segments(headers, f"--{base}".encode() if is_multipart else b""):
+        if isinstance(segment, bytes):
+            written.append(segment)
+        elif segment.content.held is not None and len(segment.content.held) <= _SMALL:
+            written += segment.pieces()
+        else:
+            segments += [b"".join(written), segment]
+            written = []
+        if sum(map(len, written)) > _SMALL:
+            segments.append(b"".join(written))
+            written = []
+    if is_multipart:
+        written.append(b"\r\n")
+    return [*segments, b"".join(written)] if written else segments
 
 
 def _address_headers(mail: Mail) -> Iterator[tuple[str, str]]:
@@ -85,35 +177,35 @@ def _message_id(mail: Mail) -> str:
     return new_message_id(authors[0].address if authors else "")
 
 
-def _body(mail: Mail) -> EmailMessage:
+def _root(mail: Mail, boundaries: Iterator[str]) -> Part | Multipart:
     """Nest the parts as mail clients expect: mixed, then alternative, then related."""
     fields = mail.fields
-    text, html = (_utf8_text(field, fields.get(field, "")) for field in ("text", "html"))
-    attached: list[EmailMessage] = []
-    related: list[EmailMessage] = []
+    text, html = (_text_of(fields, field) for field in ("text", "html"))
+    attached: list[Part | Multipart] = []
+    related: list[Part | Multipart] = []
     for number, (label, file) in enumerate(
         files_of("attachments", fields.get("attachments", ())), 1
     ):
         part = attachment(label, file, number)
         (related if html and "cid" in file else attached).append(part)
-    versions = [text_part("plain", text)] if text else []
+    versions: list[Part | Multipart] = [text_part("plain", text)] if text else []
     if html:
         page = text_part("html", html)
         versions.append(
-            multipart("related", [page, *related], 'type="text/html"') if related else page
+            Multipart("related", [page, *related], next(boundaries), 'type="text/html"')
+            if related
+            else page
         )
     for label, file in files_of("alternatives", fields.get("alternatives", ())):
         versions.append(alternative(label, file))
     if len(versions) > 1:
-        versions = [multipart("alternative", versions)]
+        versions = [Multipart("alternative", versions, next(boundaries))]
     if attached:
-        return multipart("mixed", versions + attached)
-    return versions[0] if versions else text_part("plain", b"")
+        return Multipart("mixed", versions + attached, next(boundaries))
+    return versions[0] if versions else text_part("plain", Content("text", held=""))
 
 
-def _utf8_text(field: str, given: object) -> bytes:
-    try:
-        content = content_of(field, given)
-        return content.encode() if isinstance(content, str) else content.decode().encode()
-    except UnicodeError as error:
-        raise wrong_value(field, given, "text that UTF-8 can express") from error
+def _text_of(fields: Mapping[str, Any], field: str) -> Content | None:
+    """Return the content of a text, ``None`` if there is none."""
+    content = content_of(field, fields.get(field, ""))
+    return None if content.held is not None and not content.held else content

@@ -1,17 +1,26 @@
-"""The content of texts, attachments and alternatives, in all the ways in which it can be given."""
+"""The content of texts, attachments and alternatives, in all the ways in which it can be given.
+
+What is there is looked at when the mail is read.  A file is opened, and anything else is read, only
+when it is the turn of the message.
+"""
 
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import FileIO
 from typing import Any
 
+from ..errors import SMTPError
 from ..options.names import NameTable
+from ..text import has_surrogate
 from .checks import mail_error, named_values, shown, wrong_value
 
-__all__ = ["content_of", "described_content", "files_of"]
+__all__ = ["PIECE", "Content", "content_of", "described_content", "files_of"]
 
 _DOWNLOAD = "nothing is downloaded; give 'content' or a local 'path'"
 _CONTENT = NameTable("field", ("content", "path", "encoding"), {"href": _DOWNLOAD})
@@ -34,6 +43,142 @@ _FILE = NameTable(
     },
 )
 
+PIECE = 57 * 630
+"""Octets that are read at a time, which are 630 lines of base64."""
+
+_TAKES = (
+    "a str, bytes, an object with read(), a socket, an iterable or an emitter of bytes or str,"
+    " or {'path'} or {'content'}"
+)
+
+
+class Content:
+    """What one part consists of, wherever it comes from.
+
+    - ``label`` (str): what errors call it, ``'attachments[0].content'``
+    - ``held`` (bytes, str or None): all of it, if it is there
+    - ``path`` (str, bytes or None): the file that it is in
+    - ``stream`` (object or None): what it is to be read from, once
+    - ``takes_text`` (bool): text that comes from the stream is UTF-8
+    """
+
+    __slots__ = ("_is_taken", "held", "label", "path", "stream", "takes_text")
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        held: bytes | str | None = None,
+        path: str | bytes | None = None,
+        stream: object = None,
+    ) -> None:
+        self.label = label
+        self.held = held
+        self.path = path
+        self.stream = stream
+        self.takes_text = True
+        self._is_taken = False
+
+    def octets(self) -> bytes:
+        """Return what is held, text in UTF-8; raise ``ValueError`` if UTF-8 cannot express it."""
+        assert self.held is not None
+        return self.held if isinstance(self.held, bytes) else self.held.encode()
+
+    def size(self) -> int | None:
+        """Return how many octets it has, or, of a file, had just now; ``None`` if only reading it
+        can tell."""
+        if isinstance(self.held, str) and not self.held.isascii():
+            return sum(map(len, self.held_pieces()))
+        if self.held is not None:
+            return len(self.held)
+        if self.path is not None:
+            try:
+                found = os.stat(self.path)
+            except OSError:
+                return None  # whoever opens it is told
+            return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return None
+
+    def held_pieces(self) -> Iterator[bytes]:
+        """Yield what is held, piece by piece, text in UTF-8."""
+        assert self.held is not None
+        held = self.held
+        for start in range(0, len(held), PIECE):
+            piece = held[start : start + PIECE]
+            yield piece if isinstance(piece, bytes) else piece.encode()
+
+    def open(self, *, wait: bool = False) -> FileIO:
+        """Open the file; if it is a pipe, only with ``wait`` is its other end waited for, here and
+        in reading.
+
+        Raises ``SMTPError`` (``'EMESSAGE'``) if that cannot be done.
+        """
+        assert self.path is not None
+        try:
+            return open(self.path, "rb", buffering=0, opener=None if wait else _open_at_once)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            text = f"{self.label!r}: cannot read the file {shown(self.path)}: {why}"
+            raise mail_error(text) from error
+
+    def octets_of(self, piece: object) -> bytes:
+        """Return ``piece`` of the stream as bytes, text in UTF-8; raise ``TypeError`` for anything
+        that is neither."""
+        if isinstance(piece, str) and self.takes_text:
+            return piece.encode()
+        try:
+            return bytes(memoryview(piece))  # type: ignore[arg-type]
+        except TypeError:
+            takes = "bytes or str" if self.takes_text else "bytes"
+            raise TypeError(f"it consists of {takes}; got {type(piece).__name__}") from None
+
+    def take(self) -> Any:
+        """Return the stream, once; raise ``SMTPError`` (``'EMESSAGE'``) after that."""
+        if self._is_taken:
+            raise mail_error(f"{self.label!r} has been read already, and can be read only once")
+        self._is_taken = True
+        return self.stream
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all of it, piece by piece, and wait where it has to be waited for.
+
+        Raises ``SMTPError`` (``'EMESSAGE'``) if it cannot be read.
+        """
+        if self.held is not None:
+            return self.held_pieces()
+        return self._read(self._file_pieces() if self.path is not None else self._stream_pieces())
+
+    def _read(self, pieces: Iterable[object]) -> Iterator[bytes]:
+        try:
+            for piece in pieces:
+                yield self.octets_of(piece)
+        except SMTPError:
+            raise
+        except Exception as error:
+            raise mail_error(f"{self.label!r} cannot be read: {error}") from error
+
+    def _file_pieces(self) -> Iterator[bytes]:
+        with self.open(wait=True) as file:
+            yield from iter(lambda: file.read(PIECE), b"")
+
+    def _stream_pieces(self) -> Iterator[object]:
+        stream = self.take()
+        if callable(getattr(stream, "on", None)):
+            raise mail_error(f"{self.label!r} is an emitter, which only send() can wait for")
+        read = getattr(stream, "read", None) or getattr(stream, "recv", None)
+        if not callable(read):
+            yield from stream
+            return
+        while piece := read(PIECE):
+            yield piece
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+# -- what is given --------------------------------------------------------------------------------
+
 
 def files_of(field: str, given: object) -> list[tuple[str, dict[str, Any]]]:
     """Return attachments or alternatives: the name of each one in errors, and its dict."""
@@ -42,50 +187,75 @@ def files_of(field: str, given: object) -> list[tuple[str, dict[str, Any]]]:
     return [(label, named_values(_FILE, label, item)) for label, item in labelled]
 
 
-def content_of(field: str, given: object) -> str | bytes:
-    """Read text or bytes, given as they are, with ``read()``, or in a dict that describes them."""
+def content_of(field: str, given: object) -> Content:
+    """Return the content that is given as it is, or in a dict that describes it.
+
+    Raises ``SMTPError`` (``'EMESSAGE'``) for what is no content.
+    """
     if isinstance(given, Mapping):
         return described_content(field, named_values(_CONTENT, field, given))
-    if callable(getattr(given, "read", None)):
+    if isinstance(given, (io.BytesIO, io.StringIO)):  # all of it is there
         try:
-            given = given.read()  # type: ignore[attr-defined]
-        except Exception as error:
+            given = given.read()
+        except ValueError as error:
             raise mail_error(f"{field!r} cannot be read: {error}") from error
     if isinstance(given, str):
-        return given
+        if has_surrogate(given):
+            raise wrong_value(field, given, "text that UTF-8 can express")
+        return Content(field, held=given)
+    if isinstance(given, bytes):
+        return Content(field, held=given)
+    if isinstance(given, (list, tuple)) and not all(
+        isinstance(piece, (str, bytes, bytearray, memoryview)) for piece in given
+    ):
+        raise wrong_value(field, given, _TAKES)
+    if any(callable(getattr(given, name, None)) for name in ("on", "read", "recv")):
+        return Content(field, stream=given)
     try:
-        return bytes(memoryview(given))  # type: ignore[arg-type]
+        return Content(field, held=bytes(memoryview(given)))  # type: ignore[arg-type]
     except TypeError as error:
-        takes = "a str, bytes, an object with read(), or {'path'} or {'content'}"
-        raise wrong_value(field, given, takes) from error
+        if isinstance(given, Iterable):
+            return Content(field, stream=given)
+        raise wrong_value(field, given, _TAKES) from error
 
 
-def described_content(field: str, given: Mapping[str, Any]) -> str | bytes:
-    """Read the file at 'path', or the 'content' in its 'encoding'."""
+def described_content(field: str, given: Mapping[str, Any]) -> Content:
+    """Return the file at 'path', or the 'content' in its 'encoding'.
+
+    Raises ``SMTPError`` (``'EMESSAGE'``) for a description that is wrong.
+    """
     if ("path" in given) == ("content" in given):
         raise wrong_value(field, dict(given), "either 'content' or 'path'")
     if "path" in given:
-        return _file_content(field, given["path"])
+        return Content(field, path=_path(field, given["path"]))
     content = content_of(f"{field}.content", given["content"])
     encoding = given.get("encoding", "utf-8")
     decode = _DECODERS.get(re.sub("[-_ ]", "", str(encoding)).lower())
     if decode is None:
         raise wrong_value(f"{field}.encoding", encoding, "'utf-8', 'base64', 'hex' or 'binary'")
-    if isinstance(content, bytes):  # only text has an encoding; Node ignores it for a Buffer, too
+    if not isinstance(content.held, str):
+        # Only text has an encoding; Node ignores it for a Buffer, too.
+        content.takes_text = decode is _as_it_is
         return content
     try:
-        return decode(content)
+        content.held = decode(content.held)
     except ValueError as error:
-        raise wrong_value(f"{field}.content", content, f"text in {encoding}") from error
+        raise wrong_value(content.label, content.held, f"text in {encoding}") from error
+    return content
 
 
-def _file_content(field: str, path: Any) -> bytes:
+def _path(field: str, given: object) -> str | bytes:
     try:
-        with open(os.fspath(path), "rb") as file:
-            return file.read()
-    except (OSError, TypeError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise mail_error(f"{field!r}: cannot read the file {shown(path)}: {why}") from error
+        path: str | bytes = os.fspath(given)  # type: ignore[call-overload]
+        if 0 in os.fsencode(path):
+            raise ValueError("embedded null byte")
+    except (TypeError, ValueError) as error:
+        raise mail_error(f"{field!r}: cannot read the file {shown(given)}: {error}") from error
+    return path
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _from_base64(text: str) -> bytes:
@@ -94,7 +264,7 @@ def _from_base64(text: str) -> bytes:
 
 
 _DECODERS: Mapping[str, Callable[[str], str | bytes]] = {
-    **dict.fromkeys(("utf8", "ascii", "usascii"), lambda text: text),
+    **dict.fromkeys(("utf8", "ascii", "usascii"), _as_it_is),
     **dict.fromkeys(("binary", "latin1"), lambda text: text.encode("latin-1")),
     "base64": _from_base64,
     "hex": bytes.fromhex,

@@ -1,8 +1,7 @@
 """Values of header fields as they are written: encoded, and folded between words, never within.
 
-They are stored in the message as if they had been parsed.  What the email package does when it
-encodes and folds differs from one Python release to the next, and has let crafted values through
-(CVE-2024-6923).
+What the email package does when it encodes and folds differs from one Python release to the next,
+and has let crafted values through (CVE-2024-6923).
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ __all__ = [
     "address_value",
     "date_text",
     "folded",
+    "header_block",
     "message_ids",
     "new_message_id",
     "one_message_id",
@@ -56,7 +56,12 @@ def folded(name: str, words: list[str]) -> str:
     for line in lines:
         if len(line.encode()) > _LONGEST_LINE:
             raise mail_error(f"{name!r} needs a line of {len(line)}, over {_LONGEST_LINE} octets")
-    return "\n".join(lines)[len(name) + 1 :].removeprefix(" ")
+    return "\r\n".join(lines)[len(name) + 1 :].removeprefix(" ")
+
+
+def header_block(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return ``headers``, names and values as they are written, and the empty line behind them."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers] + ["\r\n"]).encode()
 
 
 def text_value(name: str, text: str) -> str:

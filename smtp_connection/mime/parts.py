@@ -2,104 +2,141 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import mimetypes
+import codecs
 import os
 import re
-import uuid
-from collections.abc import Mapping
-from email.message import EmailMessage
-from email.policy import default
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .body import Body
 from .checks import header_pairs, line_of, refuse_own_header, wrong_value
-from .content import described_content
+from .content import Content, described_content
+from .filetypes import OPAQUE, extension_of, type_of
 from .headers import (
     LINE,
     folded,
+    header_block,
     one_message_id,
     parameter_words,
     text_value,
     value_with_parameters,
 )
+from .transfer import LONGEST_LINE, base64_size
 
-__all__ = ["POLICY", "alternative", "attachment", "multipart", "text_part"]
-
-# refold_source="none": the email package leaves what is folded already as it is, on every release.
-POLICY = default.clone(refold_source="none")
+__all__ = ["Multipart", "Part", "alternative", "attachment", "text_part"]
 
 _TOKEN = r"[\w!#$%&'*+.^`{|}~-]+"
 _PARAMETER = rf'{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*")'
 _CONTENT_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_PARAMETER})*", re.ASCII)
-_OPAQUE = "application/octet-stream"
 
 
-def _part(kind: str, parameters: list[str], encoding: str, payload: str) -> EmailMessage:
-    part = EmailMessage(POLICY)
-    part.set_raw("Content-Type", value_with_parameters("Content-Type", kind, parameters))
-    part.set_raw("Content-Transfer-Encoding", encoding)
-    part.set_payload(payload)
-    return part
+class Part:
+    """A part with a content: its ``headers``, names and values as they are written, and ``body``
+    (Body)."""
+
+    __slots__ = ("body", "headers")
+
+    def __init__(self, kind: str, parameters: list[str], body: Body) -> None:
+        """``parameters`` are those of the Content-Type, written."""
+        self.headers = [
+            ("Content-Type", value_with_parameters("Content-Type", kind, parameters)),
+            ("Content-Transfer-Encoding", body.encoding),
+        ]
+        self.body = body
+
+    def segments(self, headers: list[tuple[str, str]], delimiter: bytes) -> Iterator[bytes | Body]:
+        """Yield the bytes and the bodies that it consists of, in order.
+
+        ``headers`` go in front of its own; ``delimiter`` is what all delimiters around it begin
+        with.
+        """
+        self.body.delimiter = delimiter
+        yield header_block([*headers, *self.headers])
+        yield self.body
 
 
-def text_part(subtype: str, data: bytes) -> EmailMessage:
-    """Make a part of ``data``, text in UTF-8."""
-    return _part(f"text/{subtype}", ["charset=utf-8"], *_encoded_text(data))
+class Multipart:
+    """A part that consists of ``parts``."""
+
+    __slots__ = ("_boundary", "headers", "parts")
+
+    def __init__(
+        self, subtype: str, parts: list[Part | Multipart], boundary: str, *parameters: str
+    ) -> None:
+        value = value_with_parameters(
+            "Content-Type", f"multipart/{subtype}", [*parameters, f'boundary="{boundary}"']
+        )
+        self.headers = [("Content-Type", value)]
+        self.parts = parts
+        self._boundary = boundary.encode()
+
+    def segments(self, headers: list[tuple[str, str]], delimiter: bytes) -> Iterator[bytes | Body]:
+        """Yield the bytes and the bodies that it consists of, see :meth:`Part.segments`."""
+        yield header_block([*headers, *self.headers])
+        start = b"--"
+        for part in self.parts:
+            yield start + self._boundary + b"\r\n"
+            yield from part.segments([], delimiter)
+            start = b"\r\n--"
+        yield b"\r\n--" + self._boundary + b"--"
 
 
-def multipart(subtype: str, parts: list[EmailMessage], *parameters: str) -> EmailMessage:
-    """Make a part that consists of ``parts``."""
-    part = EmailMessage(POLICY)
-    # Neither quoted-printable nor base64 contains '=_' (RFC 2045 6.7); in 7-bit text, a boundary
-    # that is made of 128 random bits is not to be expected.
-    boundary = f'boundary="=_{uuid.uuid4().hex}"'
-    kind = f"multipart/{subtype}"
-    value = value_with_parameters("Content-Type", kind, [*parameters, boundary])
-    part.set_raw("Content-Type", value)
-    part.set_payload([*parts])
-    return part
+def text_part(subtype: str, content: Content) -> Part:
+    """Make a part of ``content``, text in UTF-8."""
+    body = Body(content, _text_encoding(content), is_text=True, is_utf8=True)
+    return Part(f"text/{subtype}", ["charset=utf-8"], body)
 
 
-def _encoded_text(data: bytes) -> tuple[str, str]:
-    """Return the transfer encoding for ``data``, and the text in that encoding."""
-    data = _unix_lines(data)
-    if not re.search(rb"[^\t\n -~]", data) and max(map(len, data.split(b"\n"))) <= LINE + 2:
-        return "7bit", data.decode("ascii")
-    printable = binascii.b2a_qp(data)
-    opaque = base64.encodebytes(data)
+# What quoted-printable does not write as it is.
+_PRINTABLE = bytes([9, 10, 13, *range(32, 61), *range(62, 127)])
+
+
+def _text_encoding(content: Content) -> str:
+    """Return the transfer encoding for text, some of which may have to be waited for.
+
+    Raises ``SMTPError`` (``'EMESSAGE'``) for bytes that are not UTF-8.
+    """
+    if content.held is None:
+        return "quoted-printable"
+    data = content.octets()
+    if isinstance(content.held, bytes):
+        try:
+            codecs.utf_8_decode(data, "strict", True)
+        except UnicodeError as error:
+            raise wrong_value(content.label, data, "text that UTF-8 can express") from error
+    if not re.search(rb"[^\t\r\n -~]", data) and not re.search(rb"[^\r\n]{%d}" % (LINE + 3), data):
+        return "7bit"
     # Text that people can read without a decoder is worth half as many bytes again.
-    if len(printable) < 1.5 * len(opaque):
-        return "quoted-printable", printable.decode("ascii")
-    return "base64", opaque.decode("ascii")
-
-
-def _unix_lines(data: bytes) -> bytes:
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if len(data) <= LINE:
+        printable = len(binascii.b2a_qp(data))
+    else:
+        printable = (len(data) + 2 * len(data.translate(None, _PRINTABLE))) * 78 // 75
+    return "quoted-printable" if printable < 1.5 * base64_size(len(data)) else "base64"
 
 
 # Attachments and alternatives
 
 
-def attachment(field: str, given: Mapping[str, Any], number: int) -> EmailMessage:
+def attachment(field: str, given: Mapping[str, Any], number: int) -> Part:
     """Make the part of the attachment ``given``; ``number`` names a file that has no name."""
     content = described_content(field, given)
     filename = _filename(field, given)
-    kind, parameters = _content_type(field, given, filename or "", _OPAQUE)
+    kind, parameters = _content_type(field, given, filename or "", OPAQUE)
     if filename is None:
-        filename = f"attachment-{number}" + (mimetypes.guess_extension(kind) or ".bin")
-    part = _file_part(field, content, kind, parameters)
+        filename = f"attachment-{number}{extension_of(kind)}"
+    part = _file_part(content, kind, parameters)
     usual = "inline" if "cid" in given else "attachment"
     _add_headers(part, field, given, filename, usual)
     return part
 
 
-def alternative(field: str, given: Mapping[str, Any]) -> EmailMessage:
+def alternative(field: str, given: Mapping[str, Any]) -> Part:
     """Make the part of the alternative ``given``; what was given as str stays readable text."""
     content = described_content(field, given)
     filename = _filename(field, given) or ""
     kind, parameters = _content_type(field, given, filename, "text/plain")
-    part = _file_part(field, content, kind, parameters, readable=True)
+    part = _file_part(content, kind, parameters, readable=True)
     usual = "inline" if filename else None
     _add_headers(part, field, given, filename, usual)
     return part
@@ -118,12 +155,10 @@ def _filename(field: str, given: Mapping[str, Any]) -> str | None:
 def _content_type(
     field: str, given: Mapping[str, Any], filename: str, fallback: str
 ) -> tuple[str, list[str]]:
-    """Return the type and its parameters: those given, or a guess from the file name."""
+    """Return the type and its parameters: those given, or that of such a file name."""
     if "contentType" not in given:
-        guess, compression = mimetypes.guess_type(os.path.basename(filename))
-        if compression:
-            return _OPAQUE, []
-        return fallback if guess is None or _is_composite(guess) else guess, []
+        guess = type_of(filename)
+        return (fallback if guess == OPAQUE and not filename else guess), []
     text = line_of(f"{field}.contentType", given["contentType"]).strip(" \t;")
     kind = text.partition(";")[0].rstrip()
     if _is_composite(kind) or not _CONTENT_TYPE.fullmatch(text):
@@ -138,39 +173,48 @@ def _is_composite(kind: str) -> bool:
 
 
 def _file_part(
-    field: str,
-    content: str | bytes,
-    kind: str,
-    parameters: list[str],
-    *,
-    readable: bool = False,
-) -> EmailMessage:
+    content: Content, kind: str, parameters: list[str], *, readable: bool = False
+) -> Part:
     """Make the part of a file; ``readable``: encode a str as text, not as an opaque file."""
     is_text = kind.lower().startswith("text/")
-    if isinstance(content, bytes):
-        data = content
-    else:
-        named = [word[8:].strip('"') for word in parameters if word.lower().startswith("charset=")]
-        charset = named[0] if named else "utf-8"
+    named = [word[8:].strip('"') for word in parameters if word.lower().startswith("charset=")]
+    charset = named[0] if named else "utf-8"
+    if isinstance(content.held, str):
         if is_text and not named:
             parameters = [*parameters, "charset=utf-8"]
-        try:
-            data = content.encode(charset)
-        except (LookupError, UnicodeError) as error:
-            takes = f"text that {charset} can express"
-            raise wrong_value(f"{field}.content", content, takes) from error
-        if readable and is_text and charset.lower() == "utf-8":
-            return _part(kind, parameters, *_encoded_text(data))
+        if charset.lower() == "utf-8":
+            if readable and is_text:
+                body = Body(content, _text_encoding(content), is_text=True)
+                return Part(kind, parameters, body)
+        else:
+            _encode(content, charset)
+    elif charset.lower() not in ("utf-8", "us-ascii"):
+        content.takes_text = False
     if kind.lower() == "message/rfc822":
-        # It may not be encoded (RFC 2046 5.2.1), so one that is not 7-bit travels as a plain file.
-        if not re.search(rb"[^\t\r\n -~]|[^\r\n]{999}", data):
-            return _part(kind, parameters, "7bit", _unix_lines(data).decode("ascii"))
-        kind, parameters = _OPAQUE, []
-    return _part(kind, parameters, "base64", base64.encodebytes(data).decode("ascii"))
+        # It may not be encoded (RFC 2046 5.2.1), so one that is not known to be 7-bit travels as a
+        # plain file.
+        if content.held is not None and _is_seven_bit(content.octets()):
+            return Part(kind, parameters, Body(content, "7bit", is_text=True))
+        kind, parameters = OPAQUE, []
+    return Part(kind, parameters, Body(content, "base64"))
+
+
+def _encode(content: Content, charset: str) -> None:
+    """Encode the text of ``content`` in ``charset``."""
+    assert isinstance(content.held, str)
+    try:
+        content.held = content.held.encode(charset)
+    except (LookupError, UnicodeError) as error:
+        takes = f"text that {charset} can express"
+        raise wrong_value(content.label, content.held, takes) from error
+
+
+def _is_seven_bit(data: bytes) -> bool:
+    return not re.search(rb"[^\t\r\n -~]|[^\r\n]{%d}" % (LONGEST_LINE + 1), data)
 
 
 def _add_headers(
-    part: EmailMessage,
+    part: Part,
     field: str,
     given: Mapping[str, Any],
     filename: str,
@@ -184,10 +228,10 @@ def _add_headers(
             raise wrong_value(f"{field}.contentDisposition", disposition, takes)
         parameters = parameter_words("filename", filename) if filename else []
         name = "Content-Disposition"
-        part.set_raw(name, value_with_parameters(name, disposition, parameters))
+        part.headers.append((name, value_with_parameters(name, disposition, parameters)))
     if "cid" in given:
         content_id = one_message_id(f"{field}.cid", given["cid"])
-        part.set_raw("Content-ID", folded("Content-ID", [content_id]))
+        part.headers.append(("Content-ID", folded("Content-ID", [content_id])))
     for name, text in header_pairs(f"{field}.headers", given.get("headers", {})):
         refuse_own_header(f"{field}.headers", name)
-        part.set_raw(name, text_value(name, text))
+        part.headers.append((name, text_value(name, text)))

@@ -140,9 +140,13 @@ def _socket(value: Socket) -> Socket:
     return value
 
 
-def _mechanism(value: object) -> str | None:
-    name = text(value)
-    return name.upper() if name else None
+def _mechanism(value: object) -> str | tuple[str, ...] | None:
+    if not isinstance(value, (list, tuple)):
+        name = text(value)
+        return name.upper() if name else None
+    if not all(isinstance(each, str) and each.strip() for each in value):
+        raise WrongType("takes the name of a mechanism, or a list of names", value)
+    return tuple(str(text(each)).upper() for each in value) or None
 
 
 def _logger(value: object) -> Any:
@@ -216,7 +220,7 @@ class Options(Settings, shows=repr, advice=_advice):
     transactionLog: Option[bool] = Option(flag, False)
     lmtp: Option[bool] = Option(flag, False)
     auth: Option[Mapping[str, Any] | None] = Option(_auth, None, secret=True)
-    authMethod: Option[str | None] = Option(_mechanism, None)
+    authMethod: Option[str | tuple[str, ...] | None] = Option(_mechanism, None)
     ehloAfterAuth: Option[bool] = Option(flag, False)
     tls: Option[TLSOptions] = Option(TLSOptions.parse, TLSOptions())
     servername: Option[str] = Option(text, "")

@@ -11,16 +11,23 @@ from .capabilities import Capabilities
 __all__ = ["Session"]
 
 
+def _unknown() -> bool:
+    """Before there is a connection, nothing is said."""
+    return True
+
+
 class Session:
     """The wishes of the caller, and what has been learnt from the server so far.
 
     - ``name`` (str): the name to greet with
     - ``lmtp``, ``ignore_tls``, ``require_tls``, ``opportunistic_tls`` (bool): the options
-    - ``host`` (str): the server's name, as it was given
-    - ``auth_method`` (str or None): the preferred SASL mechanism
+    - ``host`` (str), ``port`` (int): the server's place, as it was given
+    - ``auth_method`` (str, tuple of str or None): the SASL mechanism to use, or those of which to
+      use the first that fits
     - ``custom_auth`` (dict): handlers of the caller, by mechanism, upper case
     - ``ehlo_after_auth`` (bool): whether to ask again after a login what the server can do
     - ``secure`` (bool): whether TLS is on
+    - ``stays_here`` (callable): whether what is said does not leave this machine
     - ``capabilities`` (Capabilities): what the server announced
     - ``upgrade_refused`` (bool): STARTTLS was refused and the session goes on in clear text
     - ``authenticated`` (bool): whether a login has succeeded
@@ -38,8 +45,10 @@ class Session:
         "lmtp",
         "name",
         "opportunistic_tls",
+        "port",
         "require_tls",
         "secure",
+        "stays_here",
         "transaction_open",
         "upgrade_refused",
     )
@@ -49,17 +58,19 @@ class Session:
         name: str,
         *,
         host: str = "",
+        port: int = 0,
         lmtp: bool = False,
         ignore_tls: bool = False,
         require_tls: bool = False,
         opportunistic_tls: bool = False,
-        auth_method: str | None = None,
+        auth_method: str | tuple[str, ...] | None = None,
         custom_auth: Mapping[str, Callable[..., Any]] | None = None,
         ehlo_after_auth: bool = False,
         secure: bool = False,
     ) -> None:
         self.name = name
         self.host = host
+        self.port = port
         self.lmtp = lmtp
         self.ignore_tls = ignore_tls
         self.require_tls = require_tls
@@ -68,10 +79,16 @@ class Session:
         self.custom_auth = custom_auth or {}
         self.ehlo_after_auth = ehlo_after_auth
         self.secure = secure
+        self.stays_here: Callable[[], bool] = _unknown
         self.capabilities = Capabilities()
         self.upgrade_refused = False
         self.authenticated = False
         self.transaction_open = False
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody on the way can read what is said."""
+        return self.secure or self.stays_here()
 
     def require_upgraded(self) -> None:
         """Raise :class:`SMTPError` (``EAUTH``) if no credential may be sent: the server refused

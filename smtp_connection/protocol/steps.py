@@ -19,6 +19,7 @@ __all__ = [
     "AwaitGreeting",
     "Begin",
     "Command",
+    "Compute",
     "Dialogue",
     "Pipeline",
     "StartTLS",
@@ -163,7 +164,18 @@ class Ask(_Awaiting):
         self.between_commands = between_commands
 
 
-Step: TypeAlias = Command | Pipeline | AwaitGreeting | StartTLS | Begin | Transmit | Ask
+class Compute(_Awaiting):
+    """Call ``function()`` on another thread, because it takes so long that it would stop the
+    reactor.  The result is what it returns; what it raises is raised inside the dialogue."""
+
+    __slots__ = ("function",)
+    awaited = "the keys of the login"
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+
+
+Step: TypeAlias = Command | Pipeline | AwaitGreeting | StartTLS | Begin | Transmit | Ask | Compute
 
 _T_co = TypeVar("_T_co", covariant=True)
 Dialogue: TypeAlias = Generator[Step, Any, _T_co]

@@ -23,6 +23,21 @@ def test_both_forms_of_auth(auth):
     assert (credentials.user, credentials.password) == ("tim", PASSWORD["pass"])
 
 
+@pytest.mark.parametrize(
+    ("given", "method"),
+    [
+        (None, None),
+        ("", None),
+        (" plain ", "PLAIN"),
+        ([], None),
+        (["scram-sha-256", " plain "], ("SCRAM-SHA-256", "PLAIN")),
+        (("plain",), ("PLAIN",)),
+    ],
+)
+def test_one_mechanism_or_several(given, method):
+    assert Credentials({"method": given}).method == method
+
+
 @pytest.mark.parametrize("key", ["xoauth2", "oauth2"])
 def test_both_names_of_the_token(key):
     assert Credentials({"user": "tim", key: "token"}).token == "token"
@@ -57,6 +72,15 @@ def test_without_credentials_nothing_is_sent(mechanism, auth, missing):
         ({"user": 5, "pass": "x"}, "auth 'user' is a string; got int"),
         ({"user": "tim", "pass": b"tanstaaftanstaaf"}, "auth 'pass' is a string; got bytes"),
         ({**PASSWORD, "method": 5}, "auth 'method' is a string; got int"),
+        ({**PASSWORD, "method": ["PLAIN", 5]}, "auth 'method' is a string; got int"),
+        (
+            {**PASSWORD, "method": ["PLAIN", " "]},
+            "auth 'method' is the name of a mechanism, or a list; one of these is ''",
+        ),
+        (
+            {**PASSWORD, "method": ["PL\nAIN"]},
+            "auth 'method' is the name of a mechanism; got 'PL\\nAIN'",
+        ),
         ({**PASSWORD, "domain": 5}, "auth 'domain' is a string; got int"),
         ({"user": "tim", "pass": "tanstaaf\ud800"}, "auth 'pass' contains a lone surrogate"),
         (

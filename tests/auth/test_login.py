@@ -11,8 +11,10 @@ from smtp_connection.protocol.session import Session
 from tests.support.helpers import Talk, reply
 from tests.support.login_talk import PASSWORD, TOKEN, log_in, session_with
 
+SCRAM = ["SCRAM-SHA-1", "SCRAM-SHA-512", "SCRAM-SHA-256"]
 ALL = ["LOGIN", "XOAUTH2", "CRAM-MD5", "PLAIN", "NTLM"]
 BOTH = {**PASSWORD, "xoauth2": "token"}
+FORBIDDEN = {**PASSWORD, "pass": "tanstaaf\u06271"}  # by SASLprep
 
 
 @pytest.mark.parametrize(
@@ -27,10 +29,22 @@ BOTH = {**PASSWORD, "xoauth2": "token"}
         (BOTH, ["PLAIN"], {}, "PLAIN"),
         ({**PASSWORD, "domain": "D"}, ALL, {}, "NTLM"),
         ({**PASSWORD, "domain": "D"}, ["PLAIN"], {}, "PLAIN"),
+        (PASSWORD, [*ALL, *SCRAM], {"secure": True}, "SCRAM-SHA-512"),
+        (PASSWORD, [*ALL, *SCRAM], {}, "SCRAM-SHA-512"),
+        (PASSWORD, ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"], {"secure": True}, "SCRAM-SHA-256"),
+        (PASSWORD, ["PLAIN", "SCRAM-SHA-1"], {"secure": True}, "SCRAM-SHA-1"),
+        (PASSWORD, ["PLAIN", "SCRAM-SHA-256-PLUS"], {"secure": True}, "PLAIN"),
+        (FORBIDDEN, [*ALL, *SCRAM], {"secure": True}, "PLAIN"),
+        (FORBIDDEN, [*ALL, *SCRAM], {}, "CRAM-MD5"),
+        ({**PASSWORD, "user": "\u00ad"}, ["SCRAM-SHA-1", "LOGIN"], {"secure": True}, "LOGIN"),
+        ({**PASSWORD, "pass": "gr\u00fc\u00dfe"}, SCRAM, {"secure": True}, "SCRAM-SHA-512"),
+        (TOKEN, ["XOAUTH2", "OAUTHBEARER"], {}, "OAUTHBEARER"),
+        (BOTH, [*ALL, *SCRAM, "OAUTHBEARER"], {}, "OAUTHBEARER"),
+        (PASSWORD, ["EXTERNAL", "PLAIN"], {"secure": True}, "PLAIN"),
         (PASSWORD, ALL, {"auth_method": "LOGIN"}, "LOGIN"),
         (PASSWORD, [], {"auth_method": "LOGIN"}, "LOGIN"),
         ({**PASSWORD, "method": " login "}, ALL, {"auth_method": "PLAIN"}, "LOGIN"),
-        ({**PASSWORD, "method": "X-Own"}, [], {}, "X-OWN"),
+        ({**PASSWORD, "method": "X-Own"}, [], {"custom_auth": {"X-OWN": None}}, "X-OWN"),
         (BOTH, ALL, {"auth_method": "PLAIN"}, "PLAIN"),
         (PASSWORD, ["X-OWN"], {"custom_auth": {"X-OWN": None}}, "X-OWN"),
         (PASSWORD, ["X-OWN", "PLAIN"], {"custom_auth": {"X-OWN": None}}, "PLAIN"),
@@ -38,6 +52,118 @@ BOTH = {**PASSWORD, "xoauth2": "token"}
 )
 def test_the_choice(auth, mechanisms, options, choice):
     assert choose_mechanism(Credentials(auth), session_with(*mechanisms, **options)) == choice
+
+
+@pytest.mark.parametrize(
+    ("auth", "named", "announced", "choice"),
+    [
+        (PASSWORD, ("PLAIN", "SCRAM-SHA-1"), [*ALL, *SCRAM], "PLAIN"),
+        (PASSWORD, ("SCRAM-SHA-1", "PLAIN"), [*ALL, *SCRAM], "SCRAM-SHA-1"),
+        (PASSWORD, ("SCRAM-SHA-1", "PLAIN"), ALL, "PLAIN"),
+        (FORBIDDEN, ("SCRAM-SHA-1", "PLAIN"), [*ALL, *SCRAM], "PLAIN"),
+        (PASSWORD, ("XOAUTH2", "LOGIN"), ALL, "LOGIN"),
+        (BOTH, ("XOAUTH2", "LOGIN"), ALL, "XOAUTH2"),
+        (TOKEN, ("LOGIN", "OAUTHBEARER", "XOAUTH2"), ALL, "XOAUTH2"),
+        (PASSWORD, ("X-OWN", "LOGIN"), ["X-OWN", *ALL], "X-OWN"),
+        ({"user": "tim"}, ("LOGIN", "EXTERNAL"), ["EXTERNAL", *ALL], "EXTERNAL"),
+    ],
+)
+def test_the_choice_among_those_that_are_named(auth, named, announced, choice):
+    """These and no others, in this order; and what the caller names may show the password."""
+    own = {"X-OWN": None}
+    for given, options in (
+        (auth, {"auth_method": named}),
+        ({**auth, "method": list(named)}, {"auth_method": "GSSAPI"}),
+    ):
+        session = session_with(*announced, custom_auth=own, **options)
+        session.stays_here = lambda: False
+        assert choose_mechanism(Credentials(given), session) == choice
+
+
+@pytest.mark.parametrize(
+    ("auth", "named", "announced", "offer"),
+    [
+        (PASSWORD, ["LOGIN"], ["PLAIN"], "none of LOGIN that fits; it announces PLAIN"),
+        (PASSWORD, ["LOGIN"], [], "none of LOGIN that fits; it announces none"),
+        (
+            PASSWORD,
+            ["XOAUTH2", "SCRAM-SHA-1"],
+            ["XOAUTH2", "PLAIN"],
+            "none of XOAUTH2, SCRAM-SHA-1 that fits; it announces XOAUTH2, PLAIN",
+        ),
+    ],
+)
+def test_no_other_than_those_that_are_named(auth, named, announced, offer):
+    talk = log_in(auth, mechanisms=announced, auth_method=tuple(named))
+    assert talk.said == []
+    assert str(talk.error) == f"The server announces {offer}"
+
+
+def test_an_unknown_mechanism_among_several():
+    """Misspelt, it would be passed over in silence."""
+    talk = log_in({**PASSWORD, "method": ["SCRAM-256", "PLAIN"]})
+    assert talk.said == []
+    assert str(talk.error).startswith('Unknown authentication method "SCRAM-256"; known are PLAIN,')
+
+
+# -- clear text -----------------------------------------------------------------------------------
+
+
+def clear_session(*mechanisms):
+    """A session in clear text with a server elsewhere."""
+    session = session_with(*mechanisms)
+    session.stays_here = lambda: False
+    return session
+
+
+@pytest.mark.parametrize(
+    ("announced", "choice"),
+    [
+        (["PLAIN", "LOGIN", "CRAM-MD5"], "CRAM-MD5"),
+        (["PLAIN", "CRAM-MD5", "SCRAM-SHA-1"], "SCRAM-SHA-1"),
+    ],
+)
+def test_in_clear_text_nothing_shows_the_password(announced, choice):
+    assert choose_mechanism(Credentials(PASSWORD), clear_session(*announced)) == choice
+
+
+@pytest.mark.parametrize(
+    ("announced", "shows"),
+    [
+        (["PLAIN", "LOGIN"], "PLAIN and LOGIN"),
+        (["LOGIN", "GSSAPI"], "LOGIN"),
+    ],
+)
+def test_a_password_is_not_shown_unless_the_caller_says_so(announced, shows):
+    talk = Talk(login(PASSWORD, clear_session(*announced)))
+    assert talk.said == []
+    assert str(talk.error) == (
+        f"No login in clear text: {shows} would show the password to anybody on the way; use secure"
+        " or requireTLS, or name the mechanism with authMethod"
+    )
+    assert (talk.error.code, talk.error.command) == ("EAUTH", "API")
+
+
+def test_over_tls_or_on_this_machine_the_password_may_be_shown():
+    session = clear_session("PLAIN")
+    session.secure = True
+    assert choose_mechanism(Credentials(PASSWORD), session) == "PLAIN"
+    session = clear_session("LOGIN", "PLAIN")
+    session.stays_here = lambda: True
+    assert choose_mechanism(Credentials(PASSWORD), session) == "PLAIN"
+
+
+@pytest.mark.parametrize("named", ["PLAIN", ["LOGIN", "PLAIN"]])
+def test_what_the_caller_names_may_show_the_password(named):
+    session = clear_session("PLAIN")
+    assert choose_mechanism(Credentials({**PASSWORD, "method": named}), session) == "PLAIN"
+
+
+def test_a_refused_login_is_final():
+    """No other mechanism is tried with the same password: servers count failures."""
+    talk = log_in(PASSWORD, "535 5.7.8 no", mechanisms=["LOGIN", "PLAIN", "CRAM-MD5"])
+    assert len(talk.said) == 1
+    assert talk.error.permanent
 
 
 @pytest.mark.parametrize(
@@ -85,7 +211,8 @@ def test_an_unknown_mechanism():
     talk = log_in({**PASSWORD, "method": "gssapi"}, mechanisms=["GSSAPI"])
     assert talk.said == []
     assert str(talk.error) == (
-        'Unknown authentication method "GSSAPI"; known are PLAIN, LOGIN, CRAM-MD5, XOAUTH2, NTLM'
+        'Unknown authentication method "GSSAPI"; known are PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1,'
+        " SCRAM-SHA-256, SCRAM-SHA-512, XOAUTH2, OAUTHBEARER, EXTERNAL, NTLM"
     )
 
 

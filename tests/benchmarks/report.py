@@ -20,6 +20,7 @@ _UNITS: dict[Measure, str] = {
     "wall": "us of wall time",
     "memory": "KiB of memory",
     "load": "% of a core while idle",
+    "pause": "ms in which nothing else goes on",
 }
 
 
@@ -67,6 +68,8 @@ def _value(result: Result, entry: Entry, run: Run | None, measure: Measure) -> f
         return None
     if measure == "memory":
         return None if run.memory is None else run.memory / 1024 / entry.task.connections
+    if measure == "pause":
+        return None if run.pause is None else run.pause * 1000
     if measure == "load":
         idle = run.seconds("wall", "idle")
         return run.seconds("cpu", "idle") / idle * 100 if idle else None
@@ -116,7 +119,7 @@ def _judge(result: Result, goal: Goal) -> Judgement:
     else:
         unit = "connection" if goal.measure == "memory" else result.workload.unit
         text = f"at most {goal.limit:,g} {_UNITS[goal.measure]}"
-        text += "" if goal.measure == "load" else f" a {unit}"
+        text += "" if goal.measure in ("load", "pause") else f" a {unit}"
         figure = _figure(result, goal.label, goal.measure)
     if goal.label != _lead(result.workload):
         text = f"{goal.label}: {text}"

@@ -35,7 +35,9 @@ class Run:
     memory: int | None
     version: str
     sent: int
-    counted: dict[str, int]
+    pause: float | None = None
+    """The longest time, in seconds, in which nothing else went on; if that was measured."""
+    counted: dict[str, int] = field(default_factory=dict)
     """What the server has seen, warming up included, if it counts."""
 
     def seconds(self, what: str, phase: str = "") -> float:
@@ -142,7 +144,7 @@ class Bench:
     def _run(self, entry: Entry, server_name: str) -> Run:
         task = entry.task
         if not server_name:
-            return Run(**self._report(entry, task), counted={})
+            return Run(**self._report(entry, task))
         crlf, lf = self._message_files(task)
         task = replace(task, message_file=crlf, lf_message_file=lf)
         if task.starttls:

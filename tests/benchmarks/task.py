@@ -45,6 +45,8 @@ class Task:
     dots: bool = False
     """Whether lines end with LF, and every fourth begins with a dot; else nothing is to be done."""
     from_file: bool = False
+    attachment: bool = False
+    """Whether the message is composed, with what would be the message as a file attached to it."""
     debug: bool = False
     together: bool = False
     idle: float = 0.0
@@ -127,6 +129,8 @@ class Stopwatch:
         self.phases: list[dict[str, Any]] = []
         self.memory: int | None = None
         """Bytes that the process has grown by."""
+        self.pause: float | None = None
+        """The longest time, in seconds, in which the client did one thing alone."""
         self._resident = _resident_bytes()
         self._name = "open" if task.together else "mail"
         self._start = self._now()
@@ -155,13 +159,29 @@ class Stopwatch:
         if now is not None and self._resident is not None:
             self.memory = now - self._resident
 
+    def note_peak(self) -> None:
+        """Note by how much the process had grown when it was largest."""
+        if self._resident is not None:
+            peak = resource.getrusage(self._who).ru_maxrss * 1024
+            self.memory = peak - self._resident
+
 
 def write_report(
-    task: Task, version: str, phases: list[dict[str, Any]], memory: int | None = None
+    task: Task,
+    version: str,
+    phases: list[dict[str, Any]],
+    memory: int | None = None,
+    pause: float | None = None,
 ) -> None:
     """Write to standard output what was measured."""
     sent = task.total + (task.shortened().total if task.warmup else 0)
-    report = {"phases": phases, "memory": memory, "sent": sent, "version": version}
+    report = {
+        "phases": phases,
+        "memory": memory,
+        "pause": pause,
+        "sent": sent,
+        "version": version,
+    }
     print(json.dumps(report), flush=True)
 
 
@@ -176,7 +196,9 @@ def carry_out(
     task = Task(**json.load(sys.stdin))
     if line_break == "\n":
         task = replace(task, message_file=task.lf_message_file)
-    message = Path(task.message_file).read_bytes() if task.message_file else b""
+    message = b""
+    if task.message_file and not task.attachment:
+        message = Path(task.message_file).read_bytes()
     if task.warmup:
         shortened = task.shortened()
         perform(shortened, message, Stopwatch(shortened, who))
@@ -184,4 +206,4 @@ def carry_out(
     watch = Stopwatch(task, who)
     perform(task, message, watch)
     watch.stop()
-    write_report(task, version, watch.phases, watch.memory)
+    write_report(task, version, watch.phases, watch.memory, watch.pause)

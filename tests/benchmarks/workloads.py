@@ -13,7 +13,7 @@ __all__ = ["WORKLOADS", "Entry", "Goal", "Workload"]
 
 _QUICK_SIZE = 10
 
-Measure = Literal["cpu", "wall", "memory", "load"]
+Measure = Literal["cpu", "wall", "memory", "load", "pause"]
 Unit = Literal["message", "recipient", "line", "MB", "connection", "import"]
 
 
@@ -35,6 +35,7 @@ class Goal:
     - ``wall``: wall time per unit, us
     - ``memory``: KiB per connection
     - ``load``: per cent of a core
+    - ``pause``: the longest time in which nothing else went on, ms
     """
 
     limit: float
@@ -178,6 +179,18 @@ _COMPARISONS = (
         (Goal(0.25, "nodemailer"),),
         unit="MB",
         remark="The floor sends what has been encoded before.",
+    ),
+    Workload(
+        "attachment",
+        "a dict with a file of 200 MB attached, by its path",
+        _compared(Task(size=200_000_000, attachment=True, warmup=0.0), (OURS, "nodemailer")),
+        (
+            Goal(0.5, "nodemailer"),
+            Goal(16 * 1024, measure="memory"),
+            Goal(50, measure="pause"),
+        ),
+        unit="MB",
+        remark="Memory is what the process has grown by at its largest.",
     ),
     Workload(
         "idle-5000",

@@ -170,6 +170,18 @@ def test_annotated_options(run_text):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_compose(run_text, tmp_path):
+    done = run_text(PROGRAMS["compose"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "{'from': 'a@x.org', 'to': ['b@x.org']}\n"
+    message = email.message_from_bytes(
+        (tmp_path / "report.eml").read_bytes(), policy=email.policy.default
+    )
+    assert message["Subject"] == "Report"
+    (report,) = message.iter_attachments()
+    assert report.get_content() == "one,two"
+
+
 def test_proxy(run_program, serve, submission):
     tunnels = Tunnels(user="user", password="password")
     proxy = serve(tunnels.socks5)
@@ -223,31 +235,36 @@ def test_notifications(run_program, serve):
     assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 queued\n", "")
 
 
-class BearerServer(Recorder):
-    """Announces OAUTHBEARER, and takes one token."""
+class DelegatingServer(Recorder):
+    """Knows one user, who may act as one other."""
 
-    token = "access token"
+    identity = "boss@example.com"
 
-    async def auth_OAUTHBEARER(self, server, args):
+    async def auth_PLAIN(self, server, args):
         response = base64.b64decode(args[1], validate=True).decode("ascii")
-        if response == f"n,a=someone@example.com,\1auth=Bearer {self.token}\1\1":
+        if response == f"{self.identity}\0assistant@example.com\0password":
             return AuthResult(success=True)
-        assert await server.challenge_auth('{"status":"invalid_token"}') == b"\1"
         return AuthResult(success=False, handled=False)
 
 
-@pytest.mark.parametrize("token", ["access token", "another"])
-def test_custom_auth(run_program, token):
-    mailbox = BearerServer()
-    mailbox.token = token
+@pytest.mark.parametrize("identity", ["boss@example.com", "somebody@example.com"])
+def test_custom_auth(run_program, identity):
+    mailbox = DelegatingServer()
+    mailbox.identity = identity
     with mail_server(mailbox=mailbox, auth_require_tls=False) as server:
         done = run_program("custom-auth", server)
 
     assert (done.returncode, done.stderr) == (0, "")
-    if token == "access token":
+    if identity == "boss@example.com":
         assert done.stdout == "Authenticated\n"
     else:
-        assert done.stdout.startswith("Login with OAUTHBEARER failed: the token was refused: 5")
+        assert done.stdout.startswith("Login with PLAIN failed: no login in that name: 5")
+
+
+def test_auth_methods(run_program, submission):
+    done = run_program("auth-methods", submission)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Authenticated\n", "")
+    assert submission.mailbox.logins[0][1:] == (b"username", b"password")
 
 
 def test_inside_asyncio(run_program):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
+from smtp_connection.auth.login import login
+from smtp_connection.protocol.session import Session
+from tests.support.helpers import Talk
+
 from .peers import READERS
-from .values import Put, hidden
+from .values import CONTROL, Put, hidden
 from .world import World
 
 
@@ -46,8 +50,33 @@ def ntlm_password(world: World, text: str) -> str:
     return text if READERS["NTLM"](said) == {"user": "me", "domain": "D"} else ""
 
 
+def by_dialogue(mechanism: str, key: str) -> Put:
+    """What a server hears that refuses the first line of the login."""
+
+    def put(world: World, text: str) -> str:
+        auth = {"user": "someone", "pass": "geheim", "xoauth2": "t0k3n", key: text}
+        session = Session("me", auth_method=mechanism, secure=True)
+        talk = Talk(login(auth, session), *() if CONTROL.search(text) else ("535 no",))
+        if not talk.said:
+            raise talk.error
+        return READERS[mechanism](talk.said)[key]
+
+    return put
+
+
+def scram_password(world: World, text: str) -> str:
+    """The password itself is not sent: it is looked at before."""
+    return by_dialogue("SCRAM-SHA-256", "pass")(world, text) and text
+
+
 def mechanism(world: World, text: str) -> str:
     (line,) = world.login({"user": "me", "pass": "geheim", "method": text})
+    return line.split(" ")[1]
+
+
+def mechanisms(world: World, text: str) -> str:
+    auth = {"user": "me", "pass": "geheim", "method": ["GSSAPI", text]}
+    (line,) = world.login(auth, customAuth={"GSSAPI": print})
     return line.split(" ")[1]
 
 
@@ -75,6 +104,14 @@ VALUES = [
     hidden("auth.pass (NTLM)", "geheim", ntlm_password, "'pass'"),
     hidden("auth.user (CRAM-MD5)", "someone", authentication("CRAM-MD5", "user"), "'user'"),
     hidden("auth.pass (CRAM-MD5)", "geheim", cram_md5_password, "'pass'"),
+    hidden("auth.user (SCRAM)", "someone", by_dialogue("SCRAM-SHA-256", "user"), "'user'"),
+    hidden("auth.pass (SCRAM)", "geheim", scram_password, "'pass'"),
+    hidden("auth.user (OAUTHBEARER)", "someone", by_dialogue("OAUTHBEARER", "user"), "'user'"),
+    hidden(
+        "auth.xoauth2 (OAUTHBEARER)", "t0k3n", by_dialogue("OAUTHBEARER", "xoauth2"), "'xoauth2'"
+    ),
+    hidden("auth.user (EXTERNAL)", "someone", authentication("EXTERNAL", "user"), "'user'"),
+    hidden("auth.method (several)", "PLAIN", mechanisms, "method", str.strip),
     hidden("auth.credentials (user)", "someone", nested("user"), "'user'"),
     hidden("auth.credentials (pass)", "geheim", nested("pass"), "'pass'"),
     hidden("auth.user (XOAUTH2)", "someone", xoauth2("user"), "'user'"),

@@ -277,7 +277,7 @@ MAILS = [
         "content.content",
         "hello",
         put_in(lambda text: {**MAIL, "text": {"content": text}}, "hello", text_of),
-        "'text'",
+        "'text.content'",
         text_lines,
     ),
     Value(

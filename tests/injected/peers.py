@@ -54,6 +54,7 @@ _LOGINS = {
     "LOGIN": ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", _ACCEPTED],
     "CRAM-MD5": ["334 PDFAeD4=", _ACCEPTED],
     "XOAUTH2": [_ACCEPTED],
+    "EXTERNAL": [_ACCEPTED],
     "NTLM": [f"334 {_ntlm_challenge()}", _ACCEPTED],
     "X-OWN": [_ACCEPTED],
 }
@@ -168,6 +169,27 @@ def _xoauth2(said: list[str]) -> dict[str, str]:
     return {"user": user.removeprefix("user="), "token": token.removeprefix("auth=Bearer ")}
 
 
+def _oauthbearer(said: list[str]) -> dict[str, str]:
+    (line,) = said
+    header, token, *rest = _decoded(line.removeprefix("AUTH OAUTHBEARER ")).split("\1")
+    assert rest == ["", ""]
+    gs2, user, end = header.split(",")
+    assert (gs2, end) == ("n", "")
+    return {"user": user.removeprefix("a="), "xoauth2": token.removeprefix("auth=Bearer ")}
+
+
+def _scram(said: list[str]) -> dict[str, str]:
+    (line,) = said
+    gs2, identity, user, nonce = _decoded(line.removeprefix("AUTH SCRAM-SHA-256 ")).split(",")
+    assert (gs2, identity, nonce[:2]) == ("n", "", "r=")
+    return {"user": user.removeprefix("n="), "pass": "unseen"}
+
+
+def _external(said: list[str]) -> dict[str, str]:
+    (line,) = said
+    return {"user": _decoded(line.removeprefix("AUTH EXTERNAL "))}
+
+
 def _ntlm(said: list[str]) -> dict[str, str]:
     command, answer = said
     assert command.startswith("AUTH NTLM ")
@@ -184,6 +206,9 @@ READERS = {
     "LOGIN": _login,
     "CRAM-MD5": _cram_md5,
     "XOAUTH2": _xoauth2,
+    "OAUTHBEARER": _oauthbearer,
+    "SCRAM-SHA-256": _scram,
+    "EXTERNAL": _external,
     "NTLM": _ntlm,
 }
 

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.email_message import serialize
 from tests.support.mails import (
     assert_refusal_names,
     case_name,
@@ -169,8 +168,8 @@ def test_any_names_leave_the_addresses_alone(pairs: list[tuple[str, str]]) -> No
         assert (error.code, error.command) == ("EMESSAGE", "API")  # noqa: PT017
         return
     expected = list(dict.fromkeys(address for _, address in pairs))
-    again = email.message_from_bytes(serialize(message), policy=default)
-    assert envelope_of(mail)["to"] == envelope_of(message)["to"] == expected
+    again = email.message_from_bytes(message.build(), policy=default)
+    assert envelope_of(mail)["to"] == message.envelope["to"] == expected
     assert envelope_of(again)["to"] == expected
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import email
 from email.message import Message
-from email.policy import default
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from tests.support.mails import (
     SMALL,
     assert_refusal_names,
     case_name,
-    composed,
     header_names,
     sent,
     written,
@@ -86,17 +83,6 @@ def test_priorities() -> None:
 def test_further_headers(headers: Any) -> None:
     message = sent({**SMALL, "headers": headers})
     assert (message["X-One"], message.get_all("X-Many")) == ("ü", ["1", "2"])
-
-
-def test_a_composed_message_is_still_an_email_message() -> None:
-    message = composed({**SMALL, "subject": "ü" * 100})
-    assert message["Subject"] == "ü" * 100
-    assert message.get_content() == "hello"
-    message["X-Later"] = "ö"
-    with pytest.raises(ValueError, match="linefeed"):
-        message["X-Evil"] = "a\nBcc: evil@x.org"
-    again = email.message_from_bytes(message.as_bytes(), policy=default)
-    assert (again["Subject"], again["X-Later"]) == ("ü" * 100, "ö")
 
 
 # --- bodies ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.mails import FILE, assert_refusal_names, case_name, composed, refused, sent
+from tests.support.mails import FILE, assert_refusal_names, built, case_name, refused, sent
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_bad_values_are_named(mail: Any, words: list[str]) -> None:
 
 
 def test_causes_are_chained() -> None:
-    missing = refused(composed, {"attachments": [{"path": "/nowhere/at.all"}]})
+    missing = refused(built, {"attachments": [{"path": "/nowhere/at.all"}]})
     assert isinstance(missing.__cause__, FileNotFoundError)
 
     class Broken:
-        def read(self) -> bytes:
+        def read(self, size: int) -> bytes:
             raise RuntimeError("out of order")
 
-    broken = refused(composed, {"text": Broken()})
+    broken = refused(built, {"text": Broken()})
     assert "'text'" in str(broken)
     assert "out of order" in str(broken)
     assert isinstance(broken.__cause__, RuntimeError)

@@ -75,7 +75,7 @@ def test_an_attached_file(tmp_path: Path) -> None:
     ("given", "content_type", "filename"),
     [
         ({"filename": "a.txt"}, "text/plain; charset=utf-8", "a.txt"),
-        ({"filename": "a.tar.gz"}, "application/octet-stream", "a.tar.gz"),
+        ({"filename": "a.tar.gz"}, "application/gzip", "a.tar.gz"),
         ({"filename": "//[x"}, "application/octet-stream", "//[x"),
         ({}, "application/octet-stream", "attachment-1.bin"),
         ({"contentType": "application/pdf"}, "application/pdf", "attachment-1.pdf"),
@@ -154,7 +154,7 @@ BAD_FILES: list[tuple[dict[str, Any], list[str]]] = [
     ({"encoding": "base64", "content": "a"}, [".content'", "'a'", "base64"]),
     ({"encoding": "hex"}, [".content'", "'ü'", "hex"]),
     ({"encoding": "binary", "content": "€"}, [".content'", "'€'", "binary"]),
-    ({"content": "\ud800"}, [".content'", "utf-8"]),
+    ({"content": "\ud800"}, [".content'", "UTF-8"]),
     ({"content": 5}, [".content'", "5", "bytes"]),
 ]
 

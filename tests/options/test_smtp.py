@@ -255,13 +255,29 @@ def test_texts(name):
     expected = "PLAIN" if name == "authMethod" else "plain"
     assert parse({name: " plain\t"[:-1]})[name] == expected
     assert parse({name: " "})[name] == DEFAULTS[name]
-    for value in (5, b"plain", ["plain"]):
+    for value in (5, b"plain", {"plain"}):
         assert error(TypeError, {name: value}) == f"option {name!r} takes a string; got {value!r}"
     for char in "\x00\t\x1b\x7f\x85\u2028\ud800":
         value = f"pl{char}ain"
         assert error(ValueError, {name: value}) == (
             f"option {name!r} takes a string without {char!r}; got {value!r}"
         )
+
+
+def test_several_mechanisms():
+    """These and no others, in this order."""
+    assert parse({"authMethod": [" scram-sha-256 ", "Plain"]})["authMethod"] == (
+        "SCRAM-SHA-256",
+        "PLAIN",
+    )
+    assert parse({"authMethod": ("login",)})["authMethod"] == ("LOGIN",)
+    assert parse({"authMethod": []})["authMethod"] is None
+    for value in (["PLAIN", 5], ["PLAIN", " "], [b"PLAIN"], ["PLAIN", None]):
+        assert error(TypeError, {"authMethod": value}) == (
+            f"option 'authMethod' takes the name of a mechanism, or a list of names; got {value!r}"
+        )
+    value = ["PLAIN\r\nQUIT"]
+    assert "without '\\r'" in error(ValueError, {"authMethod": value})
 
 
 @pytest.mark.parametrize("name", ["host", "servername", "authMethod"])

@@ -153,7 +153,7 @@ def test_only_the_modules_that_are_known_for_it_say_something_to_a_server():
     steps = ("Command", "Pipeline", "_Line")
     speakers = {name for name, called in calls if called in steps}
     assert speakers == {
-        *("custom", "mechanisms", "ntlm"),
+        *("custom", "mechanisms", "ntlm", "oauth", "prompts", "scram"),
         *("opening", "transaction", "commands"),
     }
     writers = {name for name, called in calls if called.endswith("transport.write")}

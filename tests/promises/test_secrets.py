@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import gc
+import hashlib
 import hmac
 import logging
+import select
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +24,7 @@ import spnego
 
 from smtp_connection import SMTPConnection
 from smtp_connection.xoauth2 import XOAuth2Generator
+from tests.support.helpers import turn_until
 
 USER = "canary@example.com"
 SECRET = "CANARY+s3cr3t/passw0rd"  # the password, or the access token
@@ -92,6 +95,30 @@ def challenge_of_ntlm(said: bytes) -> str:
     return f"334 {b64(acceptor.step(base64.b64decode(said.split()[-1])))}"
 
 
+def challenge_of_scram(said: bytes) -> str:
+    nonce = base64.b64decode(said.split()[-1]).decode().rpartition("r=")[2]
+    return f"334 {b64(f'r={nonce}server,s={b64(SALT)},i=4096')}"
+
+
+SALT = b"the server's salt"
+SALTED = hashlib.pbkdf2_hmac("sha256", SECRET.encode(), SALT, 4096)
+KEYS = [SALTED, *(hmac.digest(SALTED, name, "sha256") for name in (b"Client Key", b"Server Key"))]
+FORMS |= {form for key in KEYS for form in (b64(key), key.hex(), repr(key)[2:-1])}
+
+
+def proofs_in(said: bytes) -> list[str]:
+    """The answers of SCRAM in what the client has said, and the proofs in them: these are as good
+    as the password's hash to whoever has heard the rest."""
+    found = []
+    for line in said.decode().splitlines():
+        try:
+            fields = base64.b64decode(line, validate=True).decode()
+        except ValueError:
+            continue
+        found += [line, fields.rpartition("p=")[2]] if ",p=" in fields else []
+    return found
+
+
 PASSWORD = {"user": USER, "pass": SECRET}
 TOKEN = {"user": USER, "xoauth2": SECRET}
 LOGINS = {
@@ -104,6 +131,11 @@ LOGINS = {
     "CRAM-MD5": Login("CRAM-MD5", [f"334 {b64(CHALLENGE)}"], PASSWORD),
     "XOAUTH2": Login("XOAUTH2", [], TOKEN),
     "XOAUTH2, explained": Login("XOAUTH2", ["334 eyJzdGF0dXMiOiI0MDAifQ=="], TOKEN),
+    "OAUTHBEARER": Login("OAUTHBEARER", [], TOKEN),
+    "OAUTHBEARER, explained": Login("OAUTHBEARER", ["334 eyJzdGF0dXMiOiI0MDAifQ=="], TOKEN),
+    "SCRAM, at once": Login("SCRAM-SHA-256", [], PASSWORD, False),
+    "SCRAM": Login("SCRAM-SHA-256", [challenge_of_scram], PASSWORD, False),
+    "EXTERNAL": Login("EXTERNAL", [], PASSWORD, False),
     "generator": Login("XOAUTH2", [], {"xoauth2": Generator()}),
     "generator, again": Login("XOAUTH2", ["535 expired"], {"xoauth2": Generator()}),
     "NTLM, at once": Login("NTLM", [], {**PASSWORD, "domain": "CORP"}, False),
@@ -238,6 +270,7 @@ def log_in(own_objects, by_hand, diary, tmp_path, monkeypatch):
         peer.said = peer.heard()
         for prompt in login.prompts:
             peer.feed((prompt if isinstance(prompt, str) else prompt(peer.said)) + "\r\n")
+            turn_until(connection.reactor, lambda: select.select([peer.sock], [], [], 0)[0])
             peer.said += peer.heard()
         return connection, peer
 
@@ -265,7 +298,11 @@ def test_nobody_can_read_it_but_the_server(
         shown = [*records, *keeper.lines, *map(repr, diary.log), connection.lastServerResponse]
         shown += [text for error in errors for text in readable_in(error)]
         shown += [repr(connection), repr(vars(connection)), repr(dict(connection.options))]
-        assert not traces_of_secrets(*shown, *own_objects(), *capfd.readouterr())
+        everything = [*shown, *own_objects(), *capfd.readouterr()]
+        assert not traces_of_secrets(*everything)
+        proofs = proofs_in(peer.said)
+        assert len(proofs) == 2 * (login is LOGINS["SCRAM"])
+        assert not [proof for proof in proofs if proof in "\n".join(map(str, everything))]
         assert "/* secret */" in repr(diary.log) or not login.sends_secret
         assert len(diary.of("login")) == 1
         diary.entries.clear()
@@ -292,7 +329,9 @@ QUOTED_LATER = {
 
 @pytest.mark.parametrize("quote", [last_line, cut_in_two, decoded])
 @pytest.mark.parametrize("answer", QUOTED_LATER.values(), ids=QUOTED_LATER)
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN, the password", "CRAM-MD5", "XOAUTH2"])
+@pytest.mark.parametrize(
+    "mechanism", ["PLAIN", "LOGIN, the password", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER"]
+)
 def test_it_is_not_shown_when_the_server_quotes_it_later(
     log_in, own_objects, diary, caplog, mechanism, answer, quote
 ):
@@ -330,6 +369,9 @@ def test_it_is_not_shown_when_the_server_quotes_it_later(
         ("XOAUTH2", {"user": USER, "xoauth2": f"{SECRET}\ud800"}),
         ("XOAUTH2", {"user": USER, "xoauth2": f"{SECRET}\x01"}),
         ("XOAUTH2", {"xoauth2": SECRET}),
+        ("OAUTHBEARER", {"user": USER, "xoauth2": f"{SECRET}\x01"}),
+        ("SCRAM-SHA-256", {"user": USER, "pass": f"{SECRET}\x07"}),
+        ("SCRAM-SHA-256", {"user": f"{SECRET}\x07", "pass": SECRET}),
         ("X-OTHER", {"user": USER, "pass": SECRET}),
     ],
 )

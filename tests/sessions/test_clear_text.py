@@ -113,7 +113,7 @@ def test_a_login_by_command(by_hand, peer_is, warnings):
 def test_one_is_enough_for_a_connection(log_in, peer_is, warnings, diary):
     peer_is("203.0.113.5")
     connection, peer = log_in("LOGIN", PASSWORD, "334", "334", "535 no")
-    connection.login(PASSWORD, diary.callback("login"))
+    connection.login({**PASSWORD, "method": "LOGIN"}, diary.callback("login"))
     peer.settle()
     for reply in ("334", "334", "235 welcome"):
         peer.feed(f"{reply}\r\n")
@@ -194,7 +194,7 @@ def log_in_at(serve, connect_to, reactor, diary):
         server = serve(script, host=listening_on)
         connection = connect_to(server, **{**options, **make(server)})
         connection.connect()
-        connection.login(PASSWORD, diary.callback("login"))
+        connection.login({**PASSWORD, "method": "PLAIN"}, diary.callback("login"))
         connection.quit()
         reactor.run()
         assert diary.of("login") == [(None, True)]
@@ -252,6 +252,28 @@ def test_behind_a_proxy_it_is_the_server_that_counts(
         peer_is("203.0.113.5")
     log_in_at(host=host, proxy=f"http://{proxy.host}:{proxy.port}")
     assert len(warnings()) == warned
+
+
+# -- without being told to -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("address", "shown"), [("203.0.113.5", False), (NEAR, True)])
+def test_a_password_is_shown_to_others_only_if_the_mechanism_is_named(
+    by_hand, peer_is, diary, warnings, address, shown
+):
+    peer_is(address)
+    connection, peer = by_hand(host=NEAR)
+    connection.connect()
+    connection.login(PASSWORD, diary.callback("login"))
+    peer.feed("220 ready\r\n")
+    peer.feed("250-scripted\r\n250 AUTH PLAIN LOGIN\r\n")
+    assert (b"AUTH PLAIN" in peer.heard()) is shown
+    if not shown:
+        error = diary.error("login")
+        assert error.code == "EAUTH"
+        assert error.message.startswith("No login in clear text: PLAIN and LOGIN would show the")
+    assert warnings() == []
+    connection.close()
 
 
 # -- the module logging ----------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_a_logging_filter_that_raises_at_the_warning(by_hand, reactor, diary, mo
     monkeypatch.setattr("smtp_connection.driver.dialing.Dialing.stays_here", lambda *_: False)
     logger = logging.getLogger("smtp_connection")
     logger.addFilter(refuse)
-    connection, peer = by_hand()
+    connection, peer = by_hand(authMethod="PLAIN")
     connection.connect()
     connection.login(PASSWORD, diary.callback("login"))
     connection.reset(diary.callback("later"))

@@ -29,6 +29,7 @@ LOGINS = {
     "CRAM-MD5": f"C= AUTH CRAM-MD5\nS: 334 {base64.b64encode(CHALLENGE).decode()}\n"
     f"C= {CRAM_MD5}\nS: 235 welcome",
     "XOAUTH2": f"C= AUTH XOAUTH2 {XOAUTH2}\nS: 235 welcome",
+    "EXTERNAL": f"C= AUTH EXTERNAL {b64(USER)}\nS: 235 welcome",
 }
 
 
@@ -86,7 +87,29 @@ def refused(log_in, diary):
 @pytest.mark.parametrize("mechanism", LOGINS)
 def test_what_each_mechanism_says(logged_in, mechanism):
     auth = TOKEN if mechanism == "XOAUTH2" else PASSWORD
-    logged_in(LOGINS[mechanism], auth, extensions=[f"AUTH {mechanism}"])
+    logged_in(LOGINS[mechanism], auth, extensions=[f"AUTH {mechanism}"], authMethod=mechanism)
+
+
+def test_oauthbearer_names_the_place_of_the_server(serve, connect_to, reactor, diary):
+    said = []
+
+    def script(peer):
+        peer.greet("AUTH XOAUTH2 OAUTHBEARER")
+        said.append(peer.read_line())
+        peer.send("235 welcome\r\n")
+        peer.take_quit()
+
+    server = serve(script)
+    connection = connect_to(server)
+    connection.connect()
+    connection.login(TOKEN, diary.callback("login"))
+    connection.quit()
+    reactor.run()
+    assert diary.of("login") == [(None, True)]
+    response = base64.b64decode(said[0].removeprefix("AUTH OAUTHBEARER ")).decode()
+    assert response == (
+        f"n,a={USER},\x01host={server.host}\x01port={server.port}\x01auth=Bearer ya29.t0k3n\x01\x01"
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +168,8 @@ def test_which_mechanism_is_used(logged_in, announced, auth, options, mechanism)
     [
         ("8BITMIME", PASSWORD, "announces none"),
         ("AUTH", PASSWORD, "announces none"),
-        ("AUTH GSSAPI SCRAM-SHA-1", PASSWORD, "GSSAPI, SCRAM-SHA-1"),
+        ("AUTH GSSAPI SCRAM-SHA-1-PLUS", PASSWORD, "GSSAPI, SCRAM-SHA-1-PLUS"),
+        ("AUTH PLAIN", {**PASSWORD, "method": ["LOGIN"]}, "none of LOGIN that fits"),
         ("AUTH XOAUTH2", PASSWORD, "announces XOAUTH2"),
         ("AUTH PLAIN", TOKEN, "announces PLAIN"),
         ("AUTH PLAIN", {**PASSWORD, "method": "GSSAPI"}, 'Unknown authentication method "GSSAPI"'),

@@ -17,7 +17,7 @@ import pytest
 from smtp_connection import Reactor, SMTPError
 from smtp_connection.message.message import Message
 from smtp_connection.protocol.replies import Reply, ReplyParser
-from smtp_connection.protocol.steps import Abandon, Ask, Command, Pipeline
+from smtp_connection.protocol.steps import Abandon, Ask, Command, Compute, Pipeline
 from smtp_connection.reactor.threads import release_workers
 
 
@@ -94,7 +94,8 @@ class Talk:
 
     def __init__(self, dialogue: Any, *answers: Any) -> None:
         """Feed ``answers`` one by one: a str is a reply (except to ``Ask``), a list of str several
-        replies, an exception is raised inside, and anything else is sent in as it is."""
+        replies, an exception is raised inside, and anything else is sent in as it is.  What is to
+        be computed is computed, and takes no answer."""
         self.steps: list[Any] = []
         self.value: Any = None
         self.error: Any = None
@@ -103,6 +104,8 @@ class Talk:
             self.steps.append(next(dialogue))
             while waiting:
                 self.steps.append(self._feed(dialogue, waiting.pop(0)))
+                if isinstance(self.steps[-1], Compute):
+                    self.steps.append(self._compute(dialogue, self.steps[-1]))
         except StopIteration as stop:
             self.value = stop.value
         except (SMTPError, Abandon) as error:
@@ -119,6 +122,13 @@ class Talk:
         elif isinstance(answer, list):
             answer = [reply(text) for text in answer]
         return dialogue.send(answer)
+
+    def _compute(self, dialogue: Any, step: Compute) -> Any:
+        try:
+            value = step.function()
+        except Exception as exc:
+            return dialogue.throw(exc)
+        return dialogue.send(value)
 
     @property
     def said(self) -> list[Any]:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.compose import compose
-from smtp_connection.mime.email_message import message_envelope, serialize
+from smtp_connection.mime.compose import Composed, compose
+from smtp_connection.mime.email_message import message_envelope
 from smtp_connection.mime.mail import Mail
 
 SMALL = {"from": "a@x.org", "to": "b@y.org", "text": "hello"}
@@ -22,9 +22,14 @@ FILE = {"filename": "f.bin", "content": b"\0\1"}
 CALENDAR = {"content": "BEGIN:VCALENDAR", "contentType": "Text/calendar; method=REQUEST"}
 
 
-def composed(mail: Mapping[str, Any]) -> EmailMessage:
+def composed(mail: Mapping[str, Any]) -> Composed:
     """Read the dict ``mail`` and compose its message."""
-    return compose(Mail(mail))
+    return compose(mail)
+
+
+def built(mail: Mapping[str, Any]) -> bytes:
+    """Read the dict ``mail``, and compose and write its message."""
+    return compose(mail).build()
 
 
 def envelope_of(mail: Mapping[str, Any] | Message) -> dict[str, Any]:
@@ -33,8 +38,8 @@ def envelope_of(mail: Mapping[str, Any] | Message) -> dict[str, Any]:
 
 
 def written(mail: Mapping[str, Any]) -> bytes:
-    """Compose and serialize, and check what holds for every mail."""
-    wire = serialize(composed(mail))
+    """Compose and write, and check what holds for every mail."""
+    wire = built(mail)
     assert wire.count(b"\n") == wire.count(b"\r") == wire.count(b"\r\n")
     assert all(len(line) <= 998 for line in wire.split(b"\r\n"))
     assert "bcc" not in [name.lower() for name in header_names(wire)]
@@ -82,7 +87,7 @@ def refused(call: Callable[[Any], object], argument: Any, code: str = "EMESSAGE"
 
 def assert_refusal_names(mail: Any, words: list[str]) -> None:
     """Check that composing ``mail`` fails with an error text that has all ``words`` in it."""
-    text = str(refused(composed, mail))
+    text = str(refused(built, mail))
     assert [word for word in words if word not in text] == []
 
 

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import socket
 import ssl
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from smtp_connection import (
     SendInfo,
     SMTPConnection,
     SMTPError,
+    compose,
     console,
     future,
     run,
@@ -150,6 +152,14 @@ message: Message = {
     "references": ["<a@x.org>"],
     "priority": "high",
 }
+streams: Message = {
+    "text": io.BytesIO(b"hello"),
+    "attachments": [{"content": socket.socket()}, {"content": iter([b"a", b"b"])}],
+}
+composed = compose(message)
+for piece in composed:
+    print(len(piece), composed.envelope["to"], len(composed.build()))
+connection.send(None, composed, sent)
 connection.send(envelope, message, sent)
 connection.send(None, message)
 connection.send(None, {"from": "a@x.org", "to": "b@x.org", "headers": [{"key": "X", "value": "1"}]})

@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import LogEntry, Reactor, SMTPConnection, SMTPError
 from ...auth.login import usual_mechanism
+from ...hosts import is_loopback
 from ...net.resolver import Address, look_up
 from ...net.tls import context_for
 from ...options.tls import TLSOptions
@@ -174,7 +175,9 @@ class _Session:
         attempt.tls = connection.tls
         capabilities = connection.capabilities
         attempt.mechanisms = list(capabilities.auth)
-        attempt.mechanism = usual_mechanism(capabilities.auth, over_tls=connection.secure)
+        attempt.mechanism = usual_mechanism(
+            capabilities.auth, over_tls=connection.secure, private=is_loopback(attempt.address)
+        )
         attempt.size = capabilities.size
         if attempt.distrust is not None:
             connection.quit()

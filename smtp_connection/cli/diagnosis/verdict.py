@@ -209,13 +209,13 @@ def _about_error(service: Service, attempt: Attempt, error: SMTPError) -> Findin
 def _about_login(service: Service, attempt: Attempt, error: SMTPError) -> Finding:
     code = error.responseCode or 0
     if error.response is None:
-        return (
-            _no_login(service, attempt)
-            if not attempt.mechanisms
-            else Finding(
-                "no-mechanism", _ERROR, error.message, "Use a mechanism that the server announces."
-            )
-        )
+        if not attempt.mechanisms:
+            return _no_login(service, attempt)
+        if attempt.tls is None and attempt.mechanism is None:
+            advice = "Use TLS: the option requireTLS, or port 465."
+            return Finding("auth-needs-tls", _ERROR, error.message, advice)
+        advice = "Use a mechanism that the server announces."
+        return Finding("no-mechanism", _ERROR, error.message, advice)
     if code == 534 or "5.7.9" in error.response:
         advice = "The provider wants an app password, or OAuth 2.0 (option xoauth2)."
         return Finding("password-not-enough", _ERROR, error.message, advice)

@@ -33,6 +33,7 @@ class Stopwatch {
   constructor(task) {
     this.phases = [];
     this.memory = null;
+    this.pause = null;
     this.resident = process.memoryUsage.rss();
     this.begin(task.together ? 'open' : 'mail');
   }
@@ -54,9 +55,40 @@ class Stopwatch {
     this.begin(name);
   }
 
+  notePeak() {
+    this.memory = process.resourceUsage().maxRSS * 1024 - this.resident;
+  }
+
   noteMemory() {
     this.memory = process.memoryUsage.rss() - this.resident;
   }
+}
+
+// The stream of a message with an attached file.
+function composed(task) {
+  const MailComposer = require('nodemailer/lib/mail-composer');
+  const mail = {
+    from: SENDER,
+    to: Array.from({ length: task.recipients }, (_, n) => `recipient${n}@server.example`),
+    subject: 'The file',
+    text: 'It is attached.',
+    attachments: [{ path: task.message_file, filename: 'file.bin' }]
+  };
+  return new (MailComposer.default ?? MailComposer)(mail).compile().createReadStream();
+}
+
+// Calls itself each millisecond until it is stopped; returns how much longer it had to wait.
+function pulse() {
+  let due = performance.now() + 1;
+  let longest = 0;
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - due);
+    due = performance.now() + 1;
+  }, 1);
+  return () => {
+    clearInterval(timer);
+    return longest / 1e3;
+  };
 }
 
 // Resolves when all the connections of the task are over.
@@ -118,7 +150,11 @@ function perform(task, message, watch) {
     function sendAll(connection, finished) {
       let left = task.messages;
       function sendNext() {
-        const body = task.from_file ? createReadStream(task.message_file) : message;
+        const body = task.attachment
+          ? composed(task)
+          : task.from_file
+            ? createReadStream(task.message_file)
+            : message;
         connection.send({ ...envelope }, body, isSent); // they keep their own notes in it
       }
       function isSent(error) {
@@ -151,13 +187,21 @@ function perform(task, message, watch) {
 }
 
 const task = JSON.parse(readFileSync(0, 'utf8'));
-const message = readFileSync(task.message_file);
+const message = task.attachment ? null : readFileSync(task.message_file);
 const part = shortened(task);
-await perform(part, message, new Stopwatch(part));
+if (task.warmup) {
+  await perform(part, message, new Stopwatch(part));
+}
 const watch = new Stopwatch(task);
+const stop = task.attachment ? pulse() : null;
 await perform(task, message, watch);
 watch.stop();
+if (stop) {
+  watch.pause = stop();
+  watch.notePeak();
+}
 const total = (each) => each.connections * each.messages;
-const { phases, memory } = watch;
-console.log(JSON.stringify({ phases, memory, sent: total(task) + total(part), version }));
+const sent = total(task) + (task.warmup ? total(part) : 0);
+const { phases, memory, pause } = watch;
+console.log(JSON.stringify({ phases, memory, pause, sent, version }));
 process.exit(0); // some keep timers that would hold the process for half a minute
