@@ -26,6 +26,7 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
+    "pool",
     "connection terminal hosting futures",
     "listeners",
     "driver auth xoauth2",

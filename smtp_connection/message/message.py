@@ -105,6 +105,8 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
         from ..mime.email_message import serialize
 
         return _not_empty(serialize(message))
+    if isinstance(message, Source):
+        return message  # made of what the caller gave, before its turn came
     if getattr(message, "closed", False) is True:
         raise stream_error(f"the message is a closed file: {message!r}")
     source = stream_source(message, reactor)

@@ -14,8 +14,11 @@ from .tls import TLSOptions
 
 if TYPE_CHECKING:
     from socket import socket as Socket
+    from typing import TypeVar
 
     from .proxy import ProxyURL
+
+    O = TypeVar("O", bound="Options")  # noqa: E741 - made at run time, it would cost 1 ms
 
 __all__ = ["Options"]
 
@@ -235,7 +238,7 @@ class Options(Settings, shows=repr, advice=_advice):
     proxy: Option[ProxyURL | None] = Option(_proxy, None)
 
     @classmethod
-    def parse(cls, given: object, more: Mapping[str, Any] = {}) -> Options:
+    def parse(cls: type[O], given: object, more: Mapping[str, Any] = {}) -> O:
         """Check options, as :meth:`Settings.parse` does; ``given`` may also be a URL, see
         :func:`.url.options_in`."""
         if isinstance(given, str):
