@@ -25,7 +25,8 @@ FLOORS = [
     "__main__",
     "cli pytest_plugin",
     "testing",
-    "__init__",
+    "__init__ aio",
+    "wrapped",
     "connection terminal hosting futures",
     "listeners",
     "driver auth xoauth2",
@@ -62,6 +63,10 @@ RESERVED = {
     "heapq": {"reactor.timers"},
     "asyncio": {
         "hosting.with_asyncio",
+        "aio.answers",
+        "aio.connection",
+        "aio.listeners",
+        "aio.reactors",
         # for aiosmtpd
         "testing.loopback",
         "testing.conversation",
