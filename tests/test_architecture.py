@@ -27,7 +27,7 @@ FLOORS = [
     "testing",
     "__init__ aio",
     "wrapped",
-    "connection terminal hosting futures",
+    "connection terminal hosting futures ledger",
     "listeners",
     "driver auth xoauth2",
     "protocol",
@@ -53,6 +53,9 @@ RESERVED = {
         "reactor.background",
         "reactor.default",
         "xoauth2.generator",
+        "ledger.ledger",
+        "ledger.sqlite",
+        "ledger.postgresql",
         "hosting.core",  # where a loop or the selector has no descriptor to watch
         # The server for tests runs beside the program under test, which may block.
         "testing.loopback",
