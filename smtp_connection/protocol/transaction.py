@@ -128,6 +128,8 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         command += " REQUIRETLS"
     if envelope.dsn is not None and "DSN" in capabilities:
         command += envelope.dsn.mail
+    if envelope.requests is not None:
+        command += envelope.requests.parameters(capabilities)
     if envelope.use_8bit_mime and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
@@ -158,8 +160,14 @@ def _require_requiretls(session: Session) -> None:
 
 def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
     """Return the RCPT command for each recipient."""
-    dsn = envelope.dsn.rcpt if envelope.dsn is not None and "DSN" in session.capabilities else ""
-    return [f"RCPT TO:<{recipient}>{dsn}" for recipient in envelope.recipients]
+    dsn, own = "", envelope.own_dsn
+    if (own or envelope.dsn is not None) and "DSN" in session.capabilities:
+        dsn = envelope.dsn.rcpt if envelope.dsn is not None else ""
+        return [
+            f"RCPT TO:<{recipient}>{own.get(place, dsn)}"
+            for place, recipient in enumerate(envelope.recipients)
+        ]
+    return [f"RCPT TO:<{recipient}>" for recipient in envelope.recipients]
 
 
 def _envelope_in_steps(
