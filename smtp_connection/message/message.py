@@ -128,7 +128,8 @@ def _not_empty(data: bytes) -> bytes:
 class Message:
     """A message on its way: pulls from its source, and encodes for the wire.
 
-    Nothing is kept of it but what is still to be sent, so a message can be sent only once.
+    Nothing is kept of it but what is still to be sent, so a message can be sent only once.  Before
+    that, :meth:`again` may make another one.
 
     - ``whole`` (bool): all of it is there, so that nothing has to be waited for
     - ``finished`` (bool): :meth:`next_wire` has returned the final dot
@@ -149,6 +150,9 @@ class Message:
             raise
         except Exception as exc:
             raise _source_failed(exc) from exc
+        self._take(content)
+
+    def _take(self, content: bytes | Source) -> None:
         self.whole = isinstance(content, bytes) or content.is_whole
         self.finished = False
         self.size = 0
@@ -165,6 +169,16 @@ class Message:
             self._small = content
         else:
             self._source = WholeSource(content)
+
+    def again(self) -> Message | None:
+        """Return a message with the same content, if all of that is there and none of it has been
+        sent; else ``None``: it can be read only once."""
+        content = self._small or (self._source and self._source.again())
+        if not content:
+            return None
+        other = object.__new__(Message)
+        other._take(content)
+        return other
 
     @property
     def lazy(self) -> bool:

@@ -3,6 +3,7 @@ MT-PRIORITY (RFC 6710), FUTURERELEASE (RFC 4865), and AUTH (RFC 4954 section 5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ _MODES = {"R": "R", "RETURN": "R", "N": "N", "NOTIFY": "N"}
 
 _MOST_SECONDS = 10**9 - 1  # nine digits in both RFCs
 
+_RFC_3339 = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d([Zz]|[+-]\d\d:\d\d)"
 _HOLD_UNTIL = "a datetime with a time zone, or text such as '2030-12-31T23:59:59Z'"
 
 
@@ -149,8 +151,10 @@ def _hold_until(given: object) -> _Request:
 def _moment(given: object) -> datetime | None:
     """Return the moment that ``given`` is, in UTC, ``None`` if it is none."""
     if isinstance(given, str):
+        if not re.fullmatch(_RFC_3339, given, re.ASCII):
+            return None
         try:
-            # Until Python 3.11, fromisoformat() does not know what "Z" is (RFC 3339).
+            # Until Python 3.11, fromisoformat() does not know what "Z" is.
             given = datetime.fromisoformat(given.upper().replace("Z", "+00:00"))
         except ValueError:
             return None

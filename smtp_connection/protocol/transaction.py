@@ -37,14 +37,33 @@ class Clock(Protocol):
 
 
 def transaction(
-    envelope: Envelope, message: Message, session: Session, clock: Clock
+    envelope: Envelope,
+    message: Message,
+    session: Session,
+    clock: Clock,
+    recipients: Recipients | None = None,
 ) -> Dialogue[SendInfo]:
-    """Send one message; the value tells what became of it.
+    """Send one message; the value tells what became of it.  If the server takes fewer recipients in
+    one transaction, there are several.
+
+    With ``recipients``, it is one transaction in any case, and they note what the server says.
 
     Raises :class:`SMTPError` if the server does not accept it for anybody.  After that, and after a
     message that was accepted for some alone, the server may still hold a part of the transaction,
     which is reset before the next one.
     """
+    if recipients is None:
+        if session.capabilities.rcpt_max or session.capabilities.rcpt_domain_max:
+            from .parts import in_parts, parts_of  # for servers that announce LIMITS
+
+            parts = parts_of(envelope.recipients, session.capabilities)
+            if len(parts) > 1:
+
+                def send(part: Envelope, content: Message, told: Recipients) -> Dialogue[SendInfo]:
+                    return transaction(part, content, session, clock, told)
+
+                return (yield from in_parts(send, parts, envelope, message, session))
+        recipients = Recipients(envelope.recipients)
     started = clock.now
     mail = mail_command(envelope, message, session)
     lazy: Message | None = None
@@ -55,7 +74,6 @@ def transaction(
             lazy = message
         else:
             yield Begin(message, between_commands=True)
-    recipients = Recipients(envelope.recipients)
     try:
         if session.capabilities.pipelining:
             yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
@@ -160,7 +178,7 @@ def _require_requiretls(session: Session) -> None:
 
 def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
     """Return the RCPT command for each recipient."""
-    dsn, own = "", envelope.own_dsn
+    own = envelope.own_dsn
     if (own or envelope.dsn is not None) and "DSN" in session.capabilities:
         dsn = envelope.dsn.rcpt if envelope.dsn is not None else ""
         return [
@@ -183,6 +201,7 @@ def _envelope_in_steps(
     """
     if session.transaction_open:
         yield from reset(session)
+    session.mails += 1
     reply = yield Command(mail)
     if not reply.positive:
         raise sender_refused(reply)
@@ -211,6 +230,7 @@ def _envelope_at_once(
     lines = [mail, *rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
+    session.mails += 1
     try:
         replies: list[Reply] = yield Pipeline(lines)
     except Unanswered as exc:

@@ -75,7 +75,7 @@ NO_TEXT = {
         *("rejectUnauthorized", "ca", "cert", "key", "ciphers", "minVersion", "maxVersion"),
         "context",
     },
-    "envelope": {"use8BitMime", "requireTLSExtensionEnabled"},
+    "envelope": {"use8BitMime", "requireTLSExtensionEnabled", "holdFor", "mtPriority"},
     "token": {
         *("timeout", "expires", "serviceRequestTimeout", "requestTimeout", "privateKey"),
     },
