@@ -150,9 +150,6 @@ class Message:
             raise
         except Exception as exc:
             raise _source_failed(exc) from exc
-        self._take(content)
-
-    def _take(self, content: bytes | Source) -> None:
         self.whole = isinstance(content, bytes) or content.is_whole
         self.finished = False
         self.size = 0
@@ -173,11 +170,13 @@ class Message:
     def again(self) -> Message | None:
         """Return a message with the same content, if all of that is there and none of it has been
         sent; else ``None``: it can be read only once."""
-        content = self._small or (self._source and self._source.again())
-        if not content:
+        source = self._source.again() if self._source is not None else None
+        if source is None and self._small is None:
             return None
         other = object.__new__(Message)
-        other._take(content)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other._source = source
         return other
 
     @property

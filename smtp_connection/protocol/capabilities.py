@@ -21,12 +21,14 @@ class Capabilities(Mapping[str, str]):
     - ``rcpt_max``, ``rcpt_domain_max`` (int): how many recipients, and how many domains of theirs,
       the server takes in one transaction; ``mail_max`` (int): how many transactions it takes in a
       session (RFC 9422); 0 if it names no limit
+    - ``limits_rcpt`` (bool): whether one of the first two is a limit
     - ``lines`` (list of str): the lines of the reply, without the first, which is a greeting
     """
 
     __slots__ = (
         "_parameters",
         "auth",
+        "limits_rcpt",
         "lines",
         "mail_max",
         "pipelining",
@@ -64,6 +66,7 @@ class Capabilities(Mapping[str, str]):
         )
 
         self.rcpt_max = self.rcpt_domain_max = self.mail_max = 0
+        self.limits_rcpt = False
         limits = self._parameters.get("LIMITS")
         if limits:
             self._read_limits(limits)
@@ -79,6 +82,7 @@ class Capabilities(Mapping[str, str]):
         self.rcpt_max = limit("RCPTMAX")
         self.rcpt_domain_max = limit("RCPTDOMAINMAX")
         self.mail_max = limit("MAILMAX")
+        self.limits_rcpt = bool(self.rcpt_max or self.rcpt_domain_max)
 
     def __getitem__(self, keyword: str) -> str:
         return self._parameters[keyword.upper()]

@@ -5,6 +5,7 @@ Dialogues do no I/O: they yield what to do next (see ``steps``) and receive the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from ..errors import SMTPError, envelope_error, message_error
@@ -53,15 +54,12 @@ def transaction(
     which is reset before the next one.
     """
     if recipients is None:
-        if session.capabilities.rcpt_max or session.capabilities.rcpt_domain_max:
+        if session.capabilities.limits_rcpt:
             from .parts import in_parts, parts_of  # for servers that announce LIMITS
 
             parts = parts_of(envelope.recipients, session.capabilities)
             if len(parts) > 1:
-
-                def send(part: Envelope, content: Message, told: Recipients) -> Dialogue[SendInfo]:
-                    return transaction(part, content, session, clock, told)
-
+                send = _sending(session, clock)
                 return (yield from in_parts(send, parts, envelope, message, session))
         recipients = Recipients(envelope.recipients)
     started = clock.now
@@ -115,6 +113,15 @@ def transaction(
         addresses=recipients.addresses,
         replies=recipients.replies,
     )
+
+
+def _sending(
+    session: Session, clock: Clock
+) -> Callable[[Envelope, Message, Recipients], Dialogue[SendInfo]]:
+    def send(envelope: Envelope, message: Message, told: Recipients) -> Dialogue[SendInfo]:
+        return transaction(envelope, message, session, clock, told)
+
+    return send
 
 
 def _answered_too_early(reply: Reply) -> SMTPError:
