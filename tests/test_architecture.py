@@ -26,7 +26,7 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
-    "connection terminal hosting futures",
+    "connection terminal hosting futures ledger",
     "listeners",
     "driver auth xoauth2",
     "protocol",
@@ -52,6 +52,9 @@ RESERVED = {
         "reactor.background",
         "reactor.default",
         "xoauth2.generator",
+        "ledger.ledger",
+        "ledger.sqlite",
+        "ledger.postgresql",
         "hosting.core",  # where a loop or the selector has no descriptor to watch
         # The server for tests runs beside the program under test, which may block.
         "testing.loopback",
@@ -80,9 +83,6 @@ WITH_EXTRAS = {
     "testing.conversation",
     "pytest_plugin",
     "xoauth2.token_request",
-    # The other loop is there, or nobody asks for them.
-    "hosting.with_trio",
-    "hosting.with_twisted",
 }
 
 

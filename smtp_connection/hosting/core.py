@@ -30,20 +30,15 @@ The thread waits exactly once for each turn, after it: with the time-out that th
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol
 
 from ..reactor.default import get_reactor
 from ..reactor.loop import Reactor
 
-if TYPE_CHECKING:
-    C = TypeVar("C", bound="Claim")
-
-__all__ = ["Claim", "Host", "Hosting", "host"]
+__all__ = ["Host", "Hosting", "host"]
 
 # Seconds that the timer may be late.
 _TOLERANCE = 0.001
@@ -66,39 +61,38 @@ class Host(Protocol):
         """
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
-        """Call ``callback()`` once ``seconds`` have passed; return what takes that back.
-
-        There is never more than one call to be made.
-        """
+        """Call ``callback()`` once ``seconds`` have passed; return what takes that back."""
 
     def call_soon_threadsafe(self, callback: Callable[[], object]) -> object:
-        """Call ``callback()`` on the loop's thread.
-
-        Raises ``TimeoutError`` if the loop does not run yet, which is worth another try, and any
-        other exception if it is gone.
-        """
+        """Call ``callback()`` on the loop's thread.  Raises an exception if the loop is gone."""
 
     def report(self, error: Exception) -> object:
-        """Hand what a callback has raised to the loop's usual handler of errors.
-
-        It is called where ``error`` was caught.
-        """
+        """Hand what a callback has raised to the loop's usual handler of errors."""
 
 
-class Claim:
-    """The right to turn a reactor for another event loop, until :meth:`detach`.  Leaving a
-    ``with`` block detaches, too."""
+class Hosting:
+    """A reactor that another event loop turns, from the first turn of that loop until
+    :meth:`detach`.  Leaving a ``with`` block detaches, too."""
 
-    def __init__(self, reactor: Reactor, released: Callable[[], object]) -> None:
-        """``released()`` is called when the claim ends, unless that is in a forked child, which
-        shares what its parent's loop has in the kernel.  Raises as
-        :meth:`Reactor.begin_hosting` does."""
+    def __init__(self, host: Host, reactor: Reactor) -> None:
+        """Raises as :meth:`Reactor.begin_hosting` does."""
+        self.host = host
         self.reactor = reactor
-        self.attached = False
-        self._released = released
+        self._attached = True
+        self._unwatch: Callable[[], object] | None = None
+        self._cancel_timer: Callable[[], object] | None = None
+        self._due = 0.0  # when the timer fires, on the reactor's clock
         self._waiter: _Waiter | None = None
         reactor.begin_hosting(self)
-        self.attached = True
+        try:
+            try:
+                self._watch()
+            except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
+                self._waiter = _Waiter(reactor, host, self.turn)
+            self._turn_within(0)  # there may be work already
+        except BaseException:
+            self.detach()
+            raise
 
     def detach(self) -> None:
         """Have the loop turn the reactor no more; may be called again, and from callbacks.
@@ -106,57 +100,26 @@ class Claim:
         To be called on the thread of the loop, or when that is over.  What the reactor still has to
         do is done when it is attached again, or by its own ``run()``.
         """
-        if not self.attached:
+        if not self._attached:
             return
-        self.attached = False
-        self.reactor.end_hosting(self)
+        self._attached = False
+        self.reactor.end_hosting()
         if self._waiter is not None:
             self._waiter.stop()
+        # The selector of a forked child's loop is its parent's as well.
         if not self.reactor.is_parents:
-            self._released()
+            self._stop_watching()
+            self._stop_timer()
 
-    def __enter__(self: C) -> C:
+    def __enter__(self) -> Hosting:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.detach()
 
-    def wait_on_thread(self, notify: Callable[[], object]) -> Callable[[float | None], object]:
-        """Start a thread that waits in the place of the loop.
-
-        Returns a function to be called after each turn with the seconds until the next timer is
-        due (``None``: there is none): then ``notify()`` is called, once, on the thread, as soon as
-        there is work.  The thread ends with the claim.
-        """
-        self._waiter = _Waiter(self.reactor, notify)
-        return self._waiter.wait
-
-
-class Hosting(Claim):
-    """A reactor that another event loop turns, from the first turn of that loop until
-    :meth:`detach`.  Leaving a ``with`` block detaches, too."""
-
-    def __init__(self, host: Host, reactor: Reactor) -> None:
-        """Raises as :meth:`Reactor.begin_hosting` does."""
-        self.host = host
-        self._unwatch: Callable[[], object] | None = None
-        self._cancel_timer: Callable[[], object] | None = None
-        self._due = 0.0  # when the timer fires, on the reactor's clock
-        self._wait: Callable[[float | None], object] | None = None  # where a thread does
-        super().__init__(reactor, self._stop)
-        try:
-            try:
-                self._watch()
-            except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
-                self._wait = self.wait_on_thread(partial(host.call_soon_threadsafe, self.turn))
-            self._turn_within(0)  # there may be work already
-        except BaseException:
-            self.detach()
-            raise
-
     def turn(self) -> None:
         """Run one turn of the reactor.  For the loop to call."""
-        if not self.attached:
+        if not self._attached:
             return
         if self.reactor.is_running:  # a callback runs the loop
             self._stop_watching()
@@ -166,22 +129,23 @@ class Hosting(Claim):
         except Exception as exc:
             self.host.report(exc)
         finally:
-            if self.attached and self.reactor.may_register:
+            if self._attached and self.reactor.may_register:
                 self._prepare()
 
     def _prepare(self) -> None:
         """See to it that the next turn comes."""
-        if self._unwatch is None and self._wait is None:
+        if self._unwatch is None and self._waiter is None:
             self._watch()
-        self._turn_within(self.reactor.next_timeout())
+        seconds = self.reactor.next_timeout()
+        if seconds is not None or self._waiter is not None:
+            self._turn_within(seconds)
 
     def _turn_within(self, seconds: float | None) -> None:
-        if self._wait is not None:
-            self._wait(seconds)
-        elif seconds is not None:
-            self._set_timer(min(seconds, _LONGEST))
-
-    def _set_timer(self, seconds: float) -> None:
+        if self._waiter is not None:
+            self._waiter.wait(seconds)
+            return
+        assert seconds is not None
+        seconds = min(seconds, _LONGEST)
         due = self.reactor.time() + seconds
         if self._cancel_timer is not None:
             if self._due <= due + _TOLERANCE:
@@ -207,18 +171,14 @@ class Hosting(Claim):
         if cancel is not None:
             cancel()
 
-    def _stop(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is over, and does nothing any more
-            self._stop_watching()
-            self._stop_timer()
-
 
 class _Waiter:
     """A thread that waits for a reactor in the place of a loop."""
 
-    def __init__(self, reactor: Reactor, notify: Callable[[], object]) -> None:
+    def __init__(self, reactor: Reactor, host: Host, turn: Callable[[], object]) -> None:
         self._reactor = reactor
-        self._notify = notify
+        self._host = host
+        self._turn = turn
         self._rounds: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._waits = threading.Lock()  # held while the thread waits
         self._stopped = False
@@ -226,7 +186,7 @@ class _Waiter:
         thread.start()
 
     def wait(self, timeout: float | None) -> None:
-        """Let the next wait begin, which ends after ``timeout`` seconds."""
+        """Have the turn called when there is work, or after ``timeout`` seconds."""
         self._rounds.put(timeout)
 
     def stop(self) -> None:
@@ -247,19 +207,10 @@ class _Waiter:
                     self._reactor.wait(timeout)
                 except OSError:
                     pass  # the turn fails as well, and tells
-            if not self._tell():
-                return
-
-    def _tell(self) -> bool:
-        while not self._stopped:
             try:
-                self._notify()
-                return True
-            except TimeoutError:
-                continue
+                self._host.call_soon_threadsafe(self._turn)
             except Exception:
-                break  # the loop is gone
-        return False
+                return  # the loop is gone
 
 
 def host(host: Host, reactor: Reactor | None) -> Hosting:

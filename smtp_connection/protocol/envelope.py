@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..callbacks import refuse_async
 from ..errors import envelope_error
 from ..options.names import NameTable
 from ..text import control_in
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Envelope"]
 
-_USUAL = {"from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"}
+_USUAL = {
+    *("from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"),
+    "beforeCommit",
+}
 _KEYS = NameTable(
     "envelope key", [*_USUAL, "auth", "deliverBy", "holdFor", "holdUntil", "mtPriority"]
 )
@@ -34,10 +38,12 @@ class Envelope:
       their own, by their places in ``recipients``
     - ``requests`` (Requests or None): what else the caller asks for
     - ``require_tls`` (bool): whether the caller asks for REQUIRETLS (RFC 8689)
+    - ``before_commit`` (function or None): is asked before the final dot is sent
     - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
     """
 
     __slots__ = (
+        "before_commit",
         "dsn",
         "international",
         "own_dsn",
@@ -60,6 +66,7 @@ class Envelope:
         own_dsn: Mapping[int, str] = {},
         require_tls: bool = False,
         requests: Requests | None = None,
+        before_commit: Callable[..., object] | None = None,
     ) -> None:
         self.sender = sender
         self.recipients = recipients
@@ -69,6 +76,7 @@ class Envelope:
         self.own_dsn = own_dsn
         self.require_tls = require_tls
         self.requests = requests
+        self.before_commit = before_commit
         self.international = not (sender + "".join(recipients)).isascii()
 
     @classmethod
@@ -120,6 +128,7 @@ class Envelope:
             own_dsn={} if plain else _own_dsn(to, dsn),
             require_tls=_flag(keys, "requireTLSExtensionEnabled"),
             requests=_requests(keys),
+            before_commit=_gate(keys.get("beforeCommit")),
         )
 
     def part(self, places: list[int]) -> Envelope:
@@ -137,6 +146,7 @@ class Envelope:
             },
             require_tls=self.require_tls,
             requests=self.requests,
+            before_commit=self.before_commit,
         )
 
 
@@ -203,6 +213,18 @@ def _requests(keys: Mapping[str, Any]) -> Requests | None:
     from .requests import Requests  # for the few who ask for more
 
     return Requests(keys)
+
+
+def _gate(given: Any) -> Callable[..., object] | None:
+    if not given:
+        return None
+    if not callable(given):
+        raise envelope_error(
+            f"envelope 'beforeCommit' is a function of (envelope, callback); got {given!r}"
+        )
+    refuse_async(given)
+    gate: Callable[..., object] = given
+    return gate
 
 
 def _flag(keys: Mapping[str, Any], name: str) -> bool:

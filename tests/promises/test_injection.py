@@ -69,13 +69,16 @@ NO_TEXT = {
             "logger",
             "socket",
             "connection",
+            "beforeCommit",
         ),
     },
     "tls": {
         *("rejectUnauthorized", "ca", "cert", "key", "ciphers", "minVersion", "maxVersion"),
         "context",
     },
-    "envelope": {"use8BitMime", "requireTLSExtensionEnabled", "holdFor", "mtPriority"},
+    "envelope": {
+        *("use8BitMime", "requireTLSExtensionEnabled", "holdFor", "mtPriority", "beforeCommit"),
+    },
     "token": {
         *("timeout", "expires", "serviceRequestTimeout", "requestTimeout", "privateKey"),
     },
