@@ -26,6 +26,8 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
+    "blocking",
+    "wrapped",
     "connection terminal hosting futures",
     "listeners",
     "driver auth xoauth2",
@@ -51,6 +53,7 @@ RESERVED = {
         "reactor.threads",
         "reactor.background",
         "reactor.default",
+        "blocking",
         "xoauth2.generator",
         "hosting.core",  # where a loop or the selector has no descriptor to watch
         # The server for tests runs beside the program under test, which may block.
