@@ -83,6 +83,9 @@ WITH_EXTRAS = {
     "testing.conversation",
     "pytest_plugin",
     "xoauth2.token_request",
+    # The other loop is there, or nobody asks for them.
+    "hosting.with_trio",
+    "hosting.with_twisted",
 }
 
 
