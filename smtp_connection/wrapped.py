@@ -123,6 +123,14 @@ def _relay(wrapped: weakref.ref[Wrapped], event: str) -> Callable[..., None]:
     def relay(*args: Any) -> None:
         emitter = wrapped()
         if emitter is not None:
-            emitter.emit(event, *args)
+            try:
+                emitter.emit(event, *args)
+            except Exception as exc:
+                # Not here, where it would keep others from hearing of the event, connect() say.
+                emitter.reactor.call_soon(_raise, exc)
 
     return relay
+
+
+def _raise(exc: Exception) -> None:
+    raise exc
