@@ -28,7 +28,7 @@ FLOORS = [
     "__init__",
     "blocking",
     "wrapped",
-    "connection terminal hosting futures",
+    "connection terminal hosting futures ledger",
     "listeners",
     "driver auth xoauth2",
     "protocol",
@@ -55,6 +55,9 @@ RESERVED = {
         "reactor.default",
         "blocking",
         "xoauth2.generator",
+        "ledger.ledger",
+        "ledger.sqlite",
+        "ledger.postgresql",
         "hosting.core",  # where a loop or the selector has no descriptor to watch
         # The server for tests runs beside the program under test, which may block.
         "testing.loopback",

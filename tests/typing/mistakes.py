@@ -44,7 +44,7 @@ wrong_message: Message = {"from": "a@x.org", "subjct": "hi"}  # E: Extra key "su
 wrong_priority: Message = {"priority": "urgent"}  # E: "priority" has type
 wrong_file: Attachment = {"filname": "a.txt"}  # E: Extra key "filname"
 
-# -- connections that wait --------------------------------------------------------------------------
+# -- connections that wait -------------------------------------------------------------------------
 
 waiting = blocking.SMTPConnection({"prot": 25})  # E: expected "ConnectionOptions | str | None"
 waiting.login({"usr": 1})  # E: expected "Auth | None"
