@@ -35,7 +35,7 @@ autodoc_typehints_format = "short"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|concurrent|email|pyee|selectors|ssl|tkinter|typing)\..*"),
-    ("py:.*", r"smtp_connection\.(?!(blocking|xoauth2|testing|types|hosting)\.\w+$)\w+\..*"),
+    ("py:.*", r"smtp_connection\.(?!(aio|blocking|xoauth2|testing|types|hosting)\.\w+$)\w+\..*"),
     ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Loaded|Mapping|Sequence|Timer)"),
 ]
 

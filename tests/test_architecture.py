@@ -26,7 +26,7 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
-    "blocking",
+    "blocking aio",
     "wrapped",
     "connection terminal hosting futures ledger",
     "listeners",
@@ -68,6 +68,10 @@ RESERVED = {
     "heapq": {"reactor.timers"},
     "asyncio": {
         "hosting.with_asyncio",
+        "aio.answers",
+        "aio.connection",
+        "aio.listeners",
+        "aio.reactors",
         # for aiosmtpd
         "testing.loopback",
         "testing.conversation",

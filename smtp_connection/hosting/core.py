@@ -52,6 +52,10 @@ _TOLERANCE = 0.001
 _LONGEST = 24 * 3600.0
 
 
+def _nothing() -> None:
+    """Take the place of what is not to be called any more."""
+
+
 class Host(Protocol):
     """An event loop that can turn a reactor."""
 
@@ -112,8 +116,9 @@ class Claim:
         self.reactor.end_hosting(self)
         if self._waiter is not None:
             self._waiter.stop()
+        released, self._released = self._released, _nothing  # which knows this claim
         if not self.reactor.is_parents:
-            self._released()
+            released()
 
     def __enter__(self: C) -> C:
         return self
