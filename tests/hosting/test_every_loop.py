@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -67,6 +68,21 @@ def test_it_fires_timers(loop, hosted):
         hosted.call_later(0.002, loop.stop)
         loop.run()
         later.cancel()
+
+
+def test_it_watches_what_was_added_between_two_turns(loop, hosted):
+    def readable() -> None:
+        assert near.recv(1) == b"x"
+        hosted.remove_reader(near)
+        loop.stop()
+
+    near, far = socket.socketpair()
+    with near, far, loop.attach(hosted):
+        loop.run_for(3)
+        loop.call_later(0, lambda: hosted.add_reader(near, readable))
+        loop.run_for(3)
+        far.send(b"x")
+        loop.run()
 
 
 def test_it_hears_other_threads(loop, hosted):
