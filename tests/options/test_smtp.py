@@ -179,7 +179,6 @@ def test_nor_is_one_that_would_turn_verification_off_in_no_other_way():
     [
         ("service", "createTransport, not to a connection; use 'host' and 'port'"),
         ("url", "SMTPConnection('smtps://...')"),
-        ("pool", "make several connections"),
         ("maxConnections", "it belongs to SMTPPool, not to a connection"),
         ("pool", "use SMTPPool"),
         ("hostname", "use 'host'"),
