@@ -142,6 +142,7 @@ class _Ending:
 
 
 _OVER = _Ending(connection_error("The connection is over"), text="")
+_OVER.logged = _OVER.told = True
 """Takes the place of every other reason once all has been told."""
 
 
