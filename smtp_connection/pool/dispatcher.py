@@ -60,6 +60,8 @@ from .verdicts import Stage, Verdict, again_after, verdict_on
 __all__ = ["Dispatcher"]
 
 _FOR_EVER = float("inf")
+_TURNS = 20
+"""Turns after which everything has been told that is to be told of a connection that is over."""
 _SOON = 0.001
 """Seconds: what is due so soon is due now, whatever the last digits say."""
 
@@ -150,10 +152,20 @@ class Dispatcher:
         self._closing = max(self._closing, level)
         if callback is not None:
             self._close_callbacks.append(callback)
+        slots = list(self._slots)
+        for slot in slots:
+            if force or slot.destroyed:
+                slot.drop()  # what was interrupted before is done now
         self._reactor.call_soon(self._go_on_closing)
-        if force:
-            for slot in list(self._slots):
-                slot.drop()
+        self._reactor.call_soon(self._bury, [slot for slot in slots if slot.destroyed], _TURNS)
+
+    def _bury(self, slots: list[Slot], turns: int) -> None:
+        """Let the connections in ``slots``, which are over, have ended some turns from now."""
+        if turns and slots:
+            self._reactor.call_soon(self._bury, slots, turns - 1)
+        else:
+            for slot in slots:
+                slot.bury()
 
     def stats(self) -> PoolStats:
         """Return the state of affairs."""
@@ -190,7 +202,7 @@ class Dispatcher:
     def _dispatch(self) -> None:
         """Give idle connections what is queued, as far as the limits allow."""
         queue, idle = self._queue, self._idle
-        if self._closing > _Closing.DRAIN:
+        if self._closing and (self._closing > _Closing.DRAIN or not (queue or self._delayed)):
             self._go_on_closing()
             return
         while queue:
@@ -209,7 +221,7 @@ class Dispatcher:
             self._reactor.call_soon(self._emit, "idle")
         if idle and self._sweeps and not self._sweep.active:
             self._retire()
-        if self._closing and not self._unsettled:
+        if self._closing and not (queue or self._delayed):
             self._go_on_closing()
 
     def _look_again_in(self, seconds: float) -> None:
@@ -354,7 +366,9 @@ class Dispatcher:
             self._tell(lambda: f"Nothing is sent for {seconds:.3g} s: {error}")
         if not (verdict.again and self._send_again(entry, error, verdict)):
             self._settle(entry, error)
-        if verdict.leave:
+        if slot.state == State.CLOSING:
+            self._dispatch()
+        elif verdict.leave:
             if slot.messages == 1 and verdict.again:
                 self._openings.dropped(self._reactor.time())
             slot.leave()
@@ -366,7 +380,7 @@ class Dispatcher:
 
     def _release(self, slot: Slot, unclean: bool) -> None:
         """A message is over; ``unclean``: the server may still hold a part of its transaction."""
-        if slot.destroyed:
+        if slot.destroyed or slot.state == State.CLOSING:
             slot.leave()  # which it has, or is about to
             self._dispatch()
         elif unclean and not self._is_worn(slot):
@@ -443,33 +457,42 @@ class Dispatcher:
     # -- the end ----------------------------------------------------------------------------------
 
     def _go_on_closing(self) -> None:
-        """Do what is left to do after ``close()``; called whenever something has ended."""
-        if self._closing == _Closing.DRAIN and not self._unsettled:
-            self._closing = _Closing.FINISH
-        if self._closing < _Closing.FINISH:
+        """Do what is left to do after ``close()``; called whenever something has ended.
+
+        Whatever an interrupt has kept from being done is done here: nothing is waited for but
+        connections, each of which ends.
+        """
+        self._woken = False
+        if self._closing == _Closing.DRAIN and (self._queue or self._delayed):
+            if not any(slot.entry is not None for slot in self._slots):
+                self._permits.forget()
             self._wake()
             return
-        for entry in self._delayed:
-            entry.settle(never_sent(entry.error))
         if self._queue or self._delayed:
+            for entry in self._delayed:
+                entry.settle(never_sent(entry.error))
             self._fail_queue(never_sent())
         for slot in list(self._slots):
-            if slot.state == State.IDLE:
-                self._idle.pop(slot, None)
-                slot.leave()
+            if slot.state == State.GONE:
+                self.ended(slot)
             elif slot.state == State.OPENING or self._closing == _Closing.FORCE:
                 slot.drop()
-        if self._slots:
-            return
+            else:
+                self._idle.pop(slot, None)
+                slot.leave()
+        if not self._slots and not (self._queue or self._delayed):
+            self._finish()
+
+    def _finish(self) -> None:
+        """The last connection is over."""
         self._closing = _Closing.DONE
         self._later.cancel()
         self._sweep.cancel()
         self._permits.stop()
         for entry in list(self._unsettled):  # lost in an interrupt
             self._settle(entry, lost() if entry.handed_over else never_sent(entry.error))
-        callbacks, self._close_callbacks = self._close_callbacks, []
-        for callback in callbacks:
-            self._reactor.call_soon(callback)
+        while self._close_callbacks:
+            self._reactor.call_soon(self._close_callbacks.pop(0))
 
     def _tell(self, describe: Callable[[], str]) -> None:
         if self._trace is not None:

@@ -70,8 +70,13 @@ class Window:
     def began(self, now: float) -> None:
         """The transaction of one of the permits has begun, at ``now`` or before."""
         if self._limit:
-            self._pending -= 1
+            self._pending = max(self._pending - 1, 0)
             self._begun.append(now)
+
+    def forget(self, now: float) -> None:
+        """Take all permits for transactions that have begun."""
+        while self._pending > 0:
+            self.began(now)
 
     def pause(self, now: float, seconds: float | None) -> float:
         """Let nobody begin for ``seconds``, if the server has named a time, or else for a second,

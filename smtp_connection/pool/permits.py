@@ -122,6 +122,11 @@ class Permits:
         """The server has taken a message."""
         self._window.accepted()
 
+    def forget(self) -> None:
+        """Nothing is being sent: what has a permit was lost in an interrupt."""
+        self._asking = False
+        self._window.forget(self._reactor.time())
+
     def stop(self) -> None:
         """Ask nobody any more."""
         self._timer.cancel()

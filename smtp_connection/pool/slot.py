@@ -71,6 +71,7 @@ class Slot:
         "_options",
         "_owner",
         "_reactor",
+        "_said_quit",
         "_timer",
         "began",
         "connection",
@@ -96,6 +97,7 @@ class Slot:
         self.connection: SMTPConnection | None = None
         self.entry: Entry | None = None
         self.messages = 0
+        self._said_quit = False
         self.state = State.OPENING
 
     @property
@@ -218,6 +220,8 @@ class Slot:
         if entry is not None:
             self.messages += 1
             self.entry = None
+            if self._said_quit:
+                self.leave()
             self._owner.sent(self, entry, error, info)
 
     def reset(self) -> None:
@@ -234,12 +238,21 @@ class Slot:
     # -- the end ----------------------------------------------------------------------------------
 
     def leave(self) -> None:
-        """Say QUIT; or do nothing if the connection is over anyway."""
+        """Say QUIT, after the message that is being sent; or do nothing if the connection is over
+        anyway."""
         if self.state in (State.CLOSING, State.GONE):
             return
-        self.state = State.CLOSING
-        if not self.destroyed and self.connection is not None:
+        is_sending = self.entry is not None
+        if not is_sending:
+            self.state = State.CLOSING
+        if self.destroyed or self.connection is None:
+            return
+        if not is_sending:
             self._timer.start(_PATIENCE)
+        if not self._said_quit:
+            # At once, whether or not the message is still under way: the connection knows, and an
+            # interrupt may have kept it from telling.
+            self._said_quit = True
             self.connection.quit()
 
     def drop(self) -> None:
@@ -250,6 +263,11 @@ class Slot:
                 self._reactor.call_soon(self._end)
         if self.connection is not None:
             self.connection.close()
+
+    def bury(self) -> None:
+        """Take a connection that is over for one whose ``'end'`` was lost in an interrupt."""
+        if self.destroyed:
+            self._end()
 
     def _end(self) -> None:
         if self.state != State.GONE:

@@ -182,6 +182,8 @@ class Site:
     - ``sessions`` (list of Session): everybody who has connected
     - ``begun`` (list of float): when each MAIL has arrived
     - ``accept`` (bool): whether anybody listens
+    - ``queued`` (list of int), ``outcomes`` (list of pairs): the messages that ``send`` has given to
+      the pool, and the error of each that has an outcome
     """
 
     def __init__(self, *, latency: float = 0.0) -> None:
@@ -197,6 +199,7 @@ class Site:
         self.begun: list[float] = []
         self.accept = True
         self.outcomes: list[tuple[Any, Any]] = []
+        self.queued: list[int] = []
         self._answers: dict[str, list[tuple[Answer, int | None]]] = {}
 
     @property
@@ -270,6 +273,7 @@ class Site:
                 f"message {number}" if message is None else message,
                 lambda err, info, number=number: self.outcomes.append((number, err)),
             )
+            self.queued.append(number)
         return numbers
 
     _numbered = 0

@@ -127,9 +127,10 @@ class Pipe:
 class _Key:
     """What somebody waits for at one descriptor (as ``selectors.SelectorKey``)."""
 
-    __slots__ = ("data", "events")
+    __slots__ = ("data", "events", "fd")
 
-    def __init__(self, events: int, data: Any) -> None:
+    def __init__(self, number: int, events: int, data: Any) -> None:
+        self.fd = number
         self.events = events
         self.data = data
 
@@ -156,7 +157,7 @@ class VirtualSelector:
             if number in self._forgotten:
                 raise OSError(errno.EBADF, "Bad file descriptor")
             self._network.judge.fail(f"descriptor {number} is watched, and not open")
-        self._keys[number] = _Key(events, data)
+        self._keys[number] = _Key(number, events, data)
 
     def modify(self, number: int, events: int, data: Any = None) -> None:
         self.register(number, events, data)

@@ -52,7 +52,7 @@ def test_no_schedule_breaks_an_invariant(in_the_world):
         "from a callback: raise",
         "outcome: failed with EABORT",
     ):
-        assert tally[what] > 5, what
+        assert tally[what] > 2, what
 
 
 def test_a_seed_decides_everything(in_the_world):
