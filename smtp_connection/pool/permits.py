@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,10 @@ from ..reactor.loop import Reactor
 from .entry import Entry
 from .limiter import Window
 
-__all__ = ["Permits"]
+__all__ = ["PERMIT_LASTS", "Permits"]
+
+PERMIT_LASTS = 0.1
+"""Seconds for which a permit of the caller's limiter can be used."""
 
 
 class Permits:
@@ -35,7 +39,7 @@ class Permits:
         self._limiter = options.rateLimiter
         self._again = again
         self._failed = failed
-        self._given = 0  # permits of the limiter that nobody has used yet
+        self._given: deque[float] = deque()  # when the limiter gave the permits not yet used
         self._asking = False
         self._timer = reactor.timer(self._ask_again)
 
@@ -51,9 +55,11 @@ class Permits:
             return False
         if self._limiter is None:
             return True
-        if self._given:
-            self._given -= 1
-            return True
+        now = self._reactor.time()
+        while self._given:
+            # One that was not used for so long would let too many begin now.
+            if now - self._given.popleft() <= PERMIT_LASTS:
+                return True
         if not self._asking:
             self._asking = True
             self._reactor.run_in_thread(self._limiter.acquire, self._answered)
@@ -76,7 +82,7 @@ class Permits:
             return
         self._asking = False
         if exc is None:
-            self._given += 1
+            self._given.append(self._reactor.time())
         else:
             text = f"The rate limiter failed: {str(exc) or type(exc).__name__}"
             error = SMTPError(text, code="ECONNECTION", command="API")

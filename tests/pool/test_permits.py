@@ -7,6 +7,9 @@ import threading
 import pytest
 
 from smtp_connection import Reactor, SMTPPool
+from smtp_connection.options.transport import PoolOptions
+from smtp_connection.pool.permits import Permits
+from tests.support.helpers import MovableClock
 from tests.support.smtp_server import BackgroundServer
 
 from .test_limiter import worst_window
@@ -133,6 +136,26 @@ def test_a_limiter_is_asked_for_each_message_on_a_thread(run_pool):
     assert run_pool(limiter, 5) == [None] * 5
     assert len(limiter.threads) == 7
     assert threading.current_thread() not in limiter.threads
+
+
+def test_a_permit_that_was_not_used_soon_is_none():
+    # Kept, those of many pools would let all of them begin at once.
+    with Reactor(clock=(clock := MovableClock())) as reactor:
+        limiter = Tokens([])
+        permits = Permits(
+            reactor,
+            PoolOptions.parse({"rateLimiter": limiter}, {}),
+            lambda seconds: None,
+            lambda error: None,
+        )
+        for waited, may_begin in [(0.05, True), (0.2, False)]:
+            assert not permits.may_begin()  # asks for one
+            reactor.run()
+            clock.ahead += waited
+            reactor.run_once(0)
+            assert permits.may_begin() is may_begin
+        reactor.run()
+        permits.stop()
 
 
 def test_a_limiter_that_fails_fails_the_message_whose_turn_it_is(run_pool):
