@@ -26,7 +26,7 @@ FLOORS = [
     "cli pytest_plugin",
     "testing",
     "__init__",
-    "blocking aio",
+    "celery blocking aio",
     "wrapped",
     "pool",
     "connection terminal hosting futures ledger",
@@ -57,6 +57,8 @@ RESERVED = {
         "blocking",
         "xoauth2.generator",
         "ledger.ledger",
+        "celery.sender",
+        "celery.task",
         "ledger.sqlite",
         "ledger.postgresql",
         "hosting.core",  # where a loop or the selector has no descriptor to watch
