@@ -33,7 +33,7 @@ autodoc_typehints_format = "short"
 # of other packages, and of our own modules, which signatures mention.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|email|pyee|selectors|ssl|typing)\..*"),
+    ("py:.*", r"(collections|concurrent|email|pyee|selectors|ssl|typing)\..*"),
     ("py:.*", r"smtp_connection\.(?!(xoauth2|testing|types)\.\w+$)\w+\..*"),
     ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Loaded|Mapping|Sequence|Timer)"),
 ]

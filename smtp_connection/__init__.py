@@ -15,6 +15,7 @@ from .records import LogEntry, SendInfo
 if TYPE_CHECKING:
     from .abort import AbortController, AbortSignal
     from .driver.progress import Progress
+    from .futures import future
     from .mime.compose import compose
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
@@ -46,6 +47,7 @@ __all__ = [
     "AbortSignal",
     "compose",
     "console",
+    "future",
     "__version__",
 ]
 
@@ -58,6 +60,7 @@ _ON_USE = {
     "Progress": "driver.progress",
     "compose": "mime.compose",
     "console": "terminal",
+    "future": "futures",
 }
 
 

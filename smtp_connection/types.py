@@ -21,6 +21,7 @@ __all__ = [
     "AnyMessage",
     "Attachment",
     "Auth",
+    "BeforeCommit",
     "ConnectionOptions",
     "Content",
     "DSN",
@@ -91,6 +92,9 @@ class TLSOptions(TypedDict, total=False):
 Proxy = str
 """The option ``proxy``: a URL, ``'socks5h://user:password@host:port'`` say."""
 
+BeforeCommit = Callable[[Mapping[str, Any], Callable[[Any], object]], object]
+"""The option ``beforeCommit``: a function of ``(envelope, callback)``."""
+
 
 class _NodeGenerator(Protocol):
     def getToken(self, callback: Callable[..., Any], /) -> Any: ...
@@ -158,6 +162,7 @@ class ConnectionOptions(TypedDict, total=False):
     dnsTimeout: float | None
     customAuth: Mapping[str, Callable[..., Any]] | None
     proxy: Proxy | None
+    beforeCommit: BeforeCommit | None
 
 
 # -- whom a message is for -------------------------------------------------------------------------
@@ -197,6 +202,7 @@ Envelope = TypedDict(
         "use8BitMime": "bool | None",
         "dsn": "DSN | Unchecked | None",
         "requireTLSExtensionEnabled": "bool | None",
+        "beforeCommit": "BeforeCommit | None",
     },
     total=False,
 )

@@ -62,8 +62,10 @@ from ..protocol.steps import (
     AwaitGreeting,
     Begin,
     Command,
+    Commit,
     Compute,
     Dialogue,
+    Hold,
     Pipeline,
     StartTLS,
     Step,
@@ -84,6 +86,8 @@ __all__ = ["Exchange", "ExchangeOwner"]
 
 
 _NOBODY: Any = None
+
+_WITH_SEVERAL_REPLIES = (Pipeline, Transmit, Commit)
 
 
 class ExchangeOwner(Protocol):
@@ -154,7 +158,13 @@ class Exchange:
         self._limit = limit
         self._parser = ReplyParser(limit)
         self._pump = Pump(
-            reactor, trace, self._message_begun, self._source_failed, owner.broke, owner.follow
+            reactor,
+            trace,
+            self._message_begun,
+            self._message_held,
+            self._source_failed,
+            owner.broke,
+            owner.follow,
         )
         self._dialogue: Dialogue[Any] | None = None
         self._step: Step | None = None
@@ -253,7 +263,8 @@ class Exchange:
     def in_doubt(self) -> bool:
         """Whether a message has been sent to its end, and the verdict is still to come."""
         # Nothing is missing yet where the step has not been carried out: it never will be.
-        return type(self._step) is Transmit and self._pump.message is None and self._missing > 0
+        sent = type(self._step) is Transmit and self._pump.message is None
+        return (sent or type(self._step) is Commit) and self._missing > 0
 
     @property
     def awaits_greeting(self) -> bool:
@@ -329,6 +340,12 @@ class Exchange:
         elif isinstance(step, Transmit):
             self._missing = step.replies
             self._pump.send(step.message)
+        elif isinstance(step, Hold):
+            self._missing = 1  # if it comes, it comes too early
+            self._pump.send(step.message, hold=True)
+        elif isinstance(step, Commit):
+            self._missing = step.replies
+            self._pump.commit()
         elif isinstance(step, AwaitGreeting):
             self._missing = 1
         elif isinstance(step, StartTLS):
@@ -350,6 +367,10 @@ class Exchange:
     def _message_begun(self) -> None:
         self._go_on(None)
 
+    def _message_held(self) -> None:
+        self._missing = 0
+        self._go_on(None)
+
     def _source_failed(self, error: SMTPError) -> None:
         self._go_on(error, True)
 
@@ -359,6 +380,7 @@ class Exchange:
         self._go_on(None)
 
     def _ask(self, step: Ask) -> None:
+        self._missing = 1 if step.held else 0
         self._ticket += 1
         ticket = self._ticket
 
@@ -377,6 +399,7 @@ class Exchange:
             return  # answered already, or nobody wants to know any more
         self._ticket += 1
         self._answer = None
+        self._missing = 0
         if isinstance(error, Exception):
             self._go_on(error, True)
         elif error:
@@ -460,7 +483,7 @@ class Exchange:
             if not self._accept(replies):
                 return
             collected, self._collected = self._collected, []
-            several = type(self._step) is Pipeline or type(self._step) is Transmit
+            several = type(self._step) in _WITH_SEVERAL_REPLIES
             step = self._advance(collected if several else collected[0])
         if surplus or (type(step) is StartTLS and not self._nothing_behind_the_reply()):
             self._surplus(step, surplus or [])
@@ -480,9 +503,10 @@ class Exchange:
                 self._collected += replies[: replies.index(reply)]
                 self._owner.hung_up(reply.text, None)
                 return False
-        if self._pump.message is not None:
+        if self._pump.message is not None or type(self._step) in (Hold, Ask):
             self._pump.stop()
             self._missing = 0
+            self._ticket += 1  # an answer comes too late
             self._go_on(TooEarly(replies[0]), True)
             return False
         if greeting:

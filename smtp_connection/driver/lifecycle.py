@@ -168,6 +168,7 @@ class Lifecycle:
             auth_method=settings.authMethod,
             custom_auth=settings.customAuth,
             ehlo_after_auth=settings.ehloAfterAuth,
+            before_commit=settings.beforeCommit,
         )
         self._operations = Operations(reactor, events.report)
         self._time_outs = TimeOuts(reactor, settings, self._give_up)

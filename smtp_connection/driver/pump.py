@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pump"]
 
+_FINAL_DOT = b".\r\n"
+
 
 def _nothing(*args: object) -> None:
     """Take the place of a callback that is no longer wanted."""
@@ -36,6 +38,8 @@ class Pump:
         "_failed",
         "_follow",
         "_followed",
+        "_held",
+        "_holds",
         "_reactor",
         "_starting",
         "_tell_sent",
@@ -52,24 +56,28 @@ class Pump:
         reactor: Reactor,
         trace: Trace | None,
         begun: Callable[[], object],
+        held: Callable[[], object],
         failed: Callable[[SMTPError], object],
         broke: Callable[[BaseException], object],
         follow: Callable[[Message], Callable[[int], object] | None],
     ) -> None:
-        """``begun()`` is called when the first piece of a message is there; ``failed(error)`` if a
-        source fails, before that or after; ``broke(exc)`` for an exception that nobody has
-        foreseen.  ``follow(message)`` is asked once for each message that takes more than a
-        piece; if it returns a function, that is called with the bytes that the system has taken.
+        """``begun()`` is called when the first piece of a message is there; ``held()`` when all but
+        the final dot of one that is to be held has been sent; ``failed(error)`` if a source fails,
+        before that or after; ``broke(exc)`` for an exception that nobody has foreseen.
+        ``follow(message)`` is asked once for each message that takes more than a piece; if it
+        returns a function, that is called with the bytes that the system has taken.
         """
         self._reactor = reactor
         self._trace = trace
         self._begun = begun
+        self._held = held
         self._failed = failed
         self._broke = broke
         self._follow = follow
         self._followed: Message | None = None  # the one that "_follow" was asked about last
         self._tell_sent: Callable[[int], object] | None = None
         self._starting: Message | None = None  # whose first piece is waited for
+        self._holds = False  # the final dot of "message", or of the one before
         self.message: Message | None = None
         self.halted = False
 
@@ -106,9 +114,13 @@ class Pump:
                     self._starting = None
                     self._begun()
 
-    def send(self, message: Message) -> None:
-        """Send all of ``message``; ``self.message`` is ``None`` once the system has taken it."""
+    def send(self, message: Message, *, hold: bool = False) -> None:
+        """Send all of ``message``; ``self.message`` is ``None`` once the system has taken it.
+
+        With ``hold``, its final dot waits for :meth:`commit`, and ``held()`` is called instead.
+        """
         self.message = message
+        self._holds = hold
         if not self.halted and self.transport.is_drained:
             self._send_next_of(message)
 
@@ -142,6 +154,8 @@ class Pump:
             return
         if self.halted:
             return  # since the source was asked
+        if wire and self._holds and message.finished:
+            wire = wire[: -len(_FINAL_DOT)]
         if wire and self.message is not None:
             if self._trace is not None:
                 self._trace.stream(wire)
@@ -149,6 +163,9 @@ class Pump:
         if message.finished:
             if self.transport.is_drained:
                 self.message = None
+                if self._holds:
+                    # Not at once: what has been sent must have been told first.
+                    self._reactor.call_soon(self._all_held)
         elif wire and self.transport.is_drained:
             self._reactor.call_soon(self._send_piece)
 
@@ -158,14 +175,30 @@ class Pump:
             if self.message.finished:
                 message, self.message = self.message, None
                 self._taken(message)
+                if self._holds:
+                    self._all_held()
             else:
                 self._send_piece()
 
+    @guarded
+    def _all_held(self) -> None:
+        if self._holds and not self.halted:
+            self._held()
+
+    def commit(self) -> None:
+        """Send the final dot of the message that is held."""
+        self._holds = False
+        if self._trace is not None:
+            self._trace.stream(_FINAL_DOT)
+        if not self.halted:
+            self.transport.write(_FINAL_DOT)
+
     def dissolve(self) -> None:
         """Let go of all callbacks: nothing is sent any more."""
-        self._begun = self._failed = self._broke = _nothing
+        self._begun = self._failed = self._broke = self._held = _nothing
         self._follow = _nothing
 
     def stop(self) -> None:
         """Send no more."""
+        self._holds = False
         self._starting = self.message = self._followed = self._tell_sent = None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..callbacks import refuse_async
 from ..hosts import is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
@@ -184,6 +185,13 @@ def _custom_auth(value: object) -> dict[str, Callable[..., Any]]:
     return handlers
 
 
+def _gate(value: object) -> Callable[..., object]:
+    if not callable(value):
+        raise WrongType("takes a function of (envelope, callback)", value)
+    refuse_async(value)
+    return value
+
+
 def _proxy(value: object) -> ProxyURL:
     from .proxy import parse_proxy  # of use to few, and slow to import
 
@@ -233,6 +241,7 @@ class Options(Settings, shows=repr, advice=_advice):
     # A handler may be a partial that holds a password.
     customAuth: Option[Mapping[str, Callable[..., Any]]] = Option(_custom_auth, {}, secret=True)
     proxy: Option[ProxyURL | None] = Option(_proxy, None)
+    beforeCommit: Option[Callable[..., object] | None] = Option(_gate, None)
 
     @classmethod
     def parse(cls, given: object, more: Mapping[str, Any] = {}) -> Options:

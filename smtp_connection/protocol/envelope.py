@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..callbacks import refuse_async
 from ..errors import envelope_error
 from ..options.names import NameTable
 from ..text import control_in
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Envelope"]
 
 _KEYS = NameTable(
-    "envelope key", ["from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"]
+    "envelope key",
+    ["from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled", "beforeCommit"],
 )
 
 
@@ -28,10 +30,12 @@ class Envelope:
     - ``use_8bit_mime`` (bool): whether the message may contain bytes over 127
     - ``dsn`` (DSN or None): the delivery status notifications that the caller asks for
     - ``require_tls`` (bool): whether the caller asks for REQUIRETLS (RFC 8689)
+    - ``before_commit`` (function or None): is asked before the final dot is sent
     - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
     """
 
     __slots__ = (
+        "before_commit",
         "dsn",
         "international",
         "recipients",
@@ -50,6 +54,7 @@ class Envelope:
         use_8bit_mime: bool = False,
         dsn: DSN | None = None,
         require_tls: bool = False,
+        before_commit: Callable[..., object] | None = None,
     ) -> None:
         self.sender = sender
         self.recipients = recipients
@@ -57,6 +62,7 @@ class Envelope:
         self.use_8bit_mime = use_8bit_mime
         self.dsn = dsn
         self.require_tls = require_tls
+        self.before_commit = before_commit
         self.international = not (sender + "".join(recipients)).isascii()
 
     @classmethod
@@ -104,6 +110,7 @@ class Envelope:
             use_8bit_mime=_flag(keys, "use8BitMime"),
             dsn=_dsn(keys.get("dsn")),
             require_tls=_flag(keys, "requireTLSExtensionEnabled"),
+            before_commit=_gate(keys.get("beforeCommit")),
         )
 
 
@@ -137,6 +144,18 @@ def _dsn(given: Any) -> DSN | None:
     from .dsn import DSN  # for the few who ask for notifications
 
     return DSN(given)
+
+
+def _gate(given: Any) -> Callable[..., object] | None:
+    if not given:
+        return None
+    if not callable(given):
+        raise envelope_error(
+            f"envelope 'beforeCommit' is a function of (envelope, callback); got {given!r}"
+        )
+    refuse_async(given)
+    gate: Callable[..., object] = given
+    return gate
 
 
 def _flag(keys: Mapping[str, Any], name: str) -> bool:

@@ -26,6 +26,7 @@ class Session:
       use the first that fits
     - ``custom_auth`` (dict): handlers of the caller, by mechanism, upper case
     - ``ehlo_after_auth`` (bool): whether to ask again after a login what the server can do
+    - ``before_commit`` (function or None): is asked before the final dot of each message is sent
     - ``secure`` (bool): whether TLS is on
     - ``stays_here`` (callable): whether what is said does not leave this machine
     - ``capabilities`` (Capabilities): what the server announced
@@ -37,6 +38,7 @@ class Session:
     __slots__ = (
         "auth_method",
         "authenticated",
+        "before_commit",
         "capabilities",
         "custom_auth",
         "ehlo_after_auth",
@@ -66,6 +68,7 @@ class Session:
         auth_method: str | tuple[str, ...] | None = None,
         custom_auth: Mapping[str, Callable[..., Any]] | None = None,
         ehlo_after_auth: bool = False,
+        before_commit: Callable[..., object] | None = None,
         secure: bool = False,
     ) -> None:
         self.name = name
@@ -78,6 +81,7 @@ class Session:
         self.auth_method = auth_method
         self.custom_auth = custom_auth or {}
         self.ehlo_after_auth = ehlo_after_auth
+        self.before_commit = before_commit
         self.secure = secure
         self.stays_here: Callable[[], bool] = _unknown
         self.capabilities = Capabilities()

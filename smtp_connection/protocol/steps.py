@@ -19,8 +19,10 @@ __all__ = [
     "AwaitGreeting",
     "Begin",
     "Command",
+    "Commit",
     "Compute",
     "Dialogue",
+    "Hold",
     "Pipeline",
     "StartTLS",
     "Step",
@@ -141,27 +143,56 @@ class Transmit(_Awaiting):
         return "the reply to the message" if sent else "the end of the message"
 
 
+class Hold(_Awaiting):
+    """Send all of the message but the final dot.
+
+    There is no result.  Raised inside the dialogue: :class:`TooEarly`, or the :class:`SMTPError` of
+    a source that fails.
+    """
+
+    __slots__ = ("message",)
+    awaited = "the end of the message"
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+
+
+class Commit(_Awaiting):
+    """Send the final dot of the message that is held; the result is the list of the ``replies``
+    replies.  Raised inside the dialogue: :class:`Unanswered`."""
+
+    __slots__ = ("replies",)
+    awaited = "the reply to the message"
+
+    def __init__(self, replies: int = 1) -> None:
+        self.replies = replies
+
+
 class Ask(_Awaiting):
     """Call ``question(answer)``, and wait until it calls ``answer(err, value)`` from any thread.
 
     The result is ``value``; an ``err``, or what ``question`` raises, is raised inside the dialogue.
     If the dialogue ends before that, ``forget(answer)`` is called, if there is such a function.
-    ``between_commands`` is that of :class:`Begin`.
+    ``between_commands`` is that of :class:`Begin`.  With ``held``, a message is held meanwhile, and
+    what the server says is :class:`TooEarly`.
     """
 
-    __slots__ = ("between_commands", "forget", "question")
-    awaited = "an access token"
+    __slots__ = ("awaited", "between_commands", "forget", "held", "question")
 
     def __init__(
         self,
         question: Callable[[Callable[..., None]], object],
         forget: Callable[[Callable[..., None]], object] | None = None,
+        awaited: str = "an access token",
         *,
         between_commands: bool = False,
+        held: bool = False,
     ) -> None:
         self.question = question
         self.forget = forget
+        self.awaited = awaited
         self.between_commands = between_commands
+        self.held = held
 
 
 class Compute(_Awaiting):
@@ -175,7 +206,9 @@ class Compute(_Awaiting):
         self.function = function
 
 
-Step: TypeAlias = Command | Pipeline | AwaitGreeting | StartTLS | Begin | Transmit | Ask | Compute
+Step: TypeAlias = (
+    Command | Pipeline | AwaitGreeting | StartTLS | Begin | Transmit | Hold | Commit | Ask | Compute
+)
 
 _T_co = TypeVar("_T_co", covariant=True)
 Dialogue: TypeAlias = Generator[Step, Any, _T_co]

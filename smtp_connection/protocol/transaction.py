@@ -5,6 +5,8 @@ Dialogues do no I/O: they yield what to do next (see ``steps``) and receive the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn, Protocol
 
 from ..errors import SMTPError, envelope_error, message_error
@@ -15,7 +17,19 @@ from .message_ids import server_message_id
 from .recipients import Recipients
 from .replies import Reply
 from .session import Session
-from .steps import Abandon, Begin, Command, Dialogue, Pipeline, TooEarly, Transmit, Unanswered
+from .steps import (
+    Abandon,
+    Ask,
+    Begin,
+    Command,
+    Commit,
+    Dialogue,
+    Hold,
+    Pipeline,
+    TooEarly,
+    Transmit,
+    Unanswered,
+)
 
 __all__ = [
     "Clock",
@@ -67,15 +81,24 @@ def transaction(
     envelope_done = clock.now
     count = len(recipients.accepted) if session.lmtp else 1
     lost: SMTPError | None = None
+    gate = envelope.before_commit or session.before_commit
     try:
-        replies = yield Transmit(message, count)
+        if gate is None:
+            replies = yield Transmit(message, count)
+        else:
+            yield Hold(message)
+            yield _asking(gate, envelope.sender, recipients.accepted)
+            replies = yield Commit(count)
     except TooEarly as exc:
         raise Abandon(_answered_too_early(exc.reply)) from None
     except Unanswered as exc:
         replies, lost = exc.replies, exc.error
     except SMTPError as exc:
-        # The source failed.  Without the final dot the server discards what has arrived.
+        # The source failed, or the gate stays closed.  Without the final dot the server discards
+        # what has arrived.
         raise Abandon(exc) from None
+    except Exception as exc:
+        raise Abandon(_stopped(exc)) from None
     # Some servers keep the transaction after a refusal (Cyrus does, over LMTP).
     if session.lmtp:
         recipients.judge_each(replies, lost)
@@ -97,6 +120,20 @@ def transaction(
         addresses=recipients.addresses,
         replies=recipients.replies,
     )
+
+
+def _asking(gate: Callable[..., object], sender: str, accepted: list[str]) -> Ask:
+    """Return the step that asks the caller's ``gate`` whether the final dot may be sent."""
+    committed = {"from": sender, "to": list(accepted)}
+    return Ask(partial(gate, committed), awaited="beforeCommit", held=True)
+
+
+def _stopped(cause: Exception) -> SMTPError:
+    error = SMTPError(
+        f"beforeCommit has stopped the message: {cause}", code="EABORT", command="DATA"
+    )
+    error.__cause__ = cause
+    return error
 
 
 def _answered_too_early(reply: Reply) -> SMTPError:

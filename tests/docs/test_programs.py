@@ -287,6 +287,13 @@ def test_on_a_thread(run_text):
     assert len(server.mailbox.envelopes) == 1
 
 
+def test_futures(run_program):
+    with mail_server() as server:
+        done = run_program("futures", server)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['b@x.org']\n", "")
+
+
 def test_the_log_of_the_node_readme(run_program, submission):
     done = run_program("ported-log", submission)
 
@@ -581,3 +588,26 @@ def test_the_server_without_pytest(run_text):
         "{'nobody@x.org': (550, b'5.1.1 No such user here')}",
         "['b@x.org']",
     ]
+
+
+# -- docs/many_machines.rst ------------------------------------------------------------------------
+
+
+def test_before_commit(run_program):
+    with mail_server() as server:
+        done = run_program("before-commit", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    gate, verdict = done.stdout.splitlines()
+    assert gate == "about to be delivered to ['someone@example.com']"
+    assert verdict.startswith("250 ")
+    assert len(server.mailbox.envelopes) == 1
+
+
+def test_the_ledger(run_program):
+    with mail_server() as server:
+        done = run_program("ledger", server)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "{'sending': 0, 'in doubt': 0, 'sent': 1, 'refused': 0}\n"
+    assert len(server.mailbox.envelopes) == 1

@@ -46,6 +46,7 @@ DEFAULTS = {
     "dnsTimeout": 30_000,
     "customAuth": {},
     "proxy": None,
+    "beforeCommit": None,
 }
 
 FLAGS = ["secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"]
@@ -132,7 +133,7 @@ def test_a_misspelt_option_is_an_error():
         "unknown option 'requireTSL'; did you mean 'requireTLS'?"
     )
     assert error(TypeError, frobnicate=True).startswith(
-        "unknown option 'frobnicate'; known are auth, authMethod, connection, "
+        "unknown option 'frobnicate'; known are auth, authMethod, beforeCommit, "
     )
     assert error(TypeError, {"ignoreTLS": True, "ignore_tls": True}) == (
         "option 'ignoreTLS' is given twice, in two spellings"

@@ -69,13 +69,14 @@ NO_TEXT = {
             "logger",
             "socket",
             "connection",
+            "beforeCommit",
         ),
     },
     "tls": {
         *("rejectUnauthorized", "ca", "cert", "key", "ciphers", "minVersion", "maxVersion"),
         "context",
     },
-    "envelope": {"use8BitMime", "requireTLSExtensionEnabled"},
+    "envelope": {"use8BitMime", "requireTLSExtensionEnabled", "beforeCommit"},
     "token": {
         *("timeout", "expires", "serviceRequestTimeout", "requestTimeout", "privateKey"),
     },

@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from smtp_connection import (
     SMTPError,
     compose,
     console,
+    future,
     run,
 )
 from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message
@@ -47,6 +48,13 @@ SMTPConnection({"tls": ssl.create_default_context(), "logger": logging.getLogger
 SMTPConnection({"auth": {"user": "me", "pass": os.environ["PASSWORD"]}, "logger": True})
 SMTPConnection({"customAuth": {"OAUTHBEARER": lambda context: context.resolve()}})
 SMTPConnection({"proxy": "socks5h://proxy.example.com:1080", "socketTimeout": 1.5})
+
+
+def gate(envelope: Mapping[str, Any], callback: Callable[[Exception | None], object]) -> None:
+    callback(None)
+
+
+SMTPConnection({"beforeCommit": gate})
 
 # What comes from elsewhere.
 loaded = json.loads(Path("mail.json").read_text())
@@ -91,6 +99,7 @@ connection.login({"xoauth2": createXOAuth2Generator({"user": "me"})})
 connection.login(from_anywhere)
 
 envelope: Envelope = {"from": "a@x.org", "to": ["b@x.org", {"name": "C", "address": "c@x.org"}]}
+envelope["beforeCommit"] = gate
 connection.send(envelope, "Subject: hi\n\nhello", sent)
 connection.send(
     {"from": "", "to": "b@x.org", "size": 10, "dsn": {"ret": "HDRS", "notify": ["NEVER"]}}, b"hi"
@@ -163,6 +172,9 @@ connection.send(envelope, message, sent)
 connection.send(None, message)
 connection.send(None, {"from": "a@x.org", "to": "b@x.org", "headers": [{"key": "X", "value": "1"}]})
 connection.command("VRFY postmaster", lambda err, reply: print(err or reply.status))
+
+outcome: SendInfo = future(connection.send, envelope, "hi").result(60)
+future(connection.login).add_done_callback(lambda done: print(done.cancelled()))
 
 # -- events ----------------------------------------------------------------------------------------
 

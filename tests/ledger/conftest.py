@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smtp_connection import Reactor
+from smtp_connection.ledger import Ledger
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def ledger(path: str, reactor: Reactor) -> Iterator[Ledger]:
+    with Ledger(path, reactor=reactor) as ledger:
+        yield ledger
