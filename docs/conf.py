@@ -27,14 +27,15 @@ highlight_language = "none"
 
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "signature"
+autodoc_mock_imports = ["trio", "twisted", "zope"]
 autodoc_typehints_format = "short"
 
 # A name that leads nowhere is a warning, except for names that this manual does not document: those
 # of other packages, and of our own modules, which signatures mention.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|concurrent|email|pyee|selectors|ssl|typing)\..*"),
-    ("py:.*", r"smtp_connection\.(?!(xoauth2|testing|types)\.\w+$)\w+\..*"),
+    ("py:.*", r"(collections|concurrent|email|pyee|selectors|ssl|tkinter|typing)\..*"),
+    ("py:.*", r"smtp_connection\.(?!(xoauth2|testing|types|hosting)\.\w+$)\w+\..*"),
     ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Loaded|Mapping|Sequence|Timer)"),
 ]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
 
-__all__ = ["Arguments", "arguments_taken", "refuse_async"]
+__all__ = ["Arguments", "arguments_awaited", "arguments_taken", "is_async", "refuse_async"]
 
 # inspect.CO_VARARGS, and CO_COROUTINE, CO_ITERABLE_COROUTINE and CO_ASYNC_GENERATOR together;
 # importing inspect takes a tenth of the package's time.
@@ -78,9 +78,17 @@ def _from_signature(callback: Callable[..., Any]) -> Arguments:
     if not callable(callback):
         # Only the type: it may be credentials in the wrong place.
         raise TypeError(f"a callback is a callable or None; got {type(callback).__name__}")
+    refuse_async(callback)
+    return arguments_awaited(callback)
+
+
+def arguments_awaited(callback: Callable[..., Any]) -> Arguments:
+    """Read the signature of ``callback``, also if it is an ``async def`` function.
+
+    Raises ``TypeError`` for what cannot be called with positional arguments alone.
+    """
     import inspect
 
-    refuse_async(callback)
     try:
         parameters = inspect.signature(callback).parameters.values()
     except (TypeError, ValueError):
@@ -103,19 +111,28 @@ def _from_signature(callback: Callable[..., Any]) -> Arguments:
 
 
 def refuse_async(callback: Callable[..., Any]) -> None:
-    """Raise ``TypeError`` if calling ``callback`` only makes something to be awaited: an
-    ``async def`` function, also as a method, in a partial, or as the ``__call__`` of an object."""
+    """Raise ``TypeError`` if calling ``callback`` only makes something to be awaited."""
     import inspect
+
+    if is_async(callback) or any(map(inspect.isasyncgenfunction, _called(callback))):
+        raise _never_awaited(callback)
+
+
+def is_async(callback: Callable[..., Any]) -> bool:
+    """Whether ``callback`` is an ``async def`` function, also as a method, in a partial, or as the
+    ``__call__`` of an object."""
+    import inspect
+
+    return any(map(inspect.iscoroutinefunction, _called(callback)))
+
+
+def _called(callback: Callable[..., Any]) -> tuple[object, object]:
+    """Return the function that ``callback`` is, or that is in it."""
     from functools import partial
 
-    inner = callback
-    while isinstance(inner, partial):
-        inner = inner.func
-    if any(
-        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
-        for each in (inner, type(inner).__call__)
-    ):
-        raise _never_awaited(callback)
+    while isinstance(callback, partial):
+        callback = callback.func
+    return callback, type(callback).__call__
 
 
 def _never_awaited(callback: Callable[..., Any]) -> TypeError:

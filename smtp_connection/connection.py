@@ -189,7 +189,7 @@ class SMTPConnection(ConnectionEmitter):
                 parsed = Envelope.parse(envelope)
             operation.message = Message(message, self.reactor)
         except SMTPError as error:
-            lifecycle.refuse(operation, error)
+            lifecycle.refuse(operation, error.with_traceback(None))
             return
         dialogue = transaction(parsed, operation.message, lifecycle.session, self.reactor)
         lifecycle.enqueue(operation, dialogue, signal)
@@ -262,7 +262,7 @@ class SMTPConnection(ConnectionEmitter):
                 raise envelope_error("probe() has no message to take the envelope from")
             parsed = Envelope.parse(envelope)
         except SMTPError as error:
-            self._lifecycle.refuse(operation, error)
+            self._lifecycle.refuse(operation, error.with_traceback(None))
             return
         self._lifecycle.enqueue(operation, probe(parsed, self._lifecycle.session), signal)
 

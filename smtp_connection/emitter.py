@@ -101,15 +101,21 @@ class NodeEmitter(EventEmitter):
 
     # Every way to add a listener comes through here, as the key ``k``; ``v`` is what emit() calls.
     def _add_event_handler(self, event: str, k: Callable[..., Any], v: Callable[..., Any]) -> None:
+        super()._add_event_handler(event, k, self._fitting(event, k, v))
+
+    def _fitting(
+        self, event: str, k: Callable[..., Any], v: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return what calls ``v`` with as many arguments as ``k`` declares."""
         taken = arguments_taken(k)
-        offered = self._arguments.get(event)
+        if taken.fits(self._arguments.get(event)):
+            # Nothing stands between it and pyee: an interrupt there would lose the event.
+            return v
 
         def fitted(*args: Any, **more: Any) -> Any:
             return v(*taken.fit(*args), **more)
 
-        # Where the listener fits as it is, nothing stands between it and pyee: an interrupt there
-        # would lose the event.
-        super()._add_event_handler(event, k, v if taken.fits(offered) else fitted)
+        return fitted
 
     def _move_to_front(self: E, event: str, f: Callable[..., Any]) -> E:
         with self._lock:

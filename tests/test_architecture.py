@@ -25,7 +25,8 @@ FLOORS = [
     "__main__",
     "cli pytest_plugin",
     "testing",
-    "__init__",
+    "__init__ aio",
+    "wrapped",
     "connection terminal hosting futures ledger",
     "listeners",
     "driver auth xoauth2",
@@ -65,6 +66,10 @@ RESERVED = {
     "heapq": {"reactor.timers"},
     "asyncio": {
         "hosting.with_asyncio",
+        "aio.answers",
+        "aio.connection",
+        "aio.listeners",
+        "aio.reactors",
         # for aiosmtpd
         "testing.loopback",
         "testing.conversation",
@@ -83,6 +88,9 @@ WITH_EXTRAS = {
     "testing.conversation",
     "pytest_plugin",
     "xoauth2.token_request",
+    # The other loop is there, or nobody asks for them.
+    "hosting.with_trio",
+    "hosting.with_twisted",
 }
 
 

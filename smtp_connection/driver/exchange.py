@@ -234,7 +234,8 @@ class Exchange:
         self._pump.stop()
 
     def dissolve(self) -> None:
-        """Let go of the owner and the transport: nothing is called any more."""
+        """Let go of the owner, the transport and the outcome: nothing is called any more."""
+        self._outcome = None, None
         self._pump.dissolve()
         self._owner = _NOBODY
 

@@ -140,6 +140,10 @@ class _Ending:
         return other
 
 
+_OVER = _Ending(connection_error("The connection is over"), text="")
+"""Takes the place of every other reason once all has been told."""
+
+
 class Lifecycle:
     """What one connection is going through.
 
@@ -597,6 +601,8 @@ class Lifecycle:
             self._events.emit_last("end")
         finally:
             # These know this object, and this object knows them: circles cost a garbage collection.
+            self._ending = _OVER
+            self._operations.dissolve()
             self._time_outs.dissolve()
             self._dialing.dissolve()
             self._exchange.dissolve()

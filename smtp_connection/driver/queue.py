@@ -265,6 +265,11 @@ class Operations:
             self._reactor.call_soon(operation.tell, self._report)
         return bool(untold)
 
+    def dissolve(self) -> None:
+        """Let go of what has been told: an error that its receiver raises knows this connection."""
+        self._latest = None
+        self._unfinished = []
+
     def forget(self) -> None:
         """Forget those that are settled; another thread may just have added one that is not."""
         self._unfinished = self.unfinished

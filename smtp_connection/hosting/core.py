@@ -30,21 +30,30 @@ The thread waits exactly once for each turn, after it: with the time-out that th
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..reactor.default import get_reactor
 from ..reactor.loop import Reactor
 
-__all__ = ["Host", "Hosting", "host"]
+if TYPE_CHECKING:
+    C = TypeVar("C", bound="Claim")
+
+__all__ = ["Claim", "Host", "Hosting", "host"]
 
 # Seconds that the timer may be late.
 _TOLERANCE = 0.001
 
 # Seconds; loops that count milliseconds cannot wait for a month.
 _LONGEST = 24 * 3600.0
+
+
+def _nothing() -> None:
+    """Take the place of what is not to be called any more."""
 
 
 class Host(Protocol):
@@ -61,38 +70,39 @@ class Host(Protocol):
         """
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
-        """Call ``callback()`` once ``seconds`` have passed; return what takes that back."""
+        """Call ``callback()`` once ``seconds`` have passed; return what takes that back.
+
+        There is never more than one call to be made.
+        """
 
     def call_soon_threadsafe(self, callback: Callable[[], object]) -> object:
-        """Call ``callback()`` on the loop's thread.  Raises an exception if the loop is gone."""
+        """Call ``callback()`` on the loop's thread.
+
+        Raises ``TimeoutError`` if the loop does not run yet, which is worth another try, and any
+        other exception if it is gone.
+        """
 
     def report(self, error: Exception) -> object:
-        """Hand what a callback has raised to the loop's usual handler of errors."""
+        """Hand what a callback has raised to the loop's usual handler of errors.
+
+        It is called where ``error`` was caught.
+        """
 
 
-class Hosting:
-    """A reactor that another event loop turns, from the first turn of that loop until
-    :meth:`detach`.  Leaving a ``with`` block detaches, too."""
+class Claim:
+    """The right to turn a reactor for another event loop, until :meth:`detach`.  Leaving a
+    ``with`` block detaches, too."""
 
-    def __init__(self, host: Host, reactor: Reactor) -> None:
-        """Raises as :meth:`Reactor.begin_hosting` does."""
-        self.host = host
+    def __init__(self, reactor: Reactor, released: Callable[[], object]) -> None:
+        """``released()`` is called when the claim ends, unless that is in a forked child, which
+        shares what its parent's loop has in the kernel.  Raises as
+        :meth:`Reactor.begin_hosting` does."""
         self.reactor = reactor
-        self._attached = True
-        self._unwatch: Callable[[], object] | None = None
-        self._cancel_timer: Callable[[], object] | None = None
-        self._due = 0.0  # when the timer fires, on the reactor's clock
+        self.attached = False
+        self._released = released
         self._waiter: _Waiter | None = None
         reactor.begin_hosting(self)
-        try:
-            try:
-                self._watch()
-            except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
-                self._waiter = _Waiter(reactor, host, self.turn)
-            self._turn_within(0)  # there may be work already
-        except BaseException:
-            self.detach()
-            raise
+        self.attached = True
 
     def detach(self) -> None:
         """Have the loop turn the reactor no more; may be called again, and from callbacks.
@@ -100,26 +110,58 @@ class Hosting:
         To be called on the thread of the loop, or when that is over.  What the reactor still has to
         do is done when it is attached again, or by its own ``run()``.
         """
-        if not self._attached:
+        if not self.attached:
             return
-        self._attached = False
-        self.reactor.end_hosting()
+        self.attached = False
+        self.reactor.end_hosting(self)
         if self._waiter is not None:
             self._waiter.stop()
-        # The selector of a forked child's loop is its parent's as well.
+        released, self._released = self._released, _nothing  # which knows this claim
         if not self.reactor.is_parents:
-            self._stop_watching()
-            self._stop_timer()
+            released()
 
-    def __enter__(self) -> Hosting:
+    def __enter__(self: C) -> C:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.detach()
 
+    def wait_on_thread(self, notify: Callable[[], object]) -> Callable[[float | None], object]:
+        """Start a thread that waits in the place of the loop.
+
+        Returns a function to be called after each turn with the seconds until the next timer is
+        due (``None``: there is none): then ``notify()`` is called, once, on the thread, as soon as
+        there is work.  The thread ends with the claim.
+        """
+        self._waiter = _Waiter(self.reactor, notify)
+        return self._waiter.wait
+
+
+class Hosting(Claim):
+    """A reactor that another event loop turns, from the first turn of that loop until
+    :meth:`detach`.  Leaving a ``with`` block detaches, too."""
+
+    def __init__(self, host: Host, reactor: Reactor) -> None:
+        """Raises as :meth:`Reactor.begin_hosting` does."""
+        self.host = host
+        self._unwatch: Callable[[], object] | None = None
+        self._cancel_timer: Callable[[], object] | None = None
+        self._due = 0.0  # when the timer fires, on the reactor's clock
+        self._wait: Callable[[float | None], object] | None = None  # where a thread does
+        super().__init__(reactor, self._stop)
+        try:
+            try:
+                self._watch()
+            except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
+                self._wait = self.wait_on_thread(partial(host.call_soon_threadsafe, self.turn))
+            self._turn_within(0)  # there may be work already
+        except BaseException:
+            self.detach()
+            raise
+
     def turn(self) -> None:
         """Run one turn of the reactor.  For the loop to call."""
-        if not self._attached:
+        if not self.attached:
             return
         if self.reactor.is_running:  # a callback runs the loop
             self._stop_watching()
@@ -129,23 +171,22 @@ class Hosting:
         except Exception as exc:
             self.host.report(exc)
         finally:
-            if self._attached and self.reactor.may_register:
+            if self.attached and self.reactor.may_register:
                 self._prepare()
 
     def _prepare(self) -> None:
         """See to it that the next turn comes."""
-        if self._unwatch is None and self._waiter is None:
+        if self._unwatch is None and self._wait is None:
             self._watch()
-        seconds = self.reactor.next_timeout()
-        if seconds is not None or self._waiter is not None:
-            self._turn_within(seconds)
+        self._turn_within(self.reactor.next_timeout())
 
     def _turn_within(self, seconds: float | None) -> None:
-        if self._waiter is not None:
-            self._waiter.wait(seconds)
-            return
-        assert seconds is not None
-        seconds = min(seconds, _LONGEST)
+        if self._wait is not None:
+            self._wait(seconds)
+        elif seconds is not None:
+            self._set_timer(min(seconds, _LONGEST))
+
+    def _set_timer(self, seconds: float) -> None:
         due = self.reactor.time() + seconds
         if self._cancel_timer is not None:
             if self._due <= due + _TOLERANCE:
@@ -171,14 +212,18 @@ class Hosting:
         if cancel is not None:
             cancel()
 
+    def _stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is over, and does nothing any more
+            self._stop_watching()
+            self._stop_timer()
+
 
 class _Waiter:
     """A thread that waits for a reactor in the place of a loop."""
 
-    def __init__(self, reactor: Reactor, host: Host, turn: Callable[[], object]) -> None:
+    def __init__(self, reactor: Reactor, notify: Callable[[], object]) -> None:
         self._reactor = reactor
-        self._host = host
-        self._turn = turn
+        self._notify = notify
         self._rounds: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._waits = threading.Lock()  # held while the thread waits
         self._stopped = False
@@ -186,7 +231,7 @@ class _Waiter:
         thread.start()
 
     def wait(self, timeout: float | None) -> None:
-        """Have the turn called when there is work, or after ``timeout`` seconds."""
+        """Let the next wait begin, which ends after ``timeout`` seconds."""
         self._rounds.put(timeout)
 
     def stop(self) -> None:
@@ -207,10 +252,19 @@ class _Waiter:
                     self._reactor.wait(timeout)
                 except OSError:
                     pass  # the turn fails as well, and tells
+            if not self._tell():
+                return
+
+    def _tell(self) -> bool:
+        while not self._stopped:
             try:
-                self._host.call_soon_threadsafe(self._turn)
+                self._notify()
+                return True
+            except TimeoutError:
+                continue
             except Exception:
-                return  # the loop is gone
+                break  # the loop is gone
+        return False
 
 
 def host(host: Host, reactor: Reactor | None) -> Hosting:

@@ -19,7 +19,7 @@ class _Asyncio:
 
     def watch(self, descriptor: int, readable: Callable[[], object]) -> Callable[[], object]:
         self.loop.add_reader(descriptor, readable)
-        return lambda: self.loop.is_closed() or self.loop.remove_reader(descriptor)
+        return lambda: self.loop.remove_reader(descriptor)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
         return self.loop.call_later(seconds, callback).cancel

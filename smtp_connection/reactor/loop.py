@@ -446,10 +446,11 @@ class Reactor:
         self.hosting = hosting
         self._hosted = True
 
-    def end_hosting(self) -> None:
-        """Take note that no other event loop turns the reactor any more."""
-        self.hosting = None
-        self._hosted = False
+    def end_hosting(self, hosting: Hosting) -> None:
+        """Take note that ``hosting`` has no other event loop turn the reactor any more."""
+        if self.hosting is hosting:
+            self.hosting = None
+            self._hosted = False
 
     def close(self) -> None:
         """Close the selector, after :meth:`stop` if the reactor has a thread of its own.  To be

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .clients import OURS
+from .clients import AIO, OURS
 from .task import Task
 
 __all__ = ["WORKLOADS", "Entry", "Goal", "Workload"]
@@ -137,6 +137,13 @@ _COMPARISONS = (
         _compared(Task(messages=3_000), _ALL, dict.fromkeys(_WAITING, 50)),
         (Goal(0.6, "nodemailer"), Goal(5_000, measure="wall")),
         remark="Nagle's algorithm against delayed ACK would cost 40,000 us of waiting a message.",
+    ),
+    Workload(
+        "asyncio",
+        "1 KB to 1 recipient, 1,000 messages on 50 connections, with coroutines",
+        _compared(Task(connections=50, at_once=50, messages=20), (AIO, "aiosmtplib", OURS)),
+        (Goal(0.6, "aiosmtplib", AIO), Goal(1.0, "aiosmtplib", AIO, "wall")),
+        remark="Opening and closing the connections is included.",
     ),
     Workload(
         "recipients-100",

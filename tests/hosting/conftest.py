@@ -3,6 +3,7 @@ not."""
 
 from __future__ import annotations
 
+import importlib.util
 import selectors
 from collections.abc import Iterator
 
@@ -26,3 +27,7 @@ def hosted(request) -> Iterator[Reactor]:
         assert reactor.hosting is None
         assert not reactor._handles
         assert not reactor._timers.live
+
+
+# Debian, for one, has Tk in a package of its own.
+collect_ignore = [] if importlib.util.find_spec("_tkinter") else ["test_with_tk.py"]

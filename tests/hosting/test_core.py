@@ -465,7 +465,7 @@ def test_the_thread_ends_when_the_loop_is_gone(waited_for):
 def test_a_callback_may_end_the_thread(waited_for):
     reactor, loop = waited_for.reactor, waited_for.host
     reactor.call_soon(waited_for.detach)
-    while waited_for._attached:
+    while waited_for.attached:
         loop.calls.get(timeout=10)()
     assert reactor.hosting is None
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ..tools import Missing, Program, Tools
 
-__all__ = ["BENCH_EXTRA", "CLIENTS", "OURS", "Client"]
+__all__ = ["AIO", "BENCH_EXTRA", "CLIENTS", "OURS", "Client"]
 
 OURS = "smtp_connection"
+AIO = "smtp_connection.aio"
 BENCH_EXTRA = "pip install 'smtp_connection[bench]'"
 
 
@@ -91,6 +92,7 @@ CLIENTS = {
             "its ESMTPClient",
             _python("twisted_client", "twisted", "OpenSSL", "service_identity"),
         ),
+        Client(AIO, "the same with coroutines", _python("ours_asyncio", "pyee")),
         Client("imports", "an import in a new interpreter", _python("imports")),
     )
 }
