@@ -25,6 +25,7 @@ __all__ = [
     "ConnectionOptions",
     "Content",
     "DSN",
+    "DeliverBy",
     "Envelope",
     "EventName",
     "Headers",
@@ -175,6 +176,26 @@ class _NamedAddress(TypedDict, total=False):
 
 Address = str | _NamedAddress
 """An address, or a dict of ``address`` and ``name``."""
+
+
+class _RecipientDSN(TypedDict, total=False):
+    notify: str | Iterable[str] | None
+    orcpt: str | None
+    recipient: str | None
+
+
+class _Recipient(_NamedAddress, total=False):
+    dsn: _RecipientDSN | Unchecked | None
+
+
+class DeliverBy(TypedDict, total=False):
+    """The ``deliverBy`` of an envelope (RFC 2852)."""
+
+    seconds: int
+    mode: Literal["R", "N", "return", "notify"] | None
+    trace: bool | None
+
+
 Recipients = Address | Sequence["Address | Sequence[Address]"]
 """``'Name <a@x.org>, b@x.org'``, a dict of ``name`` and ``address``, or a list of these."""
 
@@ -197,11 +218,16 @@ Envelope = TypedDict(
     "Envelope",
     {
         "from": "Address | None",
-        "to": "Address | Iterable[Address] | None",
+        "to": "Address | _Recipient | Iterable[Address | _Recipient] | None",
         "size": "int | str | None",
         "use8BitMime": "bool | None",
         "dsn": "DSN | Unchecked | None",
         "requireTLSExtensionEnabled": "bool | None",
+        "auth": "str | None",
+        "deliverBy": "int | DeliverBy | Unchecked | None",
+        "holdFor": "int | None",
+        "holdUntil": "datetime | str | None",
+        "mtPriority": "int | None",
         "beforeCommit": "BeforeCommit | None",
     },
     total=False,

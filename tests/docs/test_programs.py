@@ -241,6 +241,22 @@ def test_custom_auth(run_program, identity):
         assert done.stdout.startswith("Login with PLAIN failed: no login in that name: 5")
 
 
+def test_priorities_and_times(run_program, serve):
+    def script(peer):
+        peer.greet("MT-PRIORITY", "DELIVERBY", "FUTURERELEASE 999999999 2099-01-01T00:00:00Z")
+        (mail,) = peer.expect("MAIL")
+        assert mail == (
+            "MAIL FROM:<sender@example.com> BY=86400;N HOLDUNTIL=2031-01-01T00:00:00Z MT-PRIORITY=4"
+        )
+        peer.play("S: 250 ok\nC: RCPT\nS: 250 ok\nC= DATA\nS: 354 go")
+        peer.read_message()
+        peer.send("250 2.0.0 held\r\n")
+        peer.take_quit()
+
+    done = run_program("priorities-and-times", serve(script))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 held\n", "")
+
+
 def test_auth_methods(run_program, submission):
     done = run_program("auth-methods", submission)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Authenticated\n", "")
