@@ -29,6 +29,7 @@ __all__ = [
     "Envelope",
     "EventName",
     "Headers",
+    "Mail",
     "Message",
     "Proxy",
     "Recipients",
@@ -303,3 +304,11 @@ Message = TypedDict(
 AnyMessage = Message | str | Bytes | _Stream | _EmailMessage | Unchecked
 """Whatever ``send`` takes for a message.  A dict with a misspelt name passes for an iterable of
 its names; where it is annotated as a :class:`Message`, it does not."""
+
+
+class Mail(Message, total=False):
+    """What ``sendMail`` takes: a message to be composed, or a finished one as ``raw``; and an
+    ``envelope``, unless the addresses of the message make it."""
+
+    envelope: Envelope | Unchecked | None
+    raw: AnyMessage | _Content | None
