@@ -314,7 +314,12 @@ class Exchange:
         else:
             # Not at once: a thousand messages whose sources all fail must not be a thousand
             # frames on the stack.
-            self._reactor.call_soon(self._owner.next_dialogue)
+            self._reactor.call_soon(self._start_next)
+
+    @guarded
+    def _start_next(self) -> None:
+        if not self._pump.halted:
+            self._owner.next_dialogue()
 
     def _carry_out(self, step: Step) -> None:
         if self._pump.halted:

@@ -142,6 +142,7 @@ class _Ending:
 
 
 _OVER = _Ending(connection_error("The connection is over"), text="")
+_OVER.logged = _OVER.told = True
 """Takes the place of every other reason once all has been told."""
 
 
@@ -176,7 +177,7 @@ class Lifecycle:
             before_commit=settings.beforeCommit,
         )
         self._operations = Operations(reactor, events.report)
-        self._time_outs = TimeOuts(reactor, settings, self._give_up)
+        self._time_outs = TimeOuts(reactor, settings, self._give_up, self.broke)
         self._warned = False
         self._leaving: str | None = None  # why QUIT is said although nobody has asked for it
         self._trace = trace = trace_for(settings, reactor, events, sid)
@@ -501,14 +502,17 @@ class Lifecycle:
             self._end()
 
     def broke(self, exc: BaseException) -> None:
-        """End the connection, because ``exc`` was raised in the middle of a step."""
+        """End the connection, because ``exc`` was raised in the middle of a step.
+
+        If it has a reason to end already, it may be the end that was interrupted.
+        """
         if not self.destroyed:
             what = type(exc).__name__
             text = f"Connection closed, because {what} was raised in the middle of a step"
             error = SMTPError(text, code="ECONNECTION", command="CONN")
             error.__cause__ = exc
             self._decide(_Ending(error, raised=True))
-            self._end()
+        self._end()
 
     def _leave(self) -> None:
         """Say QUIT of our own accord: the server takes no more messages in this session, and may
@@ -533,6 +537,7 @@ class Lifecycle:
 
     # -- the end ----------------------------------------------------------------------------------
 
+    @guarded
     def _close(self) -> None:
         try:
             if self._exchange.in_doubt and self._dialing.transport is not None:
