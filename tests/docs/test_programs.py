@@ -681,7 +681,7 @@ def test_sending_many(sending_many, submission):
 
 
 def test_sending_many_goes_on_after_ctrl_c_and_sends_nothing_twice(sending_many, submission):
-    process = sending_many(rate=20)
+    process = sending_many(rate=5)
     wait_until(lambda: len(submission.mailbox.envelopes) >= 5)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
@@ -695,7 +695,7 @@ def test_sending_many_goes_on_after_ctrl_c_and_sends_nothing_twice(sending_many,
 
 
 def test_sending_many_sends_nothing_twice_after_a_kill(sending_many, submission):
-    process = sending_many(rate=20)
+    process = sending_many(rate=5)
     wait_until(lambda: len(submission.mailbox.envelopes) >= 5)
     process.kill()
     process.communicate()

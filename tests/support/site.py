@@ -54,7 +54,7 @@ class _Delayed(Calm):
 class _Judge:
     """What the world wants to tell, and nobody needs to know here."""
 
-    over = close_called = False
+    over = close_called = interrupted = False
     history = None
 
     def __init__(self) -> None:
@@ -182,8 +182,8 @@ class Site:
     - ``sessions`` (list of Session): everybody who has connected
     - ``begun`` (list of float): when each MAIL has arrived
     - ``accept`` (bool): whether anybody listens
-    - ``queued`` (list of int): the messages that ``send`` has given to the pool
-    - ``outcomes`` (list of pairs): the error of each that has an outcome
+    - ``queued`` (list of int), ``outcomes`` (list of pairs): the messages that ``send`` has given
+      to the pool, and the error of each that has an outcome
     """
 
     def __init__(self, *, latency: float = 0.0) -> None:

@@ -53,6 +53,7 @@ class PoolJudge:
     """Watches one schedule: what its network, its servers and its client tell it."""
 
     over = close_called = False  # as one connection has it; a pool has several
+    interrupted = False  # by a signal: nobody does that
 
     def __init__(self, tally: Counter[Any], history: list[str] | None) -> None:
         self.tally = tally
@@ -96,6 +97,9 @@ class PoolJudge:
         """Something was read or written."""
 
     late = progress
+
+    def clock_jumped(self, at_once: bool) -> None:
+        """Time has passed in which nothing could happen."""
 
     def opened(self, sock: Any) -> None:
         self._open = {one for one in self._open if one.fileno() >= 0}
