@@ -15,6 +15,7 @@ from .sources import (
     Source,
     WholeSource,
     as_bytes,
+    has_utf8_headers,
     stream_source,
 )
 
@@ -202,6 +203,15 @@ class Message:
         """Return how many bytes it takes on the wire if all of it is there and it is sent in
         pieces, or ``None``.  This costs about as much time as to encode it."""
         return self._source.wire_size() if self._source is not None else None
+
+    def is_international(self) -> bool:
+        """Return whether its headers, as far as they are known, have bytes above 127 that are
+        UTF-8, so that it needs SMTPUTF8 (RFC 6532)."""
+        if self._small is not None:
+            return has_utf8_headers(self._small)
+        if self._first:
+            return has_utf8_headers(self._first)
+        return self._source is not None and self._source.is_international()
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.

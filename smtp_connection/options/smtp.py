@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import refuse_async
-from ..hosts import is_ip, own_name
+from ..hosts import a_labels, is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
 from .table import Option, Settings
@@ -66,25 +66,18 @@ def _a_labels(name: str) -> str | None:
     gives another name for the few labels with, for example, a sharp s.
     """
     try:
-        import idna
+        return a_labels(name)
     except ImportError:
-        encode = _a_label_2003
-    else:
-
-        def encode(label: str) -> bytes:
-            return idna.encode(label, uts46=True)
-
-    try:
-        labels = [
-            label if label.isascii() else encode(label).decode("ascii") for label in name.split(".")
-        ]
-    except UnicodeError:  # idna's exceptions are of this kind
+        pass
+    except ValueError:
         return None
-    return ".".join(labels)
-
-
-def _a_label_2003(label: str) -> bytes:
-    return label.encode("idna")
+    try:
+        return ".".join(
+            label if label.isascii() else label.encode("idna").decode("ascii")
+            for label in name.split(".")
+        )
+    except UnicodeError:
+        return None
 
 
 def _host(value: object) -> str | None:
