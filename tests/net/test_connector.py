@@ -109,7 +109,7 @@ class Race:
     @property
     def tried(self):
         """The addresses that are being tried."""
-        return [address.sockaddr for address in self.connector._attempts.values()]
+        return [attempt.address.sockaddr for attempt in self.connector._attempts.values()]
 
 
 @pytest.fixture
@@ -410,7 +410,7 @@ def interrupt(*args, **more):
         "smtp_connection.net.connector.prepare",
         "socket.socket.connect_ex",
         "socket.socket.getsockopt",
-        "smtp_connection.reactor.loop.Reactor.add_writer",
+        "smtp_connection.reactor.handles.Handle.set_writer",
         "smtp_connection.net.connector.Connector._family",
         "smtp_connection.net.connector.Connector._stop",
     ],
