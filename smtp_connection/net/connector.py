@@ -189,7 +189,7 @@ class Connector:
         except BaseException:
             if sock is not None:
                 # An interrupt may have kept it from being noted.
-                self._reactor.remove_writer(sock)
+                attempt.unwatch()
                 sock.close()
             raise
         return True

@@ -10,6 +10,7 @@ import pytest
 
 from smtp_connection import Reactor
 from smtp_connection.net.connector import Connector, prepare
+from smtp_connection.reactor.handles import Handle
 from tests.support.helpers import Clock, turn_until
 
 LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
@@ -442,13 +443,13 @@ def test_an_interrupt_is_handed_on_and_no_socket_is_left(race, network, monkeypa
 def test_an_interrupt_leaves_no_closed_socket_in_the_selector(race, network, monkeypatch):
     network.add_silent()
     running = race()
-    add_writer = running.reactor.add_writer
+    set_writer = Handle.set_writer
 
-    def interrupted(*args):
-        add_writer(*args)
+    def interrupted(handle, writer):
+        set_writer(handle, writer)
         raise Interrupt
 
-    monkeypatch.setattr(running.reactor, "add_writer", interrupted)
+    monkeypatch.setattr(Handle, "set_writer", interrupted)
     running.connector.start("mx.example.com", 25, 30)
     with pytest.raises(Interrupt):
         running.reactor.run()
