@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..callbacks import refuse_async
+from ..callbacks import only_awaited, refuse_async
 from ..hosts import a_labels, is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
@@ -177,6 +177,13 @@ def _custom_auth(value: object) -> dict[str, Callable[..., Any]]:
             raise WrongValue(f"{says}; {name!r} is no mechanism name")
         if not callable(handler):
             raise WrongType(says, handler, f" for {name!r}")
+        if only_awaited(handler):
+            raise WrongType(
+                f"{says} that call resolve() or reject(err) of their context, or return a"
+                " concurrent.futures.Future",
+                handler,
+                f" for {name!r}, an 'async def' function, which nobody would await",
+            )
         handlers[name.strip().upper()] = handler
     return handlers
 
