@@ -35,7 +35,7 @@ autodoc_typehints_format = "short"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|concurrent|email|pyee|selectors|ssl|tkinter|typing)\..*"),
-    ("py:.*", r"smtp_connection\.(?!(xoauth2|testing|types|hosting)\.\w+$)\w+\..*"),
+    ("py:.*", r"smtp_connection\.(?!(aio|blocking|xoauth2|testing|types|hosting)\.\w+$)\w+\..*"),
     ("py:.*", r"(Any|Callable|EventEmitter|Iterator|Job|Loaded|Mapping|Sequence|Timer)"),
 ]
 
@@ -55,7 +55,7 @@ def _find_public_name(
     """Resolve a bare name in a docstring, which stands in another module than its own."""
     name = node.get("reftarget", "")
     domain = env.domains["py"]
-    for package in ("", ".xoauth2", ".testing", ".types"):
+    for package in ("", ".blocking", ".xoauth2", ".testing", ".types"):
         full = f"smtp_connection{package}.{name}"
         if full in domain.data["objects"]:
             return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, text)

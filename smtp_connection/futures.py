@@ -20,7 +20,7 @@ class OperationFuture(Future[Any]):
 
     Callbacks that ``add_done_callback`` adds are called by the reactor.  ``result()`` and
     ``exception()`` raise ``RuntimeError`` where the reactor would have to wait for itself: in its
-    own callbacks.
+    own callbacks, and on the thread of the event loop that hosts it.
     """
 
     def __init__(self, reactor: Reactor | None = None) -> None:
@@ -70,7 +70,15 @@ class OperationFuture(Future[Any]):
         return super().exception(timeout)
 
     def _check_thread(self) -> None:
-        if self._reactor is not None and not self.done() and current_reactor() is self._reactor:
+        reactor = self._reactor
+        if reactor is None or self.done():
+            return
+        if reactor.hosting is not None and reactor.on_thread():
+            raise RuntimeError(
+                "the event loop that runs the reactor would wait for itself: use"
+                " asyncio.wrap_future(), add_done_callback(), or wait on another thread"
+            )
+        if current_reactor() is reactor:
             raise RuntimeError(
                 "a callback of the reactor would wait for that reactor itself: use"
                 " add_done_callback(), or wait on another thread"

@@ -25,9 +25,11 @@ __all__ = [
     "ConnectionOptions",
     "Content",
     "DSN",
+    "DeliverBy",
     "Envelope",
     "EventName",
     "Headers",
+    "Mail",
     "Message",
     "Proxy",
     "Recipients",
@@ -175,6 +177,26 @@ class _NamedAddress(TypedDict, total=False):
 
 Address = str | _NamedAddress
 """An address, or a dict of ``address`` and ``name``."""
+
+
+class _RecipientDSN(TypedDict, total=False):
+    notify: str | Iterable[str] | None
+    orcpt: str | None
+    recipient: str | None
+
+
+class _Recipient(_NamedAddress, total=False):
+    dsn: _RecipientDSN | Unchecked | None
+
+
+class DeliverBy(TypedDict, total=False):
+    """The ``deliverBy`` of an envelope (RFC 2852)."""
+
+    seconds: int
+    mode: Literal["R", "N", "return", "notify"] | None
+    trace: bool | None
+
+
 Recipients = Address | Sequence["Address | Sequence[Address]"]
 """``'Name <a@x.org>, b@x.org'``, a dict of ``name`` and ``address``, or a list of these."""
 
@@ -197,11 +219,16 @@ Envelope = TypedDict(
     "Envelope",
     {
         "from": "Address | None",
-        "to": "Address | Iterable[Address] | None",
+        "to": "Address | _Recipient | Iterable[Address | _Recipient] | None",
         "size": "int | str | None",
         "use8BitMime": "bool | None",
         "dsn": "DSN | Unchecked | None",
         "requireTLSExtensionEnabled": "bool | None",
+        "auth": "str | None",
+        "deliverBy": "int | DeliverBy | Unchecked | None",
+        "holdFor": "int | None",
+        "holdUntil": "datetime | str | None",
+        "mtPriority": "int | None",
         "beforeCommit": "BeforeCommit | None",
     },
     total=False,
@@ -277,3 +304,11 @@ Message = TypedDict(
 AnyMessage = Message | str | Bytes | _Stream | _EmailMessage | Unchecked
 """Whatever ``send`` takes for a message.  A dict with a misspelt name passes for an iterable of
 its names; where it is annotated as a :class:`Message`, it does not."""
+
+
+class Mail(Message, total=False):
+    """What ``sendMail`` takes: a message to be composed, or a finished one as ``raw``; and an
+    ``envelope``, unless the addresses of the message make it."""
+
+    envelope: Envelope | Unchecked | None
+    raw: AnyMessage | _Content | None

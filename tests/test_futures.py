@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from smtp_connection import AbortSignal, SMTPConnection, SMTPError, future
+from smtp_connection.hosting import attach
 from smtp_connection.xoauth2 import createXOAuth2Generator
 from tests.support.sessions import ENVELOPE, PASSWORD
 
@@ -270,3 +271,23 @@ def test_asyncio_cancels_one(connect):
     asyncio.run(main())
     concurrent.futures.wait([noop], 10)
     assert noop.cancelled()
+
+
+def test_a_loop_that_hosts_the_reactor_does_not_wait_for_itself(reactor, smtp_server):
+    async def main():
+        with attach(reactor):
+            connection = SMTPConnection(
+                host=smtp_server.host, port=smtp_server.port, reactor=reactor
+            )
+            opened = future(connection.connect)
+            with pytest.raises(RuntimeError, match="would wait for itself"):
+                opened.result()
+            await asyncio.wrap_future(opened)
+            info = await asyncio.wrap_future(future(connection.send, ENVELOPE, "Subject: hi"))
+            connection.quit()
+            while reactor.has_work:
+                await asyncio.sleep(0)
+            return info
+
+    assert asyncio.run(main()).accepted
+    assert len(smtp_server.messages) == 1

@@ -85,6 +85,7 @@ TABLES = {
     "Envelope": envelope._KEYS._exact,
     "DSN": dsn._KEYS._exact,
     "Message": mail._NAMES._exact,
+    "Mail": {*mail._NAMES._exact, "envelope", "raw"},
     "Attachment": content._FILE._exact,
     "_Content": content._CONTENT._exact,
     "_NamedAddress": addresses._OBJECT._exact,

@@ -29,8 +29,8 @@ The strategy
   to STARTTLS not even half a line may be left.
 - A reply during a message stops the pump and is raised inside the dialogue (``TooEarly``).
 - When the connection ends, a dialogue whose message was sent to its end hears of it
-  (``Unanswered``), and says what that means; every other dialogue is closed.  So whether a message
-  is in doubt is decided in one place.
+  (``Unanswered``), and says what that means; every other dialogue is closed (``Ended``), but may
+  say what it has achieved by then.  So whether a message is in doubt is decided in one place.
 - A dialogue may keep all the replies that it gets, in errors for each recipient, say: it is they
   together that are bounded, not each alone.
 - Secrets that were sent are masked in whatever the server says, before anybody else sees it, as
@@ -65,6 +65,7 @@ from ..protocol.steps import (
     Commit,
     Compute,
     Dialogue,
+    Ended,
     Hold,
     Pipeline,
     StartTLS,
@@ -244,16 +245,14 @@ class Exchange:
         if dialogue is None:
             return None, error
         in_doubt = self.in_doubt
-        if not (in_doubt or isinstance(self._step, (Command, Pipeline))):
-            dialogue.close()
-            return None, error
+        unanswered = in_doubt or isinstance(self._step, (Command, Pipeline))
         try:
-            dialogue.throw(Unanswered(error, self._collected))
+            dialogue.throw(Unanswered(error, self._collected) if unanswered else Ended(error))
         except StopIteration as stop:
             return stop.value, None
         except SMTPError as verdict:
             return None, verdict.with_traceback(None)
-        except Unanswered:
+        except (Unanswered, Ended):
             # The dialogue has nothing to add.  Or an interrupt has ended the one that would have
             # said this.
             error.inDoubt = in_doubt
@@ -298,7 +297,10 @@ class Exchange:
             return None
         except Abandon as abandon:
             self._dialogue = self._step = None
-            self._owner.connection_failed(abandon.error.with_traceback(None), own=True)
+            failure = abandon.error.with_traceback(None)
+            if abandon.value is not None:
+                self._owner.dialogue_ended(abandon.value, None)
+            self._owner.connection_failed(failure, own=True)
             return None
         self._step = step
         return step

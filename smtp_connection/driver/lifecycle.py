@@ -53,6 +53,7 @@ from ..protocol.hints import about_banner, about_silence
 from ..protocol.opening import open_session
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
+from ..protocol.transaction import quit_session
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..records import TLSInfo
@@ -177,6 +178,7 @@ class Lifecycle:
         self._operations = Operations(reactor, events.report)
         self._time_outs = TimeOuts(reactor, settings, self._give_up)
         self._warned = False
+        self._leaving: str | None = None  # why QUIT is said although nobody has asked for it
         self._trace = trace = trace_for(settings, reactor, events, sid)
         traffic = trace if trace is not None and trace.traffic else None
         self._exchange = Exchange(reactor, self, settings.maxResponseSize, traffic)
@@ -351,6 +353,9 @@ class Lifecycle:
         """Begin with the next operation, if nothing is going on."""
         operations = self._operations
         while operations.current is None and self._state is _State.READY:
+            if self.session.is_full:
+                self._leave()
+                return
             dialogue = operations.start_next()
             if dialogue is None:
                 return
@@ -465,7 +470,7 @@ class Lifecycle:
                 self._ending.error = connection_error(str(self._ending.text), response)
             self._end()
             return
-        if not self._is_awaited():
+        if self._leaving is not None or not self._is_awaited():
             why = response or error
             self.tell(lambda: f"The server closed the connection{(why and f': {why}') or ''}")
             self._finish()
@@ -505,9 +510,17 @@ class Lifecycle:
             self._decide(_Ending(error, raised=True))
             self._end()
 
+    def _leave(self) -> None:
+        """Say QUIT of our own accord: the server takes no more messages in this session, and may
+        hang up on who tries."""
+        self._leaving = self.session.full_error().message
+        self._operations.current = Quit(None)
+        self._exchange.start(quit_session())
+
     def _finish(self) -> None:
         """End in an orderly way: QUIT was answered, or the server ended an idle session."""
-        self._decide(_Ending(connection_error(NOT_ITS_TURN), text=NOT_ITS_TURN))
+        text = self._leaving or NOT_ITS_TURN
+        self._decide(_Ending(connection_error(text), text=text))
         self._end()
 
     def _decide(self, ending: _Ending) -> None:

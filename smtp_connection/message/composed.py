@@ -41,6 +41,7 @@ class ComposedSource(Source):
     def __init__(self, composed: Composed, reactor: Reactor) -> None:
         """Raises ``SMTPError`` for a stream that is closed, or has been read already."""
         self._composed = composed
+        self._made_for = reactor
         self._bodies = [each for each in composed.segments if isinstance(each, Body)]
         self._sources: dict[Body, Source] = {}
         self._files: dict[Body, io.FileIO] = {}
@@ -73,6 +74,9 @@ class ComposedSource(Source):
                     encoder.encode(piece)
         encoder.finish()
         return encoder.size
+
+    def again(self) -> Source | None:
+        return ComposedSource(self._composed, self._made_for) if self.is_whole else None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Open the files.  Raises ``SMTPError`` (``'EMESSAGE'``) for one that cannot be opened."""

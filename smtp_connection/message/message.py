@@ -128,7 +128,8 @@ def _not_empty(data: bytes) -> bytes:
 class Message:
     """A message on its way: pulls from its source, and encodes for the wire.
 
-    Nothing is kept of it but what is still to be sent, so a message can be sent only once.
+    Nothing is kept of it but what is still to be sent, so a message can be sent only once.  Before
+    that, :meth:`again` may make another one.
 
     - ``whole`` (bool): all of it is there, so that nothing has to be waited for
     - ``finished`` (bool): :meth:`next_wire` has returned the final dot
@@ -165,6 +166,18 @@ class Message:
             self._small = content
         else:
             self._source = WholeSource(content)
+
+    def again(self) -> Message | None:
+        """Return a message with the same content, if all of that is there and none of it has been
+        sent; else ``None``: it can be read only once."""
+        source = self._source.again() if self._source is not None else None
+        if source is None and self._small is None:
+            return None
+        other = object.__new__(Message)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other._source = source
+        return other
 
     @property
     def lazy(self) -> bool:

@@ -93,6 +93,10 @@ class Source:
         it is there; else ``None``."""
         return None
 
+    def again(self) -> Source | None:
+        """Return another source of the same content, if all of it is there; else ``None``."""
+        return None
+
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin; ``wake`` is called, on the reactor, when ``next_piece()`` is worth calling."""
 
@@ -120,6 +124,9 @@ class WholeSource(Source):
 
     def wire_size(self) -> int | None:
         return wire_size(self._data)
+
+    def again(self) -> Source:
+        return WholeSource(self._data)
 
     def next_piece(self) -> bytes | None:
         start = self._position

@@ -18,10 +18,25 @@ class Capabilities(Mapping[str, str]):
     - ``pipelining`` (bool): whether commands may be sent without waiting (RFC 2920)
     - ``takes_size`` (bool): whether MAIL may declare the size of the message (RFC 1870)
     - ``size`` (int or None): the largest message in bytes, ``None`` if the server names no limit
+    - ``rcpt_max``, ``rcpt_domain_max`` (int): how many recipients, and how many domains of theirs,
+      the server takes in one transaction; ``mail_max`` (int): how many transactions it takes in a
+      session (RFC 9422); 0 if it names no limit
+    - ``limits_rcpt`` (bool): whether one of the first two is a limit
     - ``lines`` (list of str): the lines of the reply, without the first, which is a greeting
     """
 
-    __slots__ = ("_parameters", "auth", "lines", "pipelining", "size", "takes_size")
+    __slots__ = (
+        "_parameters",
+        "auth",
+        "limits_rcpt",
+        "lines",
+        "mail_max",
+        "pipelining",
+        "rcpt_domain_max",
+        "rcpt_max",
+        "size",
+        "takes_size",
+    )
 
     def __init__(self, reply: Reply | None = None) -> None:
         """Read ``reply``; without one (before EHLO, after HELO) nothing is announced."""
@@ -49,6 +64,25 @@ class Capabilities(Mapping[str, str]):
         self.size = (
             int(size) or None if size.isascii() and size.isdigit() and len(size) < 20 else None
         )
+
+        self.rcpt_max = self.rcpt_domain_max = self.mail_max = 0
+        self.limits_rcpt = False
+        limits = self._parameters.get("LIMITS")
+        if limits:
+            self._read_limits(limits)
+
+    def _read_limits(self, text: str) -> None:
+        given = {name.upper(): value for name, _, value in (w.partition("=") for w in text.split())}
+
+        def limit(name: str) -> int:
+            value = given.get(name, "")
+            # RFC 9422 section 4: at most six digits.
+            return int(value) if value.isascii() and value.isdigit() and len(value) <= 6 else 0
+
+        self.rcpt_max = limit("RCPTMAX")
+        self.rcpt_domain_max = limit("RCPTDOMAINMAX")
+        self.mail_max = limit("MAILMAX")
+        self.limits_rcpt = bool(self.rcpt_max or self.rcpt_domain_max)
 
     def __getitem__(self, keyword: str) -> str:
         return self._parameters[keyword.upper()]

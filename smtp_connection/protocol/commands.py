@@ -166,6 +166,7 @@ def command(line: object, session: Session) -> Dialogue[CommandReply]:
         session.transaction_open = False
     elif verb in _OPEN_TRANSACTION and reply.positive:
         session.transaction_open = True
+        session.mails += 1
     return CommandReply(line if shown is None else shown, reply)
 
 
@@ -201,6 +202,7 @@ def probe(envelope: Envelope, session: Session) -> Dialogue[ProbeInfo]:
     rcpts = rcpt_commands(envelope, session)
     if session.transaction_open:
         yield from reset(session)
+    session.mails += 1
     replies: list[Reply] = []
     lost: SMTPError | None = None
     try:

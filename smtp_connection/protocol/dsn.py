@@ -10,9 +10,10 @@ from ..errors import SMTPError, envelope_error
 from ..options.names import NameTable
 from ..text import control_in
 
-__all__ = ["DSN"]
+__all__ = ["DSN", "xtext"]
 
 _KEYS = NameTable("dsn key", ["ret", "return", "envid", "id", "notify", "orcpt", "recipient"])
+_RECIPIENT_KEYS = NameTable("dsn key of a recipient", ["notify", "orcpt", "recipient"])
 _RETURN = {"FULL": "FULL", "BODY": "FULL", "HDRS": "HDRS", "HEADERS": "HDRS"}
 _NOTIFY = ("NEVER", "SUCCESS", "FAILURE", "DELAY")
 
@@ -25,8 +26,9 @@ def _invalid(field: str, value: object, expected: str) -> SMTPError:
     return envelope_error(f"Invalid DSN {field} {value!r}: it takes {expected}")
 
 
-def _xtext(text: str) -> str:
-    """Encode as xtext (RFC 3461 section 4): '+', '=' and all but graphic ASCII become ``+XX``."""
+def xtext(text: str) -> str:
+    """Return ``text`` as xtext (RFC 3461 section 4): '+', '=' and all but graphic ASCII become
+    ``+XX``."""
     return "".join(
         chr(byte) if 33 <= byte <= 126 and byte not in b"+=" else f"+{byte:02X}"
         for byte in text.encode()
@@ -48,32 +50,51 @@ class DSN:
     - ``rcpt`` (str): ``' NOTIFY=... ORCPT=...'``, or ``''`` without these two
     """
 
-    __slots__ = ("mail", "rcpt")
+    __slots__ = ("_notify", "_original", "mail", "rcpt")
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         """Read the ``dsn`` of an envelope, in nodemailer's names or those of RFC 3461.
 
         Raises :class:`SMTPError` (``EENVELOPE``) that names the field.
         """
-        if not isinstance(given, Mapping):
-            raise _invalid("request", given, "a dict with ret, envid, notify and orcpt")
-        try:
-            keys = _KEYS.canonical(given)
-        except TypeError as exc:
-            raise envelope_error(f"Invalid DSN: {exc}") from None
+        keys = _keys(given, _KEYS, "a dict with ret, envid, notify and orcpt")
         returned = keys.get("ret") or keys.get("return")
         envid = keys.get("envid") or keys.get("id")
-        notify = keys.get("notify")
-        original = keys.get("orcpt") or keys.get("recipient")
-        self.mail = self.rcpt = ""
+        self.mail = ""
         if returned:
             self.mail += f" RET={_read_return(returned)}"
         if envid:
             self.mail += f" ENVID={_read_envid(envid)}"
-        if notify:
-            self.rcpt += f" NOTIFY={_read_notify(notify)}"
-        if original:
-            self.rcpt += f" ORCPT={_read_original(original)}"
+        self._notify, self._original = _of_recipient(keys)
+        self.rcpt = self._notify + self._original
+
+    def rcpt_for(self, own: Mapping[str, Any]) -> str:
+        """Return what takes the place of ``rcpt`` for a recipient with a ``dsn`` of its ``own``:
+        ``notify`` and ``orcpt``; what it does not say is that of all.
+
+        Raises :class:`SMTPError` as the constructor does.
+        """
+        expected = "a dict with notify and orcpt"
+        notify, original = _of_recipient(_keys(own, _RECIPIENT_KEYS, expected))
+        return (notify or self._notify) + (original or self._original)
+
+
+def _keys(given: object, table: NameTable, expected: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise _invalid("request", given, expected)
+    try:
+        return table.canonical(given)
+    except TypeError as exc:
+        raise envelope_error(f"Invalid DSN: {exc}") from None
+
+
+def _of_recipient(keys: Mapping[str, Any]) -> tuple[str, str]:
+    notify = keys.get("notify")
+    original = keys.get("orcpt") or keys.get("recipient")
+    return (
+        f" NOTIFY={_read_notify(notify)}" if notify else "",
+        f" ORCPT={_read_original(original)}" if original else "",
+    )
 
 
 def _read_return(given: object) -> str:
@@ -86,7 +107,7 @@ def _read_envid(given: object) -> str:
     expected = f"text without control characters, at most {_LONGEST_ENVID} characters once encoded"
     if not isinstance(given, str) or control_in(given):
         raise _invalid("envid", given, expected)
-    encoded = _xtext(given)
+    encoded = xtext(given)
     if len(encoded) > _LONGEST_ENVID:
         raise _invalid("envid", given, expected)
     return encoded
@@ -113,7 +134,7 @@ def _read_original(given: object) -> str:
         kind, address = ("rfc822" if given.isascii() else "utf-8"), given
     if not re.fullmatch("[A-Za-z0-9-]+", kind) or not address:
         raise _invalid("orcpt", given, expected)
-    encoded = _utf8_address(address) if kind.lower() == "utf-8" else _xtext(address)
+    encoded = _utf8_address(address) if kind.lower() == "utf-8" else xtext(address)
     if len(encoded) > _LONGEST_ORCPT:
         raise _invalid(
             "orcpt", given, f"{expected}, at most {_LONGEST_ORCPT} characters once encoded"

@@ -12,13 +12,18 @@ from ..text import control_in
 
 if TYPE_CHECKING:
     from .dsn import DSN
+    from .requests import Requests
 
 __all__ = ["Envelope"]
 
+_USUAL = {
+    *("from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"),
+    "beforeCommit",
+}
 _KEYS = NameTable(
-    "envelope key",
-    ["from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled", "beforeCommit"],
+    "envelope key", [*_USUAL, "auth", "deliverBy", "holdFor", "holdUntil", "mtPriority"]
 )
+_STR = frozenset([str])
 
 
 class Envelope:
@@ -29,6 +34,9 @@ class Envelope:
     - ``size`` (int or None): the size of the message in bytes, as the caller states it
     - ``use_8bit_mime`` (bool): whether the message may contain bytes over 127
     - ``dsn`` (DSN or None): the delivery status notifications that the caller asks for
+    - ``own_dsn`` (dict): the finished parameters of RCPT for recipients that have a ``dsn`` of
+      their own, by their places in ``recipients``
+    - ``requests`` (Requests or None): what else the caller asks for
     - ``require_tls`` (bool): whether the caller asks for REQUIRETLS (RFC 8689)
     - ``before_commit`` (function or None): is asked before the final dot is sent
     - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
@@ -38,7 +46,9 @@ class Envelope:
         "before_commit",
         "dsn",
         "international",
+        "own_dsn",
         "recipients",
+        "requests",
         "require_tls",
         "sender",
         "size",
@@ -53,7 +63,9 @@ class Envelope:
         size: int | None = None,
         use_8bit_mime: bool = False,
         dsn: DSN | None = None,
+        own_dsn: Mapping[int, str] = {},
         require_tls: bool = False,
+        requests: Requests | None = None,
         before_commit: Callable[..., object] | None = None,
     ) -> None:
         self.sender = sender
@@ -61,7 +73,9 @@ class Envelope:
         self.size = size
         self.use_8bit_mime = use_8bit_mime
         self.dsn = dsn
+        self.own_dsn = own_dsn
         self.require_tls = require_tls
+        self.requests = requests
         self.before_commit = before_commit
         self.international = not (sender + "".join(recipients)).isascii()
 
@@ -80,19 +94,20 @@ class Envelope:
             keys = _KEYS.canonical(given)
         except TypeError as exc:
             raise envelope_error(str(exc)) from None
-        to = keys.get("to")
-        if to is None or to == "":
-            to = []
-        elif isinstance(to, (str, Mapping)):
-            to = [to]
-        elif not isinstance(to, Iterable) or isinstance(to, (bytes, bytearray)):
-            raise envelope_error(f"envelope 'to' is an address or a list of them; got {to!r}")
-        recipients = [_address(one, "recipient") for one in to]
-        if not recipients:
-            raise envelope_error("No recipients defined")
+        # Exact types first: to ask whether a str is a Mapping takes as long as all the rest here.
+        to: Any = keys.get("to")
+        given_sender = keys.get("from")
+        plain = type(to) is str and to != ""
+        if plain:
+            recipients = [to.strip(" \t")]
+        else:
+            to = _listed(to)
+            plain = _STR.issuperset(map(type, to))
+            recipients = [_address(one, "recipient") for one in to]
+            if not recipients:
+                raise envelope_error("No recipients defined")
         if "" in recipients:
             raise envelope_error("Invalid recipient '': it is empty")
-        given_sender = keys.get("from")
         sender = "" if given_sender is None else _address(given_sender, "sender")
         # One search in all addresses together: with 100 recipients it saves 14 of 28 us.  Which of
         # them is bad matters only if it finds something.
@@ -100,21 +115,56 @@ class Envelope:
             _check(sender, "sender")
             for recipient in recipients:
                 _check(recipient, "recipient")
-        if len(keys) == 2 and "from" in keys:
+        if plain and len(keys) == 2 and "from" in keys:
             # Most envelopes have nothing else to read: this saves 0.4 of 1.7 us.
             return cls(sender, recipients)
+        dsn = _dsn(keys.get("dsn"))
         return cls(
             sender,
             recipients,
             size=_size(keys.get("size")),
             use_8bit_mime=_flag(keys, "use8BitMime"),
-            dsn=_dsn(keys.get("dsn")),
+            dsn=dsn,
+            own_dsn={} if plain else _own_dsn(to, dsn),
             require_tls=_flag(keys, "requireTLSExtensionEnabled"),
+            requests=_requests(keys),
             before_commit=_gate(keys.get("beforeCommit")),
         )
 
+    def part(self, places: list[int]) -> Envelope:
+        """Return the same envelope for the recipients at ``places`` alone."""
+        return Envelope(
+            self.sender,
+            [self.recipients[place] for place in places],
+            size=self.size,
+            use_8bit_mime=self.use_8bit_mime,
+            dsn=self.dsn,
+            own_dsn={
+                number: self.own_dsn[place]
+                for number, place in enumerate(places)
+                if place in self.own_dsn
+            },
+            require_tls=self.require_tls,
+            requests=self.requests,
+            before_commit=self.before_commit,
+        )
+
+
+def _listed(to: Any) -> list[Any] | tuple[Any, ...]:
+    if type(to) is list or type(to) is tuple:
+        return to
+    if to is None or to == "":
+        return []
+    if isinstance(to, (str, Mapping)):
+        return [to]
+    if not isinstance(to, Iterable) or isinstance(to, (bytes, bytearray)):
+        raise envelope_error(f"envelope 'to' is an address or a list of them; got {to!r}")
+    return list(to)
+
 
 def _address(given: Any, role: str) -> str:
+    if type(given) is str:
+        return given.strip(" \t")
     address = given
     if not isinstance(given, str):
         address = given.get("address") if isinstance(given, Mapping) else None
@@ -144,6 +194,25 @@ def _dsn(given: Any) -> DSN | None:
     from .dsn import DSN  # for the few who ask for notifications
 
     return DSN(given)
+
+
+def _own_dsn(to: Iterable[Any], dsn: DSN | None) -> dict[int, str]:
+    """Return the parameters of RCPT for those of ``to`` that have a ``dsn`` of their own."""
+    own: dict[int, str] = {}
+    for place, one in enumerate(to):
+        if not isinstance(one, str) and one.get("dsn"):
+            from .dsn import DSN
+
+            own[place] = (dsn or DSN({})).rcpt_for(one["dsn"])
+    return own
+
+
+def _requests(keys: Mapping[str, Any]) -> Requests | None:
+    if keys.keys() <= _USUAL:
+        return None
+    from .requests import Requests  # for the few who ask for more
+
+    return Requests(keys)
 
 
 def _gate(given: Any) -> Callable[..., object] | None:

@@ -15,10 +15,11 @@ class Recipients:
     - ``replies`` (list of Reply or None): the last word on each of the first of them; ``None`` if
       the connection ended before it came
     - ``accepted``, ``rejected`` (list of str): the recipients, as they were given
-    - ``errors`` (list of SMTPError): one for each rejected recipient, in the same order
+    - ``errors`` (list of SMTPError): one for each rejected recipient, in the same order, and
+      ``places`` (list of int): where each of these is among the addresses
     """
 
-    __slots__ = ("accepted", "addresses", "errors", "rejected", "replies")
+    __slots__ = ("accepted", "addresses", "errors", "places", "rejected", "replies")
 
     def __init__(self, addresses: list[str]) -> None:
         self.addresses = addresses
@@ -26,6 +27,7 @@ class Recipients:
         self.accepted: list[str] = []
         self.rejected: list[str] = []
         self.errors: list[SMTPError] = []
+        self.places: list[int] = []
 
     # -- the replies to RCPT ----------------------------------------------------------------------
 
@@ -34,11 +36,10 @@ class Recipients:
         start = len(self.replies)
         self.replies += replies
         for place, reply in enumerate(replies, start):
-            recipient = self.addresses[place]
             if reply.positive:
-                self.accepted.append(recipient)
+                self.accepted.append(self.addresses[place])
             else:
-                self._reject(recipient, reply.failure("Recipient refused", "EENVELOPE", "RCPT TO"))
+                self._reject(place, reply.failure("Recipient refused", "EENVELOPE", "RCPT TO"))
 
     def require_one(self) -> None:
         """Raise :class:`SMTPError` (``EENVELOPE``) unless at least one recipient is accepted."""
@@ -78,7 +79,7 @@ class Recipients:
             if reply.positive:
                 self.accepted.append(recipient)
             else:
-                self._reject(recipient, _verdict(f"Message failed for {recipient}", reply))
+                self._reject(place, _verdict(f"Message failed for {recipient}", reply))
         if lost is not None:
             self._reject_unanswered(pending[len(replies) :], lost)
         if not self.accepted:
@@ -98,13 +99,14 @@ class Recipients:
             self.replies[place] = Reply(lost.responseCode or 0, response) if response else None
             text = f"No final reply for {recipient}"
             error = SMTPError(text, code=lost.code, command="DATA", response=response)
-            self._reject(recipient, _unanswered(error))
+            self._reject(place, _unanswered(error))
             response = None
 
     # -- the errors -------------------------------------------------------------------------------
 
-    def _reject(self, recipient: str, error: SMTPError) -> None:
-        error.recipient = recipient
+    def _reject(self, place: int, error: SMTPError) -> None:
+        error.recipient = recipient = self.addresses[place]
+        self.places.append(place)
         self.rejected.append(recipient)
         self.errors.append(error)
 

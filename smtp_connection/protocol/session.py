@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import auth_error
+from ..errors import SMTPError, auth_error
 from .capabilities import Capabilities
 
 __all__ = ["Session"]
@@ -33,6 +33,7 @@ class Session:
     - ``upgrade_refused`` (bool): STARTTLS was refused and the session goes on in clear text
     - ``authenticated`` (bool): whether a login has succeeded
     - ``transaction_open`` (bool): whether the server holds a mail transaction
+    - ``mails`` (int): how many transactions have been begun
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Session:
         "host",
         "ignore_tls",
         "lmtp",
+        "mails",
         "name",
         "opportunistic_tls",
         "port",
@@ -88,11 +90,23 @@ class Session:
         self.upgrade_refused = False
         self.authenticated = False
         self.transaction_open = False
+        self.mails = 0
 
     @property
     def private(self) -> bool:
         """Whether nobody on the way can read what is said."""
         return self.secure or self.stays_here()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the server takes no further transaction in this session (RFC 9422)."""
+        return 0 < self.capabilities.mail_max <= self.mails
+
+    def full_error(self) -> SMTPError:
+        """Return the error for what the session has no room for."""
+        most = self.capabilities.mail_max
+        text = f"The server takes at most {most} messages in a session (LIMITS MAILMAX)"
+        return SMTPError(text, code="ECONNECTION", command="API")
 
     def require_upgraded(self) -> None:
         """Raise :class:`SMTPError` (``EAUTH``) if no credential may be sent: the server refused

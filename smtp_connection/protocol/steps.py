@@ -22,6 +22,7 @@ __all__ = [
     "Commit",
     "Compute",
     "Dialogue",
+    "Ended",
     "Hold",
     "Pipeline",
     "StartTLS",
@@ -234,9 +235,24 @@ class Unanswered(Exception):
         self.replies = replies
 
 
-class Abandon(Exception):
-    """Raised by a dialogue that failed with ``error`` and leaves the connection unusable."""
+class Ended(BaseException):
+    """The connection ended with ``error``, in the middle of a step that raises no
+    :class:`Unanswered`.  The dialogue may return what it has; its failure is ``error`` if it does
+    not catch this; an ``except Exception`` does not."""
 
     def __init__(self, error: SMTPError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class Abandon(Exception):
+    """Raised by a dialogue that failed with ``error`` and leaves the connection unusable.
+
+    If there is a ``value``, it has nevertheless ended with that, and ``error`` is the connection's
+    alone.
+    """
+
+    def __init__(self, error: SMTPError, value: object = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.value = value

@@ -51,14 +51,30 @@ class Clock(Protocol):
 
 
 def transaction(
-    envelope: Envelope, message: Message, session: Session, clock: Clock
+    envelope: Envelope,
+    message: Message,
+    session: Session,
+    clock: Clock,
+    recipients: Recipients | None = None,
 ) -> Dialogue[SendInfo]:
-    """Send one message; the value tells what became of it.
+    """Send one message; the value tells what became of it.  If the server takes fewer recipients in
+    one transaction, there are several.
+
+    With ``recipients``, it is one transaction in any case, and they note what the server says.
 
     Raises :class:`SMTPError` if the server does not accept it for anybody.  After that, and after a
     message that was accepted for some alone, the server may still hold a part of the transaction,
     which is reset before the next one.
     """
+    if recipients is None:
+        if session.capabilities.limits_rcpt:
+            from .parts import in_parts, parts_of  # for servers that announce LIMITS
+
+            parts = parts_of(envelope.recipients, session.capabilities)
+            if len(parts) > 1:
+                send = _sending(session, clock)
+                return (yield from in_parts(send, parts, envelope, message, session))
+        recipients = Recipients(envelope.recipients)
     started = clock.now
     mail = mail_command(envelope, message, session)
     lazy: Message | None = None
@@ -69,7 +85,6 @@ def transaction(
             lazy = message
         else:
             yield Begin(message, between_commands=True)
-    recipients = Recipients(envelope.recipients)
     try:
         if session.capabilities.pipelining:
             yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
@@ -122,6 +137,15 @@ def transaction(
     )
 
 
+def _sending(
+    session: Session, clock: Clock
+) -> Callable[[Envelope, Message, Recipients], Dialogue[SendInfo]]:
+    def send(envelope: Envelope, message: Message, told: Recipients) -> Dialogue[SendInfo]:
+        return transaction(envelope, message, session, clock, told)
+
+    return send
+
+
 def _asking(gate: Callable[..., object], sender: str, accepted: list[str]) -> Ask:
     """Return the step that asks the caller's ``gate`` whether the final dot may be sent."""
     committed = {"from": sender, "to": list(accepted)}
@@ -165,6 +189,8 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         command += " REQUIRETLS"
     if envelope.dsn is not None and "DSN" in capabilities:
         command += envelope.dsn.mail
+    if envelope.requests is not None:
+        command += envelope.requests.parameters(capabilities)
     if envelope.use_8bit_mime and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
@@ -195,8 +221,14 @@ def _require_requiretls(session: Session) -> None:
 
 def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
     """Return the RCPT command for each recipient."""
-    dsn = envelope.dsn.rcpt if envelope.dsn is not None and "DSN" in session.capabilities else ""
-    return [f"RCPT TO:<{recipient}>{dsn}" for recipient in envelope.recipients]
+    own = envelope.own_dsn
+    if (own or envelope.dsn is not None) and "DSN" in session.capabilities:
+        dsn = envelope.dsn.rcpt if envelope.dsn is not None else ""
+        return [
+            f"RCPT TO:<{recipient}>{own.get(place, dsn)}"
+            for place, recipient in enumerate(envelope.recipients)
+        ]
+    return [f"RCPT TO:<{recipient}>" for recipient in envelope.recipients]
 
 
 def _envelope_in_steps(
@@ -212,6 +244,7 @@ def _envelope_in_steps(
     """
     if session.transaction_open:
         yield from reset(session)
+    session.mails += 1
     reply = yield Command(mail)
     if not reply.positive:
         raise sender_refused(reply)
@@ -240,6 +273,7 @@ def _envelope_at_once(
     lines = [mail, *rcpt_commands(envelope, session), "DATA"]
     if session.transaction_open:
         lines.insert(0, "RSET")
+    session.mails += 1
     try:
         replies: list[Reply] = yield Pipeline(lines)
     except Unanswered as exc:

@@ -95,6 +95,9 @@ class Background:
                 self._runs = False
                 raise
             _backgrounds.add(self)
+            # Registered last, called first: before reactors are closed.
+            atexit.unregister(_end_all)
+            atexit.register(_end_all)
         begun.wait()
         for error in failures:
             raise error
@@ -156,6 +159,3 @@ _backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()
 def _end_all() -> None:
     for background in list(_backgrounds):
         background.end(_LAST_MOMENT)
-
-
-atexit.register(_end_all)

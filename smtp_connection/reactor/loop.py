@@ -51,8 +51,9 @@ Who may call what
 Any thread and any signal handler may call ``call_soon()`` (``call_soon_threadsafe()`` is another
 name for it) and ``stop()``, and may ask for ``on_thread()`` and ``is_parents``.  ``start()`` is for
 any thread.  ``call_last()`` is for the thread inside ``run()``, its signal handlers included.
-Everything else is for that thread alone or, as long as the reactor does not run, for the one that
-is going to run it.
+``wait()`` is for one thread of a host at a time, between two turns.  Everything else is for the
+thread inside ``run()`` alone or, as long as the reactor does not run, for the one that is going to
+run it.
 """
 
 from __future__ import annotations
@@ -216,6 +217,7 @@ class Reactor:
     def add_reader(self, file: int | HasFileno, callback: Callable[[], object]) -> None:
         """Call ``callback()`` whenever ``file`` (a descriptor, or what has one) is readable."""
         self._handle(file).set_reader(callback)
+        self._news()  # for a thread in wait(), which may be inside of select()
 
     def remove_reader(self, file: int | HasFileno) -> None:
         """Stop watching ``file`` for reading."""
@@ -226,6 +228,7 @@ class Reactor:
     def add_writer(self, file: int | HasFileno, callback: Callable[[], object]) -> None:
         """Call ``callback()`` whenever ``file`` (a descriptor, or what has one) is writable."""
         self._handle(file).set_writer(callback)
+        self._news()
 
     def remove_writer(self, file: int | HasFileno) -> None:
         """Stop watching ``file`` for writing."""

@@ -38,9 +38,10 @@ class WakeUp:
             try:
                 self._sent = True
                 self.sender.send(b"\0")
-            except OSError:
-                pass  # the reactor is closed, or the pair is full and wakes it up anyway
-            except BaseException:
+            except BaseException as exc:
+                # Nothing waits here: a TimeoutError is from the handler of a signal.
+                if isinstance(exc, OSError) and not isinstance(exc, TimeoutError):
+                    return  # the reactor is closed, or the pair is full and wakes it up anyway
                 self._sent = False  # interrupted: who comes next has to try
                 raise
 

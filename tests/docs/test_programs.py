@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import email
 import email.policy
+import http.client
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import AuthResult
 
+from tests.support.helpers import wait_until
 from tests.support.mail_server import Recorder, Running, context_of, mail_server
 from tests.support.manual import PROGRAMS, ROOT, TEXTS, programs
 from tests.support.oauth2_server import TokenEndpoint
@@ -241,28 +247,128 @@ def test_custom_auth(run_program, identity):
         assert done.stdout.startswith("Login with PLAIN failed: no login in that name: 5")
 
 
+def test_priorities_and_times(run_program, serve):
+    def script(peer):
+        peer.greet("MT-PRIORITY", "DELIVERBY", "FUTURERELEASE 999999999 2099-01-01T00:00:00Z")
+        (mail,) = peer.expect("MAIL")
+        assert mail == (
+            "MAIL FROM:<sender@example.com> BY=86400;N HOLDUNTIL=2031-01-01T00:00:00Z MT-PRIORITY=4"
+        )
+        peer.play("S: 250 ok\nC: RCPT\nS: 250 ok\nC= DATA\nS: 354 go")
+        peer.read_message()
+        peer.send("250 2.0.0 held\r\n")
+        peer.take_quit()
+
+    done = run_program("priorities-and-times", serve(script))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 held\n", "")
+
+
 def test_auth_methods(run_program, submission):
     done = run_program("auth-methods", submission)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Authenticated\n", "")
     assert submission.mailbox.logins[0][1:] == (b"username", b"password")
 
 
-def test_on_a_thread(run_text):
-    program = PROGRAMS["on-a-thread"]
+def test_send_mail(run_text):
+    program = PROGRAMS["send-mail"]
     assert program.count("2525") == 1
     with mail_server() as server:
         done = run_text(program.replace("2525", str(server.port)))
 
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['b@x.org']\n", "")
+    assert email.message_from_bytes(server.mailbox.envelopes[0].content)["Subject"] == "hi"
+
+
+def test_one_line(run_text, submission, authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    place = f"{submission.host}:{submission.port}"
+    done = run_text(PROGRAMS["one-line"].replace("smtp.example.com:587", place))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['recipient@example.com']\n", "")
+    assert submission.mailbox.logins[0][1:] == (b"username", b"password")
+    assert submission.mailbox.envelopes[0].mail_from == "sender@example.com"
+
+
+def test_blocking_session(run_program):
+    mailbox = Recorder()
+    mailbox.refused = {"nobody@x.org"}
+    with mail_server(mailbox=mailbox) as server:
+        done = run_program("blocking-session", server)
+
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("None SendInfo(accepted=['b@x.org'], rejected=[]")
-    assert len(server.mailbox.envelopes) == 1
+    assert done.stdout.splitlines() == [
+        "b@x.org: 250 2.0.0 stored",
+        "nobody@x.org: EENVELOPE 550 5.1.1 no such user",
+        "c@x.org: 250 2.0.0 stored",
+    ]
+
+
+WEB_SERVERS = {
+    "the manual's": PROGRAMS["beside-a-web-server"],
+    "by hand": (Path(__file__).parent / "web_server_by_hand.py").read_text(encoding="utf-8"),
+}
+
+
+@pytest.mark.parametrize("program", WEB_SERVERS.values(), ids=WEB_SERVERS)
+def test_beside_a_web_server(program):
+    def posted(text):
+        request = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        with contextlib.closing(request):
+            request.request("POST", "/", text)
+            answer = request.getresponse()
+            return answer.status, answer.read().decode()
+
+    def listens():
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert program.count("2525") >= 1
+    with mail_server() as server:
+        program = program.replace("2525", str(server.port)).replace("8080", str(port))
+        command = [sys.executable, "-W", "error", "-c", INTERRUPTIBLE + program]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                wait_until(listens)
+                with ThreadPoolExecutor(8) as pool:
+                    answers = list(pool.map(posted, [f"number {n}" for n in range(8)]))
+                server.mailbox.refused = {"b@x.org"}
+                refused = posted("number 8")
+            finally:
+                process.send_signal(signal.SIGINT)
+                _, complaints = process.communicate(timeout=30)
+
+    assert answers == [(200, "250 2.0.0 stored")] * 8
+    assert refused[0] == 502
+    assert "550 5.1.1 no such user" in refused[1]
+    assert len(server.mailbox.envelopes) == 8
+    assert process.returncode == 0
+    assert "Traceback" not in complaints
+
+
+# A parent that ignores SIGINT, as nohup does, passes that on to its children.
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
+def test_glue_beside_a_web_server():
+    glue = re.findall(r"# glue begins\n(.*?)# glue ends", WEB_SERVERS["by hand"], re.DOTALL)
+    lines = [line for line in "".join(glue).splitlines() if line.strip()]
+    assert f"needs {len(lines)} lines of glue" in " ".join(TEXTS["threads_and_blocking"].split())
+    ours = [
+        line
+        for line in WEB_SERVERS["the manual's"].splitlines()
+        if re.search(r"start\(\)|future\(|stop\(\)", line)
+    ]
+    assert len(ours) == 3
 
 
 def test_futures(run_program):
     with mail_server() as server:
         done = run_program("futures", server)
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "['b@x.org']\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == ["['b@x.org']", "['c@x.org']"]
 
 
 def test_the_log_of_the_node_readme(run_program, submission):

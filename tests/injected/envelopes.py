@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .values import Put, Value, nothing
+from tests.support.desk import Desk
+
+from .values import CONTROL, Put, Value, nothing
 from .world import World
 
 
@@ -45,6 +47,26 @@ def asked(given: Callable[[str], dict[str, Any]], parameter: str) -> Put:
 
 def notification(key: str, parameter: str) -> Put:
     return asked(lambda text: {"dsn": {key: text}}, parameter)
+
+
+def requested(given: Callable[[str], dict[str, Any]], parameter: str, *announced: str) -> Put:
+    """What MAIL asks for at a server that announces ``announced``."""
+
+    def put(world: World, text: str) -> str:
+        talk = Desk(*announced).send(*() if CONTROL.search(text) else ("550 no",), **given(text))
+        if not talk.said:
+            raise talk.error
+        (found,) = re.findall(rf" {parameter}=([^ ]*)$", talk.said[0])
+        return str(found)
+
+    return put
+
+
+def of_recipient(key: str, parameter: str) -> Put:
+    def to(text: str) -> dict[str, Any]:
+        return {"to": {"address": "b@y.org", "dsn": {key: text}}}
+
+    return asked(to, parameter)
 
 
 def without_blanks(text: str) -> str:
@@ -86,6 +108,41 @@ VALUES = [
     Value("envelope.to (of a probe)", "b@y.org", probed("to"), "recipient", without_blanks),
     Value("envelope.from (not ASCII)", "ä@x.org", addressed("from"), "sender", without_blanks),
     Value("envelope.size", "1000", asked(lambda text: {"size": text}, "SIZE"), "'size'"),
+    Value(
+        "envelope.auth",
+        "e@x.org",
+        requested(lambda text: {"auth": text}, "AUTH", "AUTH"),
+        "'auth'",
+        without_blanks,
+    ),
+    Value(
+        "envelope.deliverBy (mode)",
+        "N",
+        requested(
+            lambda text: {"deliverBy": {"seconds": 1, "mode": text}}, "BY=1;N|BY", "DELIVERBY"
+        ),
+        "'deliverBy'",
+        nothing,
+    ),
+    Value(
+        "envelope.holdUntil",
+        "2030-06-01T12:00:00Z",
+        requested(lambda text: {"holdUntil": text}, "HOLDUNTIL", "FUTURERELEASE"),
+        "'holdUntil'",
+    ),
+    Value(
+        "envelope.to (notify)",
+        "DELAY",
+        of_recipient("notify", "NOTIFY"),
+        "DSN notify",
+        str.strip,
+    ),
+    Value(
+        "envelope.to (orcpt)",
+        "rfc822;a@x.org",
+        of_recipient("orcpt", "ORCPT"),
+        "DSN orcpt",
+    ),
     Value("dsn.ret", "HDRS", notification("ret", "RET"), "DSN ret"),
     Value("dsn.return", "HDRS", notification("return", "RET"), "DSN ret"),
     Value("dsn.envid", "order", notification("envid", "ENVID"), "DSN envid"),

@@ -76,7 +76,9 @@ NO_TEXT = {
         *("rejectUnauthorized", "ca", "cert", "key", "ciphers", "minVersion", "maxVersion"),
         "context",
     },
-    "envelope": {"use8BitMime", "requireTLSExtensionEnabled", "beforeCommit"},
+    "envelope": {
+        *("use8BitMime", "requireTLSExtensionEnabled", "holdFor", "mtPriority", "beforeCommit"),
+    },
     "token": {
         *("timeout", "expires", "serviceRequestTimeout", "requestTimeout", "privateKey"),
     },

@@ -111,6 +111,28 @@ def test_the_size_limit(line, size):
     assert announced(line).size == size
 
 
+@pytest.mark.parametrize(
+    ("line", "limits"),
+    [
+        ("LIMITS RCPTMAX=20 MAILMAX=5 RCPTDOMAINMAX=1", (20, 1, 5)),
+        ("limits rcptmax=20", (20, 0, 0)),
+        ("LIMITS MAILMAX=5 X-OTHER=7", (0, 0, 5)),
+        ("LIMITS RCPTMAX=999999 RCPTDOMAINMAX=0", (999999, 0, 0)),
+        ("LIMITS RCPTMAX=1000000", (0, 0, 0)),
+        ("LIMITS RCPTMAX=-1 MAILMAX=x RCPTDOMAINMAX=", (0, 0, 0)),
+        ("LIMITS RCPTMAX MAILMAX = 5", (0, 0, 0)),
+        ("LIMITS RCPTMAX=\u0661", (0, 0, 0)),
+        ("LIMITS", (0, 0, 0)),
+        ("SIZE RCPTMAX=20", (0, 0, 0)),
+    ],
+)
+def test_limits(line, limits):
+    """RFC 9422."""
+    capabilities = announced(line)
+    found = (capabilities.rcpt_max, capabilities.rcpt_domain_max, capabilities.mail_max)
+    assert found == limits
+
+
 @given(st.binary())
 def test_no_reply_is_too_odd(data):
     for each in ReplyParser(10_000).feed(b"250-hello\n250-" + data + b"\n250 AUTH\n"):

@@ -7,6 +7,7 @@ import pytest
 from smtp_connection import SMTPError
 from smtp_connection.protocol.dsn import DSN
 from smtp_connection.protocol.envelope import Envelope
+from tests.support.desk import Desk
 
 
 @pytest.mark.parametrize(
@@ -65,9 +66,56 @@ def test_a_bad_value_is_refused_by_name(given, field):
     assert field in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("own", "rcpt"),
+    [
+        ({}, " NOTIFY=FAILURE ORCPT=rfc822;a@x.org"),
+        ({"notify": "NEVER"}, " NOTIFY=NEVER ORCPT=rfc822;a@x.org"),
+        ({"orcpt": "c@x.org"}, " NOTIFY=FAILURE ORCPT=rfc822;c@x.org"),
+        ({"Recipient": "c@x.org", "notify": ["DELAY"]}, " NOTIFY=DELAY ORCPT=rfc822;c@x.org"),
+    ],
+)
+def test_a_recipient_may_ask_for_something_else(own, rcpt):
+    dsn = DSN({"ret": "HDRS", "notify": "FAILURE", "orcpt": "a@x.org"})
+    assert dsn.rcpt_for(own) == rcpt
+    assert dsn.rcpt == " NOTIFY=FAILURE ORCPT=rfc822;a@x.org"
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        ({"ret": "FULL"}, "unknown dsn key of a recipient 'ret'"),
+        ({"envid": "e"}, "unknown dsn key of a recipient 'envid'"),
+        ({"notify": "ALWAYS"}, "Invalid DSN notify 'ALWAYS'"),
+        ({"orcpt": "a\nb"}, "Invalid DSN orcpt"),
+        ("NEVER", "Invalid DSN request 'NEVER': it takes a dict with notify and orcpt"),
+    ],
+)
+def test_what_a_recipient_may_not_ask_for(own, text):
+    with pytest.raises(SMTPError) as caught:
+        Envelope.parse({"to": [{"address": "b@x.org", "dsn": own}]})
+    assert caught.value.code == "EENVELOPE"
+    assert text in str(caught.value)
+
+
 def test_an_envelope_with_a_bad_request_is_refused():
     with pytest.raises(SMTPError, match="DSN ret"):
         Envelope.parse({"from": "a@x.org", "to": "b@x.org", "dsn": {"ret": "some"}})
+
+
+@pytest.mark.parametrize("dsn", [{}, {"dsn": {"notify": "FAILURE"}}])
+def test_each_recipient_has_its_own_parameters(dsn):
+    to = ["b@x.org", {"address": "c@x.org", "dsn": {"notify": "NEVER"}}, {"address": "d@x.org"}]
+    of_all = " NOTIFY=FAILURE" if dsn else ""
+    desk = Desk("PIPELINING", "DSN")
+    talk = desk.send(["250 ok"] * 4 + ["354 go"], ["250 queued"], to=to, **dsn)
+    assert talk.said[0][1:4] == [
+        f"RCPT TO:<b@x.org>{of_all}",
+        "RCPT TO:<c@x.org> NOTIFY=NEVER",
+        f"RCPT TO:<d@x.org>{of_all}",
+    ]
+    talk = Desk("PIPELINING").send(["250 ok"] * 4 + ["354 go"], ["250 queued"], to=to, **dsn)
+    assert talk.said[0][1:4] == [f"RCPT TO:<{letter}@x.org>" for letter in "bcd"]
 
 
 @pytest.mark.parametrize("pipelining", [True, False])

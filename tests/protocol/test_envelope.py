@@ -209,6 +209,26 @@ def test_keys_are_matched_as_options_are():
     )
 
 
+def test_a_part_of_an_envelope_is_the_same_for_some_of_the_recipients():
+    whole = Envelope.parse(
+        {
+            "from": "a@x.org",
+            "to": ["b@x.org", {"address": "c@x.org", "dsn": {"notify": "NEVER"}}, "\xe4@x.org"],
+            "size": 7,
+            "use8BitMime": True,
+            "requireTLSExtensionEnabled": True,
+            "dsn": {"ret": "HDRS"},
+            "mtPriority": 3,
+        }
+    )
+    part = whole.part([1, 0])
+    assert part.recipients == ["c@x.org", "b@x.org"]
+    assert part.own_dsn == {0: " NOTIFY=NEVER"}
+    assert (whole.international, part.international) == (True, False)
+    for name in ("sender", "size", "use_8bit_mime", "dsn", "require_tls", "requests"):
+        assert getattr(part, name) is getattr(whole, name)
+
+
 def test_the_caller_s_dict_is_not_changed():
     given = {"from": " a@x.org ", "To": [" b@x.org "], "size": "5"}
     before = {**given, "To": list(given["To"])}

@@ -101,6 +101,24 @@ def test_a_signal_handler_wakes_it(interruptible, on_select, method):
         interruptible.run()
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, TimeoutError])
+def test_what_a_signal_handler_raises_meanwhile_is_raised(raised):
+    """A handler may well raise a TimeoutError, which is an OSError."""
+
+    class Interrupted:
+        def send(self, data):
+            raise raised
+
+    wake_up = WakeUp()
+    sender, wake_up.sender = wake_up.sender, Interrupted()
+    with pytest.raises(raised):
+        wake_up.send()
+    wake_up.sender = sender
+    wake_up.send()  # it has not been sent yet
+    assert wake_up.receiver.recv(10) == b"\0"
+    wake_up.close()
+
+
 def test_a_keyboard_interrupt_leaves_run_and_nothing_else(interruptible, on_select):
     calls = []
     on_select.before = lambda: signal.raise_signal(signal.SIGINT)

@@ -115,7 +115,7 @@ class Talk:
         assert not waiting, f"it ended before {waiting}, after {self.said}"
 
     def _feed(self, dialogue: Any, answer: Any) -> Any:
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             return dialogue.throw(answer)
         if isinstance(answer, str) and not isinstance(self.steps[-1], Ask):
             answer = reply(answer)

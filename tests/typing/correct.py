@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from smtp_connection import (
+    AbortSignal,
     LogEntry,
     Progress,
     Reactor,
     SendInfo,
     SMTPConnection,
     SMTPError,
+    blocking,
     compose,
     console,
     future,
     run,
 )
-from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message
+from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Mail, Message
 from smtp_connection.xoauth2 import createXOAuth2Generator
 
 # -- options ---------------------------------------------------------------------------------------
@@ -175,6 +177,22 @@ connection.command("VRFY postmaster", lambda err, reply: print(err or reply.stat
 
 outcome: SendInfo = future(connection.send, envelope, "hi").result(60)
 future(connection.login).add_done_callback(lambda done: print(done.cancelled()))
+
+# -- connections that wait -------------------------------------------------------------------------
+
+with blocking.SMTPConnection(options) as waiting:
+    waiting.login(auth)
+    waiting.login()
+    in_time = AbortSignal.timeout(10_000)
+    refused: list[str] = waiting.send(envelope, lines(), signal=in_time).rejected
+    said: str = waiting.command("HELP").text
+    waiting.on("error", print).once("end", lambda: None).quit()
+blocking.sendMail("smtp://mx.example.com", {"from": "a@x.org", "to": "b@x.org", "text": "hi"})
+blocking.sendMail(options, letter)
+blocking.sendMail(loaded, from_anywhere)
+blocking.sendMail(from_anywhere, {"envelope": envelope, "raw": lines()})
+mail: Mail = {"envelope": envelope, "raw": {"path": "letter.eml"}}
+accepted: list[str] = blocking.sendMail(None, mail).accepted
 
 # -- events ----------------------------------------------------------------------------------------
 

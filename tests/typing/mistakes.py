@@ -5,7 +5,7 @@ This file is never run.
 
 from __future__ import annotations
 
-from smtp_connection import SMTPConnection
+from smtp_connection import SMTPConnection, blocking
 from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message, TLSOptions
 
 # -- options ---------------------------------------------------------------------------------------
@@ -43,6 +43,18 @@ wrong_envelope: Envelope = {"from": "a@x.org", "rcpt": []}  # E: Extra key "rcpt
 wrong_message: Message = {"from": "a@x.org", "subjct": "hi"}  # E: Extra key "subjct"
 wrong_priority: Message = {"priority": "urgent"}  # E: "priority" has type
 wrong_file: Attachment = {"filname": "a.txt"}  # E: Extra key "filname"
+
+# -- connections that wait -------------------------------------------------------------------------
+
+waiting = blocking.SMTPConnection({"prot": 25})  # E: expected "ConnectionOptions | str | None"
+waiting.login({"usr": 1})  # E: expected "Auth | None"
+waiting.send({"form": "a@x.org"}, "hi")  # E: expected "Envelope | None"
+print(waiting.send({"to": "b@x.org"}, "hi").acepted)  # E: "SendInfo" has no attribute "acepted"
+waiting.on("eror", print)  # E: No overload variant of "on"
+blocking.sendMail({"prot": 25}, {})  # E: expected "ConnectionOptions | str | None"
+blocking.sendMail("smtp://mx", {"form": "a@x.org"})  # E: expected "Mail |
+blocking.sendMail("smtp://mx", "hello")  # E: incompatible type "str"
+blocking.sendMail("smtp://mx")  # E: Missing positional argument "message"
 
 # -- events ----------------------------------------------------------------------------------------
 
