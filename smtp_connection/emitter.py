@@ -6,7 +6,9 @@ arguments as it declares, and an ``async def`` function, which nobody would awai
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from pyee import EventEmitter
@@ -52,9 +54,27 @@ class NodeEmitter(EventEmitter):
         """Add a listener of ``event`` that is called once, and return the emitter; without a
         listener, return a decorator that adds one."""
         if f is None:
-            return super().once(event)
-        super().once(event, f)
+            return partial(self._add_once, event)
+        self._add_once(event, f)
         return self
+
+    def _add_once(self, event: str, f: Listener) -> Listener:
+        # What pyee would add knows the emitter, which knows it: a circle for as long as the event
+        # does not come, and that of a connection that fails never does.
+        emitter = weakref.ref(self)
+
+        def fire(*args: Any, **more: Any) -> Any:
+            me = emitter()
+            if me is None:
+                return None
+            with me._lock:
+                if f not in me._events.get(event, ()):
+                    return None  # a listener before it has removed it
+                me._remove_listener(event, f)
+            return f(*args, **more)
+
+        self._add_event_handler(event, f, fire)
+        return f
 
     def addListener(self: E, event: str, f: Callable[..., Any]) -> E:
         """Add a listener of ``event``, and return the emitter."""

@@ -101,6 +101,7 @@ class Dialing:
             return Connector(
                 self._reactor,
                 self._connected,
+                self.broke,
                 local_address=settings.localAddress,
                 sock=settings.socket,
             )
@@ -108,7 +109,11 @@ class Dialing:
 
         self._owner.tell(lambda: f"Connecting through the proxy {proxy.place}")
         return ProxyConnector(
-            self._reactor, self._connected, proxy, local_address=settings.localAddress
+            self._reactor,
+            self._connected,
+            self.broke,
+            proxy,
+            local_address=settings.localAddress,
         )
 
     @property
@@ -124,11 +129,11 @@ class Dialing:
 
     @guarded
     def _connected(self, sock: socket.socket | None, error: SMTPError | None) -> None:
-        self._connector = None
         if sock is not None:
             self._use(sock, handed_over=False)
         else:
             assert error is not None
+            self._connector = None
             # Only the system's own time-out has a cause: that of a look-up is not the port's fault.
             if error.code == "ETIMEDOUT" and error.__cause__ and self._settings.proxy is None:
                 error.add_hint(about_black_hole(self._port))
@@ -143,6 +148,8 @@ class Dialing:
             self.transport = transport = Transport(
                 self._reactor, sock, self._transport_owner, handed_over=callers
             )
+            # Only now: until then the socket was the connector's.
+            self._connector = None
             transport.start()
         except (OSError, ValueError) as exc:
             cause = exc if isinstance(exc, OSError) else OSError(str(exc))
@@ -187,21 +194,23 @@ class Dialing:
         self._owner = self._transport_owner = _NOBODY
 
     def hang_up(self) -> None:
-        """Say goodbye and let go of the stream, without a reactor; may be called from any thread
-        and from a signal handler."""
+        """Say goodbye and let go of the stream, or stop making it, without a reactor; may be called
+        from any thread and from a signal handler."""
         if self.transport is not None:
             self.transport.hang_up()
+        else:
+            self.close(0)
 
     def close(self, linger: float) -> None:
         """Let go of the stream, or stop making it; ``linger`` as in :meth:`Transport.close`.
 
         Sockets that the caller has handed over are closed as well.
         """
-        if self._connector is not None:
-            self._connector.cancel()
         if self.transport is not None:
             self.transport.close(linger)
             return
+        if self._connector is not None:
+            self._connector.cancel()
         for handed_over in (self._settings.connection, self._settings.socket):
             if handed_over is not None:
                 handed_over.close()

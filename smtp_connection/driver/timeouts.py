@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..errors import SMTPError
 from ..options.smtp import Options
 from ..protocol.hints import about_black_hole, about_silence
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 
 __all__ = ["TimeOuts"]
@@ -16,13 +17,15 @@ _LOOKS = 4
 
 
 class TimeOuts:
-    """The time-outs of one session; ``expired(error)`` is called when one of them passes.
+    """The time-outs of one session; ``expired(error)`` is called when one of them passes, and
+    ``broke(exc)`` for an exception that nobody has foreseen.
 
     Connecting, the greeting and the upgrade to TLS are phases, of which one at a time is watched.
     Silence is watched beside them.
     """
 
     __slots__ = (
+        "_broke",
         "_describe",
         "_due",
         "_expired",
@@ -35,11 +38,16 @@ class TimeOuts:
     )
 
     def __init__(
-        self, reactor: Reactor, settings: Options, expired: Callable[[SMTPError], object]
+        self,
+        reactor: Reactor,
+        settings: Options,
+        expired: Callable[[SMTPError], object],
+        broke: Callable[[BaseException], object],
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._expired = expired
+        self._broke = broke
         self._describe: Callable[[], str] = str
         self._phase = reactor.timer(self._expire)
         self._silence = reactor.timer(self._look)
@@ -96,6 +104,11 @@ class TimeOuts:
         self._due = self._reactor.now
         self._look()
 
+    def broke(self, exc: BaseException) -> None:
+        """End the connection, because ``exc`` was raised where a time-out was looked at."""
+        self._broke(exc)
+
+    @guarded
     def _look(self) -> None:
         milliseconds = self._settings.socketTimeout
         seconds = milliseconds / 1000
@@ -116,7 +129,7 @@ class TimeOuts:
 
     def dissolve(self) -> None:
         """Let go of all callbacks: nothing is watched any more."""
-        self._expired = self._describe = self._waiting_for = str
+        self._expired = self._broke = self._describe = self._waiting_for = str
         self._last_heard = float
         self._phase = self._silence = self._reactor.timer(str)
 
@@ -124,6 +137,7 @@ class TimeOuts:
         self._describe = describe
         self._phase.start(milliseconds / 1000)
 
+    @guarded
     def _expire(self) -> None:
         self._fail(self._describe())
 

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from ..options.names import NameTable
 from ..text import CONTROLS
 from .checks import NO_CONTROLS, is_line, mail_error, shown, wrong_value
+from .words import decoded
 
 __all__ = [
+    "ANY_ADDRESS",
     "PLAIN_ADDRESS",
     "Group",
     "Mailbox",
@@ -73,7 +75,7 @@ PLAIN_ADDRESS = re.compile(f"{_LOCAL}@{_DOMAIN}")
 _FULL_ADDRESS = re.compile(f"(?:{_LOCAL}|{_QUOTED_LOCAL})@{_DOMAIN}")
 # An address without a domain belongs to a local user.  Only '<root>' and {'address': 'root'} name
 # one: the 'Doe' of 'Doe, John <john@example.com>' is no recipient.
-_ANY_ADDRESS = re.compile(f"(?:{_LOCAL}|{_QUOTED_LOCAL})(?:@{_DOMAIN})?")
+ANY_ADDRESS = re.compile(f"(?:{_LOCAL}|{_QUOTED_LOCAL})(?:@{_DOMAIN})?")
 _TOKEN = re.compile(
     r"""(?P<quoted>"(?:[^"\\]|\\.)*")
       | (?P<comment>\((?:[^()\\]|\\.)*\))
@@ -127,8 +129,10 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
 
 def _open_group(words: _Tokens, outer: Group | None) -> Group:
     name = _phrase_text(words)
-    has_angle = any(kind == "angle" for kind, _ in words)
-    if outer is not None or not name or "@" in name or has_angle:
+    looks_like_address = any(
+        kind == "angle" or (kind == "text" and "@" in token) for kind, token in words
+    )
+    if outer is not None or not name or looks_like_address:
         raise ValueError(f"cannot read the colon after {shown(name)}; quote the name")
     return Group(name, [])
 
@@ -143,23 +147,32 @@ def _mailbox(words: _Tokens) -> Mailbox:
         address = "".join(token for _, token in words[first:last]).strip()
         if _FULL_ADDRESS.fullmatch(address):
             comments = [token for kind, token in words[:first] + words[last:] if kind == "comment"]
-            return Mailbox(" ".join(comment[1:-1] for comment in comments).strip(), address)
+            name = decoded(" ".join(comment[1:-1] for comment in comments).strip())
+            if is_line(name):
+                return Mailbox(name, address)
     elif angles == solid[-1:]:
         before = words[: angles[0]]
         name = _phrase_text(before)
         address = words[angles[0]][1][1:-1].strip()
         # 'alice@good.example <bob@evil.example>' could mean either of the two.
         loose = "@" in "".join(token for kind, token in before if kind == "text")
-        if _ANY_ADDRESS.fullmatch(address) and not (loose and name != address):
+        if ANY_ADDRESS.fullmatch(address) and not (loose and name != address):
             return Mailbox(name, address)
     raise ValueError(f"cannot read {shown(whole)} as one address; write {_AN_ADDRESS}")
 
 
 def _phrase_text(words: _Tokens) -> str:
-    return "".join(
-        re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL) if kind == "quoted" else token
-        for kind, token in words
-    ).strip()
+    """Return the name that ``words`` are; only outside of quotes, encoded words are such."""
+    text = "".join(
+        _unquoted(token) if kind == "quoted" else decoded(token) for kind, token in words
+    ).strip(" \t")
+    if not is_line(text):
+        raise ValueError(f"a name is text {NO_CONTROLS}; got {shown(text)}")
+    return text
+
+
+def _unquoted(token: str) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
 
 
 # The values of a mail's address fields.
@@ -200,6 +213,6 @@ def _given_mailbox(given: Mapping[str, Any]) -> Mailbox:
     for value in (address, name):
         if not is_line(value):
             raise ValueError(f"name and address are str {NO_CONTROLS}; got {shown(value)}")
-    if not _ANY_ADDRESS.fullmatch(address.strip()):
+    if not ANY_ADDRESS.fullmatch(address.strip()):
         raise ValueError(f"cannot read {shown(address)} as one address, 'name@example.com'")
     return Mailbox(name.strip(), address.strip())

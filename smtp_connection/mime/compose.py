@@ -8,7 +8,7 @@ headers differs from one release to the next.
 from __future__ import annotations
 
 import itertools
-import uuid
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,11 @@ from .addresses import mailboxes
 from .body import Body
 from .checks import line_of, mail_error, wrong_value
 from .content import Content, content_of, files_of
-from .headers import (
-    address_value,
-    date_text,
-    folded,
-    message_ids,
-    new_message_id,
-    one_message_id,
-    text_value,
-)
+from .dates import date_value
+from .headers import address_value, message_ids, new_message_id, one_message_id, unfolded
 from .mail import ADDRESS_FIELDS, FIELDS, Mail
 from .parts import Multipart, Part, alternative, attachment, text_part
+from .words import folded, text_value
 
 if TYPE_CHECKING:
     from .. import types
@@ -118,7 +112,7 @@ def _segments(mail: Mail) -> list[bytes | Body]:
         raise mail_error("Empty message")  # Node's words
     # Neither quoted-printable nor base64 contains '=_' (RFC 2045 6.7); in 7-bit text, a boundary
     # that is made of 128 random bits is not to be expected.
-    base = f"=_{uuid.uuid4().hex}"
+    base = f"=_{os.urandom(16).hex()}"
     headers = [*_address_headers(mail), *_other_headers(mail), ("MIME-Version", "1.0")]
     root = _root(mail, (f"{base}_{number}" for number in itertools.count(1)))
     is_multipart = isinstance(root, Multipart)
@@ -152,10 +146,10 @@ def _other_headers(mail: Mail) -> Iterator[tuple[str, str]]:
     subject = line_of("subject", fields.get("subject", ""))
     if subject:
         yield "Subject", text_value("Subject", subject)
-    yield "Date", date_text(fields.get("date", ""))
+    yield "Date", date_value(fields.get("date", ""))
     yield "Message-ID", folded("Message-ID", [_message_id(mail)])
     for field in ("inReplyTo", "references"):
-        ids = message_ids(field, fields.get(field, ""))
+        ids = message_ids(field, unfolded(fields.get(field, "")))
         if ids:
             yield FIELDS[field], folded(FIELDS[field], ids)
     priority = str(fields.get("priority", "normal")).lower()

@@ -10,17 +10,14 @@ from email.errors import HeaderParseError, InvalidHeaderDefect
 from email.generator import BytesGenerator
 from email.header import Header, decode_header
 from email.message import Message
-from email.policy import SMTPUTF8, EmailPolicy, Policy
+from email.policy import EmailPolicy
 from typing import Any
 
 from .addresses import envelope_of, mailboxes, parse_addresses
 from .checks import NO_CONTROLS, is_line, mail_error, shown, wrong_value
+from .email_headers import written_header
 
 __all__ = ["message_envelope", "serialize"]
-
-# One header field and its continuation lines.
-_WRITTEN_HEADER = re.compile(rb"[!-9;-~]+:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*\r?\n")
-
 
 # The envelope.
 
@@ -85,10 +82,10 @@ def _addresses_in(value: Any) -> list[str]:
 def serialize(message: Message) -> bytes:
     """Return what goes over the wire for ``message``: CRLF line ends, no Bcc, no Resent-Bcc.
 
-    Headers are ASCII, unless an address is not, which has no ASCII form (RFC 6532).  The caller's
-    object stays as it is.  Raises ``SMTPError`` with the code ``'EMESSAGE'``, and the cause
-    chained, if the email package cannot write the message, or would write a header that breaks out
-    of its field.
+    What was parsed goes out as it came.  What a program has set is written here: in ASCII, unless
+    an address is not, which has no ASCII form (RFC 6532).  The caller's object stays as it is.
+    Raises ``SMTPError`` with the code ``'EMESSAGE'``, and the cause chained, if the message cannot
+    be written, or would have a header that breaks out of its field.
     """
     if not isinstance(message, Message):
         raise wrong_value("message", message, "an email.message.Message")
@@ -96,8 +93,8 @@ def serialize(message: Message) -> bytes:
     try:
         twin = _twin(message)
         del twin["Bcc"], twin["Resent-Bcc"]
-        policy = _wire_policy(twin)
-        _check_headers(twin, policy)
+        _check_boundaries(twin)
+        policy = _MODERN if isinstance(message.policy, EmailPolicy) else _LEGACY
         BytesGenerator(buffer, mangle_from_=False, policy=policy).flatten(twin)
     except Exception as error:
         raise mail_error(f"The message cannot be written: {error}") from error
@@ -120,35 +117,26 @@ def _twin(message: Message) -> Message:
     return twin
 
 
-def _wire_policy(message: Message) -> Policy[Any]:
-    utf8 = False
-    for name, value in message.raw_items():
-        if name.lower().removeprefix("resent-") in ("from", "sender", "reply-to", "to", "cc"):
-            try:
-                utf8 = utf8 or not all(map(str.isascii, _addresses_in(value)))
-            except ValueError:
-                pass  # With an explicit envelope, nobody needs to be able to read this header.
-    policy = message.policy
-    if isinstance(policy, EmailPolicy):
-        return policy.clone(linesep="\r\n", utf8=utf8)
-    # The policy compat32 would encode the whole address, so that no server could read it.
-    return SMTPUTF8.clone(refold_source="none") if utf8 else policy.clone(linesep="\r\n")
-
-
-def _check_headers(message: Message, policy: Policy[Any]) -> None:
-    """Raise ``ValueError`` for a header that would be written as more than one (CVE-2024-6923).
-
-    This includes characters that end a line for some readers, but not for all.
-    """
+def _check_boundaries(message: Message) -> None:
     for part in message.walk():
-        for name, value in part.raw_items():
-            written = policy.fold_binary(name, value)
-            if not _WRITTEN_HEADER.fullmatch(written):
-                raise ValueError(f"the header {shown(name)} would end before its value does")
-            # Bytes that are not UTF-8 belong to another charset, and are no control characters.
-            if not is_line(re.sub("[\r\n]", "", written.decode("utf-8", "replace"))):
-                takes = f"takes text {NO_CONTROLS}"
-                raise ValueError(f"the header {shown(name)} {takes}; got {shown(str(value))}")
         boundary = part.get_boundary("") if part.is_multipart() else ""
         if not is_line(boundary):
             raise ValueError(f"a boundary is text {NO_CONTROLS}; got {shown(boundary)}")
+
+
+class _WirePolicy(EmailPolicy):
+    """Has the generator ask us how each header is written."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        return written_header(name, value, as_parsed=True)
+
+
+class _LegacyPolicy(EmailPolicy):
+    """The same for messages in which plain text may have been parsed, or set by a program."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        return written_header(name, value, as_parsed=False)
+
+
+_MODERN = _WirePolicy(linesep="\r\n", cte_type="8bit")
+_LEGACY = _LegacyPolicy(linesep="\r\n", cte_type="8bit")

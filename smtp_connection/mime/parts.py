@@ -13,16 +13,9 @@ from .body import Body
 from .checks import header_pairs, line_of, refuse_own_header, wrong_value
 from .content import Content, described_content
 from .filetypes import OPAQUE, extension_of, type_of
-from .headers import (
-    LINE,
-    folded,
-    header_block,
-    one_message_id,
-    parameter_words,
-    text_value,
-    value_with_parameters,
-)
-from .transfer import LONGEST_LINE, base64_size
+from .headers import one_message_id, parameter_words, value_with_parameters
+from .transfer import base64_size
+from .words import LINE, LONGEST_LINE, folded, header_block, text_value
 
 __all__ = ["Multipart", "Part", "alternative", "attachment", "text_part"]
 

@@ -11,9 +11,9 @@ import re
 import struct
 
 from ..text import with_crlf
+from .words import LONGEST_LINE
 
 __all__ = [
-    "LONGEST_LINE",
     "Base64Encoder",
     "Encoder",
     "PlainEncoder",
@@ -21,9 +21,6 @@ __all__ = [
     "RawEncoder",
     "base64_size",
 ]
-
-LONGEST_LINE = 998
-"""Octets in a line, without its CRLF (RFC 5322 section 2.1.1)."""
 
 
 class Encoder:

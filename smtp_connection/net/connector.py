@@ -7,12 +7,14 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from ..errors import SMTPError
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from .errors import socket_error
-from .resolver import Address, Lookup, look_up
+from .resolver import Address, Lookup
 
 __all__ = ["Connector", "prepare"]
 
@@ -46,22 +48,30 @@ class Connector:
     The next address is tried 250 ms after the last, or as soon as that has failed; the first to
     connect wins, and the other sockets are closed.  If all fail, the error is the last one, and its
     text tells of the others as well.
+
+    The socket is the connector's until ``done`` has returned: :meth:`cancel` closes it before that.
     """
 
     def __init__(
         self,
         reactor: Reactor,
         done: Callable[[socket.socket | None, SMTPError | None], None],
+        broke: Callable[[BaseException], object],
         *,
         local_address: str | None = None,
         sock: socket.socket | None = None,
     ) -> None:
-        """``local_address`` is the IP address to connect from; ``sock`` is the caller's own socket,
-        to be used instead of new ones."""
+        """``broke(exc)`` is called, perhaps more than once, if an exception that nobody has
+        foreseen, ``done``'s included, comes in between; :meth:`cancel` is to be called then.
+
+        ``local_address`` is the IP address to connect from; ``sock`` is the caller's own socket,
+        to be used instead of new ones.
+        """
         self.waiting_for = ""
         """What a time-out should name, if not the connection to the server."""
         self._reactor = reactor
         self._done = done
+        self._broke = broke
         self._local_address = local_address
         self._own = sock
         self._host = ""
@@ -74,23 +84,33 @@ class Connector:
     def start(self, host: str, port: int, dns_timeout: float) -> None:
         """Look ``host`` up, for at most ``dns_timeout`` seconds, and connect."""
         self._host = host
-        self._lookup = look_up(self._reactor, host, port, dns_timeout, self._resolved)
+        self._lookup = Lookup(self._reactor, self._resolved, self.broke)
+        self._lookup.start(host, port, dns_timeout)
 
     def cancel(self) -> None:
-        """Stop, and close all sockets, the caller's own as well."""
-        self._stop()
+        """Stop, and close all sockets, the caller's own as well.  Idempotent."""
+        self._stop(None)
         if self._own is not None:
             self._own.close()
 
-    def _stop(self) -> None:
+    def broke(self, exc: BaseException) -> None:
+        """Hand on ``exc``, which nobody has foreseen."""
+        self._broke(exc)
+
+    def _stop(self, winner: socket.socket | None) -> None:
+        """Wait for nothing any more, and close all sockets but the ``winner``."""
         if self._lookup is not None:
             self._lookup.cancel()
         if self._timer is not None:
             self._timer.cancel()
+        self._lookup = self._timer = None  # both know this connector: they would be a cycle
         for sock in list(self._attempts):
-            self._forget(sock)
-            sock.close()
+            self._reactor.remove_writer(sock)
+            if sock is not winner:
+                sock.close()
+                del self._attempts[sock]
 
+    @guarded
     def _resolved(self, addresses: list[Address], error: SMTPError | None) -> None:
         if error is not None:
             self._finish(None, error)
@@ -112,6 +132,7 @@ class Connector:
             return None
         return socket.AF_INET6 if ":" in self._local_address else socket.AF_INET
 
+    @guarded
     def _try_next(self) -> None:
         """Try the addresses that are left, up to the first that does not fail at once."""
         if self._timer is not None:
@@ -120,7 +141,8 @@ class Connector:
             if self._attempt(self._addresses.popleft()):
                 # The caller's own socket can only try one address after the other.
                 if self._addresses and self._own is None:
-                    self._timer = self._reactor.call_later(_ATTEMPT_DELAY, self._try_next)
+                    self._timer = self._reactor.timer(self._try_next)
+                    self._timer.start(_ATTEMPT_DELAY)
                 return
         if not self._attempts:
             self._finish(None, self._all_failed())
@@ -130,6 +152,7 @@ class Connector:
         sock = None
         try:
             sock = self._own or socket.socket(address.family, socket.SOCK_STREAM)
+            self._attempts[sock] = address
             prepare(sock)
             if self._local_address is not None:
                 sock.bind((self._local_address, 0))
@@ -139,34 +162,38 @@ class Connector:
                 problem = sock.connect_ex(address.sockaddr)
             if problem and problem not in _IN_PROGRESS:
                 raise OSError(problem, os.strerror(problem))
+            self._reactor.add_writer(sock, partial(self._decided, sock))
         except OSError as exc:
             self._failed(sock, address, exc)
             return False
-        self._attempts[sock] = address
-        self._reactor.add_writer(sock, lambda: self._decided(sock))
+        except BaseException:
+            if sock is not None:
+                # An interrupt may have kept it from being noted.
+                self._reactor.remove_writer(sock)
+                sock.close()
+            raise
         return True
 
+    @guarded
     def _decided(self, sock: socket.socket) -> None:
-        address = self._forget(sock)
         try:
             problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError as exc:  # the owner of the socket has closed it
             problem = exc.errno or errno.EBADF
         if problem:
-            self._failed(sock, address, OSError(problem, os.strerror(problem)))
+            self._failed(sock, self._attempts[sock], OSError(problem, os.strerror(problem)))
             self._try_next()
         else:
             self._finish(sock, None)
 
-    def _forget(self, sock: socket.socket) -> Address:
-        self._reactor.remove_writer(sock)
-        return self._attempts.pop(sock)
-
     def _failed(self, sock: socket.socket | None, address: Address, exc: OSError) -> None:
         # The frames of its traceback hold this connector.
         self._failures.append((address, exc.with_traceback(None)))
-        if sock is not None and sock is not self._own:
-            sock.close()
+        if sock is not None:
+            self._reactor.remove_writer(sock)
+            if sock is not self._own:
+                sock.close()
+            self._attempts.pop(sock, None)
 
     def _all_failed(self) -> SMTPError:
         *others, (address, exc) = self._failures
@@ -179,7 +206,7 @@ class Connector:
         return error
 
     def _finish(self, sock: socket.socket | None, error: SMTPError | None) -> None:
-        self._stop()
+        self._stop(sock)
         if sock is None and self._own is not None:
             self._own.close()
         self._done(sock, error)

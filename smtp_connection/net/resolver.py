@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import weakref
 from collections.abc import Callable
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
 from ..errors import SMTPError
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
-from ..reactor.threads import Job, Workers
+from ..reactor.threads import Workers
 from ..reactor.timers import Timer
 from .errors import lookup_error
 
-__all__ = ["Address", "Lookup", "interleave", "look_up"]
+__all__ = ["Address", "Lookup", "interleave"]
 
 # getaddrinfo() blocks and cannot be stopped; if this many calls hang, the next one has to wait.
 _workers = Workers(limit=16)
@@ -55,25 +58,70 @@ def interleave(addresses: list[Address]) -> list[Address]:
 
 
 class Lookup:
-    """A look-up under way; ``found(addresses, error)`` is called once, unless it is cancelled."""
+    """Resolves one name, once; unless it is cancelled, ``found(addresses, error)`` is called.
 
-    __slots__ = ("_found", "_job", "_timer")
+    Look-ups of the same host and port that are under way on one reactor share one call of
+    ``getaddrinfo()``, and each gets its answer.
+    """
 
-    def __init__(self, found: Found) -> None:
+    __slots__ = ("_broke", "_found", "_host", "_query", "_reactor", "_timeout", "_timer")
+
+    def __init__(
+        self, reactor: Reactor, found: Found, broke: Callable[[BaseException], object]
+    ) -> None:
+        """``found`` gets a list that is not to be changed.  ``broke(exc)`` is called, perhaps more
+        than once, if an exception that nobody has foreseen, ``found``'s included, comes in between;
+        :meth:`cancel` is to be called then."""
+        self._reactor = reactor
         self._found: Found | None = found
-        self._job: Job | None = None
+        self._broke = broke
+        self._host = ""
+        self._timeout = 0.0
+        self._query: _Query | None = None
         self._timer: Timer | None = None
+
+    def start(self, host: str, port: int, timeout: float) -> None:
+        """Resolve ``host``, waiting at most ``timeout`` seconds.
+
+        ``found`` is called on a later turn of the reactor with the addresses, or with an empty list
+        and the error: the resolver's own code (``ENOTFOUND``, ``EAI_AGAIN`` ...), or ``ETIMEDOUT``.
+        """
+        literal = _literal(host, port)
+        if literal:
+            self._reactor.call_soon(self._finish, literal, None)
+            return
+        self._host, self._timeout = host, timeout
+        self._timer = self._reactor.timer(self._timed_out)
+        self._timer.start(timeout)
+        self._query = query = _Query.of(self._reactor, host, port)
+        query.join(self)
 
     def cancel(self) -> None:
         """Forget the look-up.  It is not made if it still waits for a thread; otherwise its thread
-        cannot be stopped, and is free when the resolver answers."""
+        cannot be stopped, and is free when the resolver answers.  Idempotent."""
         self._found = None
-        if self._job is not None:
-            self._job.cancel()
+        if self._query is not None:
+            self._query.leave(self)
         if self._timer is not None:
             self._timer.cancel()
-        self._job = self._timer = None  # both know this look-up: they would be a cycle
+        self._query = self._timer = None  # both know this look-up: they would be a cycle
 
+    def broke(self, exc: BaseException) -> None:
+        """Hand on ``exc``, which nobody has foreseen."""
+        self._broke(exc)
+
+    @guarded
+    def answered(self, addresses: list[Address], exc: BaseException | None) -> None:
+        """Take the resolver's answer."""
+        self._query = None
+        self._finish(addresses, None if exc is None else lookup_error(exc, self._host))
+
+    @guarded
+    def _timed_out(self) -> None:
+        text = f"The look-up of {self._host} timed out after {round(self._timeout * 1000)} ms"
+        self._finish([], SMTPError(text, code="ETIMEDOUT", command="CONN"))
+
+    @guarded
     def _finish(self, addresses: list[Address], error: SMTPError | None) -> None:
         found = self._found
         self.cancel()
@@ -81,43 +129,84 @@ class Lookup:
             found(addresses, error)
 
 
-def look_up(reactor: Reactor, host: str, port: int, timeout: float, found: Found) -> Lookup:
-    """Resolve ``host``, waiting at most ``timeout`` seconds.
+class _Query:
+    """One call of ``getaddrinfo()`` on a thread, for all look-ups that wait for its answer.
 
-    ``found`` is called on a later turn of the reactor with the addresses, or with an empty list
-    and the error: the resolver's own code (``ENOTFOUND``, ``EAI_AGAIN`` ...), or ``ETIMEDOUT``.
+    So a name server that is slow to answer takes one thread for a name, not one for each
+    connection, and sessions with one server that begin together wait for a thread only once.
+
+    - ``lookups``: those that wait, in the order in which they came
     """
-    lookup = Lookup(found)
-    literal = _literal(host, port)
-    if literal:
-        reactor.call_soon(lookup._finish, literal, None)
-        return lookup
 
-    def answered(addresses: list[Address] | None, exc: BaseException | None) -> None:
-        lookup._finish(addresses or [], None if exc is None else lookup_error(exc, host))
+    __slots__ = ("__weakref__", "_job", "_key", "_reactor", "lookups")
 
-    def timed_out() -> None:
-        text = f"The look-up of {host} timed out after {round(timeout * 1000)} ms"
-        lookup._finish([], SMTPError(text, code="ETIMEDOUT", command="CONN"))
+    def __init__(self, reactor: Reactor, key: tuple[int, str, int]) -> None:
+        self._reactor = reactor
+        self._key = key
+        self.lookups: dict[Lookup, None] = {}
+        self._job = reactor.job(partial(_getaddrinfo, *key[1:]), self._answered, _workers)
 
-    lookup._job = reactor.run_in_thread(lambda: _getaddrinfo(host, port), answered, _workers)
-    lookup._timer = reactor.call_later(timeout, timed_out)
-    return lookup
+    @classmethod
+    def of(cls, reactor: Reactor, host: str, port: int) -> _Query:
+        """Return the one that is under way, or else one that begins with the first look-up."""
+        key = id(reactor), host, port
+        return _queries.get(key) or cls(reactor, key)
+
+    def join(self, lookup: Lookup) -> None:
+        """Let ``lookup`` wait."""
+        self.lookups[lookup] = None
+        if _queries.get(self._key) is not self:
+            self._job.start()
+            # Last: what an interrupt has kept from beginning must not be waited for.
+            _queries[self._key] = self
+
+    def leave(self, lookup: Lookup) -> None:
+        """Let ``lookup`` wait no longer; if it was the last one, nobody does."""
+        self.lookups.pop(lookup, None)
+        if not self.lookups:
+            self._forget()
+            self._job.cancel()
+
+    def broke(self, exc: BaseException) -> None:
+        """Hand ``exc`` on to all those that have not got the answer."""
+        for lookup in list(self.lookups):
+            lookup.broke(exc)
+
+    @guarded
+    def _answered(self, addresses: list[Address] | None, exc: BaseException | None) -> None:
+        self._forget()
+        while self.lookups:
+            lookup = next(iter(self.lookups))
+            # Each on its own: what one of them raises is not the concern of the next.
+            self._reactor.call_soon(lookup.answered, addresses or [], exc)
+            del self.lookups[lookup]
+
+    def _forget(self) -> None:
+        if _queries.get(self._key) is self:
+            del _queries[self._key]
+
+
+# By the reactor, whose identity is its own for as long as the query, which knows it, exists, and
+# what is asked for.  Weak, because nobody will answer if that reactor never runs again.
+_queries: weakref.WeakValueDictionary[tuple[int, str, int], _Query] = weakref.WeakValueDictionary()
 
 
 def _literal(host: str, port: int) -> list[Address]:
     """Return the address that ``host`` is; nothing if ``host`` is a name."""
-    try:
-        socket.inet_pton(socket.AF_INET, host)
-    except (OSError, UnicodeError):
-        pass
-    else:
-        # Most addresses end here, in a tenth of the time that getaddrinfo() takes.
-        return [Address(socket.AF_INET, (host, port))]
-    try:
-        return _getaddrinfo(host, port, socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError):
-        return []
+    if host[-1:].isdigit():
+        try:
+            socket.inet_pton(socket.AF_INET, host)
+        except (OSError, UnicodeError):
+            pass
+        else:
+            # Most addresses end here, in a tenth of the time that getaddrinfo() takes.
+            return [Address(socket.AF_INET, (host, port))]
+    if ":" in host:
+        try:
+            return _getaddrinfo(host, port, socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            pass
+    return []
 
 
 def _getaddrinfo(host: str, port: int, flags: int = 0) -> list[Address]:

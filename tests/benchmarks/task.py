@@ -53,6 +53,8 @@ class Task:
     """Seconds of silence once all connections are open."""
     warmup: float = 0.2
     """How much of the task is done before measuring, as a fraction."""
+    host: str = HOST
+    """What to look up, for clients that can be told."""
     modules: str = ""
     """For the measurement of imports: what to import."""
 

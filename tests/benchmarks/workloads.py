@@ -113,6 +113,7 @@ def _without(*names: str) -> tuple[str, ...]:
 
 _FIFTY = Task(connections=50, at_once=50, messages=200)
 _SESSIONS = Task(connections=2_000, at_once=50)
+_IN_TURN = Task(connections=1_000)
 _LARGE = Task(messages=10, size=20_000_000)
 _QUEUE = Task(messages=10_000)
 _CROWD = Task(connections=10_000, at_once=10_000, warmup=0.02)
@@ -158,8 +159,23 @@ _COMPARISONS = (
         (Goal(0.6, "nodemailer"),),
     ),
     Workload(
+        "sessions-by-name",
+        "the same with the name localhost, and with its address",
+        (
+            Entry("by name", OURS, replace(_SESSIONS, host="localhost")),
+            Entry("by address", OURS, _SESSIONS),
+            Entry("by name, in turn", OURS, replace(_IN_TURN, host="localhost")),
+            Entry("by address, in turn", OURS, _IN_TURN),
+        ),
+        (
+            Goal(1.2, "by address", "by name"),
+            Goal(1.3, "by address, in turn", "by name, in turn"),
+        ),
+        remark="The system looks localhost up in a file: no name server is asked.",
+    ),
+    Workload(
         "sessions-starttls",
-        "the same with STARTTLS",
+        "sessions with STARTTLS",
         _compared(replace(_SESSIONS, starttls=True), _without("floor", "smtp-source")),
         (Goal(1.0, "nodemailer"),),
         remark="Certificates are verified. Sessions that were resumed are counted by the server.",

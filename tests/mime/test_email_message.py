@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import email
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from email.errors import HeaderParseError
 from email.header import Header
 from email.headerregistry import Address, Group
 from email.message import EmailMessage, Message
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from email.policy import SMTPUTF8, default
+from email.policy import SMTP, SMTPUTF8, compat32, default
 from email.utils import formataddr
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
 from smtp_connection.mime.email_message import serialize
@@ -22,6 +26,7 @@ from tests.support.mails import (
     built,
     envelope_of,
     header_names,
+    mailboxes,
     raw_message,
     refused,
     text_of,
@@ -138,14 +143,171 @@ def test_bcc_is_not_written_and_the_message_is_not_changed(make: Callable[[], Me
     assert b"\r\n>From" not in wire
 
 
-def test_what_was_received_is_sent_on_as_it_is() -> None:
-    raw = (
-        b"Received: from x\r\n\tby y\r\nDKIM-Signature: a=b;\r\n  c=d\r\nSubject: =?utf-8?q?a?=\r\n"
-        b"X-Raw: \xfc\r\n\r\nbody \xfc\r\n.\r\n"
-    )
-    assert serialize(email.message_from_bytes(raw)) == raw
-    ascii_only = raw.replace(b"X-Raw: \xfc\r\n", b"")
-    assert serialize(email.message_from_bytes(ascii_only, policy=default)) == ascii_only
+# --- what was received ----------------------------------------------------------------------------
+
+LONG = b"x" * 300
+
+TREE = (
+    b"""\
+Content-Type: multipart/mixed; boundary="a b"
+
+preamble
+--a b
+Content-Type: text/plain;
+\tcharset=utf-8
+Content-Transfer-Encoding: BASE64
+
+w7w=
+--a b
+Content-Type: message/rfc822
+
+Subject: %s
+
+inner
+--a b--
+epilogue""".replace(b"\n", b"\r\n")
+    % LONG
+)
+
+RECEIVED = [
+    b"Received: from x\r\n\tby y\r\nDKIM-Signature: a=b;\r\n  c=d\r\nSubject: a\r\n\r\n",
+    b"X-Raw: \xfc\r\n\r\nbody \xfc\r\n.\r\n",
+    b"Subject: over 78 characters, " + LONG + b" with blanks  in it\r\n\r\n",
+    b"References: <" + LONG + b"@x.org> <" + LONG + b"@x.org>\r\n\r\nx\r\n",
+    b"To: =?utf-8?q?" + b"=C3=BC" * 40 + b"?= <a@x.org>\r\n\r\nx\r\n",
+    b"Subject: =?UTF-8?b?w7w=?=\r\n =?us-ascii?Q?x?=  \r\n\r\n",
+    b"X-Folded:\r\n\tbehind the colon\r\nX-Empty: \r\n\r\n",
+    b'From: "ceo@bank.example, ' + b"x " * 35 + b'y" <visitor@x.org>\r\n\r\n',
+    b"From: =?utf-8?q?ceo=40bank=2Eexample=2C?= " + b"x " * 35 + b"<visitor@x.org>\r\n\r\n",
+    "Subject: Grüße\r\nTo: jürgen@köln.example\r\n\r\nGrüße\r\n".encode(),
+    TREE,
+    b"Content-Type: Application/PDF; name*=utf-8''%C3%BC.pdf\r\n\r\nAAAA\r\nAAAA=\r\n",
+    b"Date: Tue, 1 Jul 2003 10:52:37 GMT+0200 (CEST)\r\nMessage-ID: no id at all\r\n\r\n",
+    b"To: a b c, <>, @x, \xff <y>\r\nFrom: nobody\r\n\r\n",
+]
+POLICIES = {"default": default, "SMTP": SMTP, "SMTPUTF8": SMTPUTF8, "compat32": compat32}
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("raw", RECEIVED, ids=range(len(RECEIVED)))
+def test_what_was_received_is_sent_on_byte_for_byte(raw: bytes, policy: Any) -> None:
+    assert serialize(email.message_from_bytes(raw, policy=policy)) == raw
+    bcc = b"Bcc: secret@x.org,\r\n other@x.org\r\nresent-BCC:x@y\r\n"
+    assert serialize(email.message_from_bytes(bcc + raw, policy=policy)) == raw
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Subject", "From", "To", "X-A", "References", "Date", "Received"]),
+            st.lists(st.text('ax <>@,;:"()\\=?_.\t\xe9', min_size=1), min_size=1, max_size=4),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from(sorted(POLICIES)),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_was_received_is_sent_on(
+    headers: list[tuple[str, list[str]]], policy: str
+) -> None:
+    raw = b""
+    for name, lines in headers:
+        solid = ["x" + line + "y" for line in lines]  # no line that consists of blanks alone
+        raw += f"{name}: ".encode() + "\r\n ".join(solid).encode("latin-1") + b"\r\n"
+    raw += b"\r\nbody\r\n"
+    assert serialize(email.message_from_bytes(raw, policy=POLICIES[policy])) == raw
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ceo@bank.example, " + "x " * 35 + "y",
+        "ceo@bank.example, ü " + "x " * 35 + "y",
+        '"ceo@bank.example" <ceo@bank.example>, ' + "x " * 35,
+        "=?utf-8?q?ceo=40bank=2Eexample=2C?=",
+        "Doe, John",
+        "a \\ b \\",
+        "日本語" * 30,
+    ],
+)
+def test_a_name_that_a_program_sets_stays_a_name(name: str) -> None:
+    message = EmailMessage()
+    message["From"] = Address(name, addr_spec="visitor@x.org")
+    message["To"] = [Address(name, addr_spec="a@x.org"), Group(name, [Address(name, "b", "x.org")])]
+    message.set_content("x")
+    wire = serialize(message)
+    assert mailboxes(wire, "From") == [(name, "visitor@x.org")]
+    assert max(map(len, wire.split(b"\r\n"))) <= 78
+    for policy in (default, compat32):
+        parsed = email.message_from_bytes(wire, policy=policy)
+        assert envelope_of(parsed) == {"from": "visitor@x.org", "to": ["a@x.org", "b@x.org"]}
+
+
+@given(st.text(min_size=1), st.integers(0, 2))
+@settings(max_examples=300, deadline=None)
+def test_no_name_becomes_an_address(name: str, number: int) -> None:
+    message = EmailMessage()
+    others = [Address("", addr_spec=f"r{each}@x.org") for each in range(number)]
+    try:
+        message["To"] = [Address(name, addr_spec="a@x.org"), *others]
+        wire = serialize(message)
+    except (ValueError, IndexError, HeaderParseError, SMTPError):
+        return  # refused: by the email package, when it is set, or here
+    expected = ["a@x.org", *(address.addr_spec for address in others)]
+    assert [address for _, address in mailboxes(wire, "To")] == expected
+    assert envelope_of(email.message_from_bytes(wire, policy=default))["to"] == expected
+
+
+def test_headers_that_a_program_sets() -> None:
+    message = EmailMessage()
+    message["Subject"] = "ü" * 100
+    message["Date"] = datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
+    message["To"] = "Köln: a@x.org, Jörg <b@x.org>;"
+    message["X-Long"] = "word " * 60 + "x" * 2000
+    message["X-Empty"] = ""
+    message.set_content("x")
+    message.add_attachment(b"", "a", "b", filename="ü" * 80 + ".txt", params={"x": 'a"b'})
+    parsed = email.message_from_bytes(serialize(message), policy=default)
+    assert parsed["Subject"] == "ü" * 100
+    assert parsed["Date"] == "Mon, 06 May 2024 07:08:09 +0000"
+    assert parsed["To"].groups[0].display_name == "Köln"
+    assert parsed["X-Long"] == message["X-Long"]
+    assert parsed["X-Empty"] == ""
+    (part,) = parsed.iter_attachments()
+    assert part.get_filename() == "ü" * 80 + ".txt"
+    assert part["Content-Type"].params["x"] == 'a"b'
+
+
+def test_a_header_that_the_email_package_cannot_make_sense_of() -> None:
+    message = EmailMessage()
+    message["To"] = "me <a@x.org> <b@x.org>"
+    message["Cc"] = "Doe, John <j@x.org>"
+    message["Content-Type"] = "nonsense"
+    wire = serialize(message)
+    assert wire.startswith(b"To: me <a@x.org>\r\nCc: Doe, John <j@x.org>\r\nContent-Type: nonsense")
+    message["Reply-To"] = "Dö, John <j@x.org>"
+    assert "cannot make sense of" in str(refused(serialize, message))
+    message.replace_header("Reply-To", Address("", "a", "good.example>, <b@evil.example"))
+    assert "as an address" in str(refused(serialize, message))
+
+
+def test_legacy_headers_that_a_program_sets() -> None:
+    message = Message()
+    message["To"] = ", ".join(f"Recipient {n} <r{n}@x.org>" for n in range(300))
+    message["Cc"] = Header("Jürgen <j@x.org>", "utf-8")
+    message["Reply-To"] = Header("ceo@x.org, Boss", "utf-8")
+    message["Subject"] = "ü" * 100
+    message["X-Raw"] = "\udcfc"
+    message.set_payload("x")
+    wire = serialize(message)
+    assert max(map(len, wire.split(b"\r\n"))) <= 78
+    assert len(mailboxes(wire, "To")) == 300
+    assert mailboxes(wire, "Cc") == [("Jürgen", "j@x.org")]
+    assert b"\r\nX-Raw: \xfc\r\n" in wire
+    assert email.message_from_bytes(wire, policy=default)["Subject"] == "ü" * 100
 
 
 def test_lone_line_ends_become_crlf() -> None:
@@ -164,14 +326,15 @@ def test_headers_are_ascii_unless_an_address_is_not(policy: Any) -> None:
     message["Cc"] = "jürgen@x.org"
     wire = serialize(message)
     assert "Cc: jürgen@x.org\r\n".encode() in wire
-    assert "To: Jürgen <a@x.org>\r\n".encode() in wire
+    assert b"To: =?utf-8?q?J=C3=BCrgen?= <a@x.org>\r\n" in wire
 
 
 def test_a_legacy_message_with_a_non_ascii_address() -> None:
     message = Message()
     message["To"] = "Jürgen <jürgen@x.org>"
     message.set_payload("x")
-    assert serialize(message) == "To: Jürgen <jürgen@x.org>\r\n\r\nx".encode()
+    wire = "To: =?utf-8?q?J=C3=BCrgen?= <jürgen@x.org>\r\n\r\nx".encode()
+    assert serialize(message) == wire
 
 
 def test_an_unreadable_address_header_can_still_be_written() -> None:

@@ -6,9 +6,7 @@ import email
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from email.header import decode_header, make_header
 from email.policy import default
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -46,6 +44,10 @@ ADDRESSES: list[tuple[Any, list[tuple[str, str]]]] = [
     ("=?utf-8?q?J=C3=BCrgen?= <a@x.org>", [("Jürgen", "a@x.org")]),
     ('"a b"@x.org', [("", '"a b"@x.org')]),
     ("Team: a@x.org, B <b@x.org>;, c@x.org", [("", "a@x.org"), ("B", "b@x.org"), ("", "c@x.org")]),
+    ({"name": "=?utf-8?q?x?=", "address": "a@x.org"}, [("=?utf-8?q?x?=", "a@x.org")]),
+    ('"=?utf-8?q?x?=" <a@x.org>', [("=?utf-8?q?x?=", "a@x.org")]),
+    ("=?utf-8?q?ceo=40bank=2C?= <a@x.org>", [("ceo@bank,", "a@x.org")]),
+    ("a@x.org (=?utf-8?q?=C3=BC?=)", [("ü", "a@x.org")]),
     ({"address": " a@x.org ", "name": None}, [("", "a@x.org")]),
     (
         {"Address": "a@x.org", "name": 'Ü, "x" <evil@x.org>'},
@@ -106,73 +108,6 @@ def test_non_ascii_addresses_are_written_in_utf8() -> None:
 # --- text and parameters --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "subject",
-    [
-        "Hello world",
-        "two  blanks\tand a tab",
-        " outer blanks ",
-        "Grüße aus Köln",
-        "日本語の件名" * 40,
-        "word " * 300 + "end",
-        "x" * 5000,
-        " " * 1500 + "x",
-        "😀" * 100,
-        "From: me",
-    ],
-    ids=lambda value: repr(value)[:20],
-)
-def test_subjects_arrive_as_they_were_given(subject: str) -> None:
-    assert sent({**SMALL, "subject": subject})["Subject"] == subject
-
-
-ENCODED_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
-    "Subject": lambda text: {"subject": text},
-    "From": lambda text: {"from": {"name": text, "address": "a@x.org"}},
-    "To": lambda text: {"to": ["b@x.org", {"name": text, "address": "c@x.org"}, "d@x.org"]},
-    "Cc": lambda text: {"cc": f"{text}: b@x.org, {text} <c@x.org>;, d@x.org"},
-    "X-" + "N" * 40: lambda text: {"headers": {"X-" + "N" * 40: text}},
-    "X-" + "N" * 70: lambda text: {"headers": {"X-" + "N" * 70: text}},
-}
-
-
-@pytest.mark.parametrize("name", ENCODED_PLACES, ids=lambda name: f"{name:.4}-{len(name)}")
-@pytest.mark.parametrize(("letter", "longest"), [("x", 75), ("日", 72)])
-def test_encoded_words_and_their_lines_are_as_long_as_they_may_be(
-    name: str, letter: str, longest: int
-) -> None:
-    """RFC 2047 2: an encoded word has at most 75 octets, a line with one in it at most 76.
-
-    In quoted-printable (one letter takes one octet) there are words of exactly 75; in base64 (three
-    octets become four) the next one after 72 would be 76.
-    """
-    found = set()
-    for length in range(40, 140):
-        text = "ü" + letter * length
-        wire = written(ENCODED_PLACES[name](text))
-        (header,) = re.findall(rb"(?m)^%s:(?:.*\r\n)(?:[ \t].*\r\n)*" % name.encode(), wire)
-        assert (len(name) > 60) == header.startswith(name.encode() + b": \r\n"), "room is not used"
-        for line in header.split(b"\r\n"):
-            words = re.findall(rb"=\?utf-8\?[qb]\?[^? ]*\?=", line)
-            assert not words or len(line) <= 76, line
-            found |= {len(word) for word in words}
-        value = make_header(decode_header(header.decode().replace("\r\n", "")))
-        assert str(value).count(text) == (2 if name == "Cc" else 1)
-    assert max(found) == longest
-
-
-def test_a_subject_that_is_already_encoded_stays_so() -> None:
-    assert b"\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n" in written(
-        {**SMALL, "subject": "=?utf-8?q?Gr=C3=BC=C3=9Fe?="}
-    )
-
-
-def test_a_long_url_is_not_taken_apart() -> None:
-    url = f"<https://x.org/{'u' * 300}>"
-    wire = written({**SMALL, "headers": {"List-Unsubscribe": url}})
-    assert f"\r\nList-Unsubscribe: {url}\r\n".encode() in wire
-
-
 def test_long_and_foreign_filenames_take_rfc_2231() -> None:
     wire = written({"attachments": [{"content": "x", "filename": "Übersicht.txt"}]})
     assert b"attachment; filename*=utf-8''%C3%9Cbersicht.txt\r\n" in wire
@@ -184,7 +119,7 @@ def test_long_and_foreign_filenames_take_rfc_2231() -> None:
     assert max(map(len, wire.split(b"\r\n"))) <= 78
 
 
-# --- ids and dates --------------------------------------------------------------------------------
+# --- ids ------------------------------------------------------------------------------------------
 
 
 def test_long_ids_are_folded_between_never_within() -> None:
@@ -194,38 +129,25 @@ def test_long_ids_are_folded_between_never_within() -> None:
     assert f"\r\nIn-Reply-To: {ids[0]}\r\n".encode() in wire
 
 
+def test_references_may_come_from_a_header_that_was_received() -> None:
+    received = "<1@x>\r\n <2@x>\n\t<3@x>"
+    message = sent({**SMALL, "references": received, "inReplyTo": [received, "<4@x>"]})
+    assert message["References"] == "<1@x> <2@x> <3@x>"
+    assert message["In-Reply-To"] == "<1@x> <2@x> <3@x> <4@x>"
+    within: list[Any] = []
+    within.append(within)
+    refused(composed, {**SMALL, "references": within})
+
+
 def test_references_are_taken_as_text_too() -> None:
     assert sent({**SMALL, "references": "<1@x> 2@x\t<3@x>"})["References"] == "<1@x> <2@x> <3@x>"
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("2024-05-06T07:08:09.000Z", "Mon, 06 May 2024 07:08:09 +0000"),
-        ("2024-05-06T07:08:09+02:00", "Mon, 06 May 2024 07:08:09 +0200"),
-        ("6 May 2024 07:08:09 -0500", "Mon, 06 May 2024 07:08:09 -0500"),
-        (
-            datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=5.5))),
-            "Mon, 06 May 2024 07:08:09 +0530",
-        ),
-        (datetime(2024, 5, 6, 7, 8, 9), "Mon, 06 May 2024 07:08:09 -0000"),
-    ],
-)
-def test_dates(given: Any, expected: str) -> None:
-    assert f"\r\nDate: {expected}\r\n".encode() in written({**SMALL, "date": given})
-
-
-def test_dates_read_back() -> None:
-    moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-    for date in (moment, moment.isoformat(), "Wed, 02 Jan 2030 03:04:05 GMT"):
-        assert parsedate_to_datetime(sent({"date": date})["Date"]) == moment
 
 
 def test_date_and_message_id_are_made_where_there_is_none() -> None:
     messages = [sent(SMALL), sent({**SMALL, "date": "", "messageId": ""})]
     ids = {message["Message-ID"] for message in messages}
     assert len(ids) == 2
-    assert all(re.fullmatch(r"<[0-9a-f-]{36}@x\.org>", one) for one in ids)
+    assert all(re.fullmatch(r"<[0-9a-f]{32}@x\.org>", one) for one in ids)
     date = messages[0]["Date"].datetime
     assert abs(datetime.now(timezone.utc) - date) < timedelta(minutes=1)
     assert date.utcoffset() == timedelta(0)
@@ -250,9 +172,9 @@ def test_the_domain_of_a_message_id_is_the_senders(fields: dict[str, Any], domai
     ("mail", "words"),
     [
         ({"from": "a" * 1100 + "@x.org"}, ["'From'", "998"]),
-        ({"date": "yesterday"}, ["'date'", "yesterday", "ISO 8601"]),
-        ({"date": 5}, ["'date'", "5", "datetime"]),
-        ({"date": "6 May 07:08:09 99999999999999999999"}, ["'date'", "9999", "ISO 8601"]),
+        ({"to": "=?utf-8?q?x=0D=0ABcc=3A?= <a@x.org>"}, ["'to'", "without line breaks", "\\r\\n"]),
+        ({"to": "=?utf-8?q?x=E2=80=A8?=: a@x.org;"}, ["'to'", "without line breaks"]),
+        ({"to": "a@x.org (=?utf-8?q?=00?=)"}, ["'to'", "cannot read"]),
         ({"messageId": "1@x 2@x"}, ["'messageId'", "one id", "1@x 2@x"]),
         ({"messageId": 5}, ["'messageId'", "5"]),
         ({"messageId": "ü@x"}, ["'messageId'", "ü@x", "ASCII"]),
@@ -306,6 +228,8 @@ def test_no_control_character_enters_a_header(place: str) -> None:
     good, mail = PLACES[place]
     composed(mail(good))
     for forbidden in FORBIDDEN:
+        if forbidden == "\r\n " and place in ("inReplyTo", "references"):
+            continue  # as it is folded in the message that is replied to
         for at in (0, 1, len(good) // 2, len(good)):
             bad = good[:at] + forbidden + good[at:]
             refused(composed, mail(bad))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.mails import CALENDAR, FILE, composed, refused, sent, text_of
+from tests.support.mails import CALENDAR, FILE, composed, refused, sent, text_of, written
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,14 @@ def test_types_and_names_of_attachments(
     assert part.get_content_disposition() == "attachment"
     charset = part.get_content_charset("utf-8")
     assert part.get_payload(decode=True).decode(charset) == "ü"  # type: ignore[union-attr]
+
+
+def test_many_parameters_take_linear_time() -> None:
+    kind = "text/x" + "".join(f'; p{number}="{number}"' for number in range(20_000))
+    wire = written({"attachments": [{**FILE, "contentType": kind}]})
+    assert b'p19999="19999"' in wire
+    assert max(map(len, wire.split(b"\r\n"))) <= 78
+    refused(composed, {"attachments": [{**FILE, "contentType": kind + "; x"}]})
 
 
 def test_headers_and_disposition_of_an_attachment() -> None:

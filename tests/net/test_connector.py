@@ -73,14 +73,18 @@ class Race:
 
     def __init__(self, reactor, **options):
         self.outcomes = []
+        self.broken = []
         self.reactor = reactor
-        self.connector = Connector(reactor, lambda *args: self.outcomes.append(args), **options)
+        self.connector = Connector(reactor, self.done, self.broken.append, **options)
+
+    def done(self, *outcome):
+        self.outcomes.append(outcome)
 
     def start(self, host="mx.example.com"):
         """Begin, up to the first attempt."""
         self.connector.start(host, 25, 30)
         assert self.outcomes == [], "not from inside the call"
-        self.reactor.run_once()
+        turn_until(self.reactor, lambda: self.tried or self.outcomes)
         return self
 
     def finish(self):
@@ -387,6 +391,114 @@ def test_cancelling_closes_the_caller_s_own_socket(race, network, moment):
     while running.reactor.run_once():
         pass
     assert running.outcomes == []
+
+
+# -- what nobody has foreseen ---------------------------------------------------------------------
+
+
+class Interrupt(BaseException):
+    """What the handler of a signal raises."""
+
+
+def interrupt(*args, **more):
+    raise Interrupt
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "smtp_connection.net.connector.prepare",
+        "socket.socket.connect_ex",
+        "socket.socket.getsockopt",
+        "smtp_connection.reactor.loop.Reactor.add_writer",
+        "smtp_connection.net.connector.Connector._family",
+        "smtp_connection.net.connector.Connector._stop",
+    ],
+)
+def test_an_interrupt_is_handed_on_and_no_socket_is_left(race, network, monkeypatch, place):
+    network.add_listening()
+    running = race()
+    made = []
+    new = socket.socket.__init__
+
+    def note(sock, *args, **more):
+        made.append(sock)
+        new(sock, *args, **more)
+
+    running.connector.start("mx.example.com", 25, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.socket.__init__", note)
+        patch.setattr(place, interrupt)
+        with pytest.raises(Interrupt) as caught:
+            running.reactor.run()
+    assert {id(exc) for exc in running.broken} == {id(caught.value)}
+    running.connector.cancel()
+    running.connector.cancel()
+    assert not running.reactor.run_once()
+    assert [sock.fileno() for sock in made] == [-1] * len(made)
+    assert running.outcomes == []
+
+
+def test_an_interrupt_leaves_no_closed_socket_in_the_selector(race, network, monkeypatch):
+    network.add_silent()
+    running = race()
+    add_writer = running.reactor.add_writer
+
+    def interrupted(*args):
+        add_writer(*args)
+        raise Interrupt
+
+    monkeypatch.setattr(running.reactor, "add_writer", interrupted)
+    running.connector.start("mx.example.com", 25, 30)
+    with pytest.raises(Interrupt):
+        running.reactor.run()
+    assert not running.reactor._handles
+    running.connector.cancel()
+
+
+def test_an_interrupt_when_the_next_address_is_due_is_handed_on(race, network, clock, monkeypatch):
+    network.add_silent()
+    network.add_listening()
+    running = race().start()
+    (sock,) = running.connector._attempts
+    clock.now += 0.25
+    with monkeypatch.context() as patch:
+        patch.setattr(running.connector, "_attempt", interrupt)
+        with pytest.raises(Interrupt) as caught:
+            running.reactor.run_once()
+    assert running.broken == [caught.value]
+    running.connector.cancel()
+    assert sock.fileno() == -1
+
+
+@pytest.mark.parametrize("listening", [True, False])
+def test_what_the_owner_raises_is_handed_on_and_the_socket_not_lost(race, network, listening):
+    (network.add_listening if listening else network.add)()
+    running = race()
+    running.connector._done = lambda sock, error: (running.done(sock, error), interrupt())
+    running.connector.start("mx.example.com", 25, 30)
+    with pytest.raises(Interrupt) as caught:
+        running.reactor.run()
+    assert {id(exc) for exc in running.broken} == {id(caught.value)}
+    running.connector.cancel()
+    ((sock, error),) = running.outcomes
+    assert sock.fileno() == -1 if listening else error.code == "ECONNREFUSED"
+
+
+def test_a_selector_that_has_no_room_is_the_failure_of_that_address(race, network, monkeypatch):
+    """ENOSPC: /proc/sys/fs/epoll/max_user_watches is reached."""
+    network.add_listening()
+    running = race()
+    running.connector.start("mx.example.com", 25, 30)
+
+    def refuse(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.reactor._selector, "register", refuse)
+        running.reactor.run()
+    assert running.error().code == "ENOSPC"
+    assert running.broken == []
 
 
 def test_preparing_a_socket_leaves_its_errors_for_later():

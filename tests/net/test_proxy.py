@@ -392,7 +392,7 @@ def test_no_thread_is_needed_for_the_handshake(serve, fail, reactor, monkeypatch
         raise RuntimeError("can't start new thread")
 
     proxy = serve(answering(b"HTTP/1.1 403 no\r\n\r\n"))
-    monkeypatch.setattr(reactor, "run_in_thread", no_more)
+    monkeypatch.setattr(reactor, "job", no_more)
 
     error = fail(Nowhere, proxy=f"http://127.0.0.1:{proxy.port}")
 
@@ -518,7 +518,10 @@ def test_close_at_any_turn(serve, connect_to, reactor, diary, turns, url):
 def test_nothing_is_heard_of_a_cancelled_one(reactor):
     outcome = []
     connector = ProxyConnector(
-        reactor, lambda *args: outcome.append(args), ProxyURL("http", "127.0.0.1", 8080)
+        reactor,
+        lambda *args: outcome.append(args),
+        pytest.fail,
+        ProxyURL("http", "127.0.0.1", 8080),
     )
 
     connector.start(MX, 25, 1.0)
@@ -574,7 +577,9 @@ def test_a_request_larger_than_the_buffers_of_the_system(reactor):
     ended = []
     with sock, peer:
         sock.setblocking(False)
-        handshake = _Handshake(reactor, sock, dialogue(), lambda *args: ended.append(args))
+        handshake = _Handshake(
+            reactor, sock, dialogue(), lambda *args: ended.append(args), pytest.fail
+        )
         handshake.go_on()
         assert ended == []
         reader = in_thread(read_all)

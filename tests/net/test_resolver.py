@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import threading
+import weakref
 from collections import Counter
 from itertools import pairwise
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtp_connection import Reactor
-from smtp_connection.net.resolver import Address, _workers, interleave, look_up
+from smtp_connection.net.resolver import Address, Lookup, _queries, _workers, interleave
 from tests.support.helpers import Clock, end_workers, in_child, wait_until, worker_threads
 
 IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
@@ -60,10 +62,17 @@ def hanging(resolver):
     gate.set()
 
 
+def look_up(reactor, host, found, port=25, broke=lambda exc: None):
+    """Begin to look ``host`` up, for 30 seconds; return the look-up."""
+    lookup = Lookup(reactor, found, broke)
+    lookup.start(host, port, 30)
+    return lookup
+
+
 def found_by(reactor, host, port=25):
     """Look ``host`` up; return the addresses and the error."""
     calls = []
-    look_up(reactor, host, port, 30, lambda *outcome: calls.append(outcome))
+    look_up(reactor, host, lambda *outcome: calls.append(outcome), port)
     assert calls == [], "not from inside the call"
     reactor.run()
     (outcome,) = calls
@@ -173,7 +182,7 @@ def test_what_cannot_be_a_name_is_not_found(reactor, host):
 def test_a_look_up_that_hangs_times_out(resolver, hanging):
     clock, calls = Clock(), []
     with Reactor(clock=clock) as reactor:
-        look_up(reactor, "mx.example.com", 25, 30, lambda *outcome: calls.append(outcome))
+        look_up(reactor, "mx.example.com", lambda *outcome: calls.append(outcome))
         clock.now += 29.9
         assert reactor.run_once()
         assert calls == []
@@ -187,14 +196,14 @@ def test_a_look_up_that_hangs_times_out(resolver, hanging):
 
 @pytest.mark.parametrize("host", ["mx.example.com", "127.0.0.1"])
 def test_a_cancelled_look_up_is_not_waited_for(reactor, hanging, host):
-    lookup = look_up(reactor, host, 25, 30, pytest.fail)
+    lookup = look_up(reactor, host, pytest.fail)
     lookup.cancel()
     lookup.cancel()
     reactor.run()
 
 
 def test_look_ups_that_hang_do_not_use_up_all_threads(reactor, hanging):
-    lookups = [look_up(reactor, "mx.example.com", 25, 30, pytest.fail) for _ in range(20)]
+    lookups = [look_up(reactor, f"mx{n}.example.com", pytest.fail) for n in range(20)]
     assert len(worker_threads()) == 16
     for lookup in lookups:
         lookup.cancel()
@@ -204,7 +213,7 @@ def test_look_ups_that_hang_do_not_use_up_all_threads(reactor, hanging):
 def test_an_answer_that_comes_too_late_is_not_reported(resolver, hanging):
     clock, calls = Clock(), []
     with Reactor(clock=clock) as reactor:
-        look_up(reactor, "mx.example.com", 25, 30, lambda *outcome: calls.append(outcome))
+        look_up(reactor, "mx.example.com", lambda *outcome: calls.append(outcome))
         clock.now += 30
         reactor.run_once()
         hanging()
@@ -224,7 +233,7 @@ def test_a_cancelled_look_up_that_still_waits_for_a_thread_is_not_made(reactor, 
         return [entry("192.0.2.1")]
 
     resolver.answer = answer
-    dead = [look_up(reactor, f"dead{n}.example", 25, 30, pytest.fail) for n in range(128)]
+    dead = [look_up(reactor, f"dead{n}.example", pytest.fail) for n in range(128)]
     for _ in range(16):
         assert begun.acquire(timeout=10)
     for lookup in dead:
@@ -238,8 +247,8 @@ def test_a_cancelled_look_up_that_still_waits_for_a_thread_is_not_made(reactor, 
 def test_look_ups_that_time_out_while_they_wait_for_a_thread_are_not_made(resolver, hanging):
     clock, calls = Clock(), []
     with Reactor(clock=clock) as reactor:
-        for _ in range(20):
-            look_up(reactor, "mx.example.com", 25, 30, lambda *outcome: calls.append(outcome))
+        for n in range(20):
+            look_up(reactor, f"mx{n}.example.com", lambda *outcome: calls.append(outcome))
         clock.now += 30
         while reactor.run_once():
             pass
@@ -257,8 +266,197 @@ def test_a_thread_is_kept_for_the_next_look_up(reactor, resolver):
     assert len(set(resolver.threads)) == 1
 
 
+# -- several at a time -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gated(resolver):
+    """The resolver counts its calls in ``gated.asked``, and answers when ``gated()`` is called."""
+
+    class Gated:
+        def __init__(self):
+            self.asked = []
+            self._gate = threading.Event()
+
+        def __call__(self):
+            self._gate.set()
+
+        def answer(self, host, port):
+            self.asked.append((host, port))
+            self._gate.wait()
+            return [entry("192.0.2.1", port)]
+
+    gated = Gated()
+    resolver.answer = gated.answer
+    yield gated
+    gated()
+
+
+def note(calls, name):
+    return lambda *outcome: calls.append((name, *outcome))
+
+
+def test_look_ups_of_one_name_share_the_call_and_each_gets_its_answer(reactor, gated):
+    calls = []
+    for name in range(50):
+        look_up(reactor, "mx.example.com", note(calls, name))
+    gated()
+    reactor.run()
+    assert gated.asked == [("mx.example.com", 25)]
+    assert [name for name, *_ in calls] == list(range(50))
+    assert {str(address) for _, (address,), _ in calls} == {"192.0.2.1:25"}
+
+
+def test_a_shared_failure_is_an_error_of_its_own_for_each(reactor, resolver):
+    cause = socket.gaierror(socket.EAI_AGAIN, "not now")
+    calls = []
+
+    def answer(host, port):
+        raise cause
+
+    resolver.answer = answer
+    for name in range(2):
+        look_up(reactor, "mx.example.com", note(calls, name))
+    reactor.run()
+    (_, _, first), (_, _, second) = calls
+    assert first is not second
+    assert first.__cause__ is second.__cause__ is cause
+
+
+def test_nothing_is_remembered(reactor, gated):
+    gated()
+    for _ in range(2):
+        found_by(reactor, "mx.example.com")
+    assert len(gated.asked) == 2
+
+
+def test_other_ports_and_other_reactors_ask_for_themselves(reactor, gated):
+    calls = []
+    with Reactor() as other:
+        look_up(reactor, "mx.example.com", note(calls, "this"))
+        look_up(reactor, "mx.example.com", note(calls, "port"), 587)
+        look_up(other, "mx.example.com", note(calls, "other"))
+        gated()
+        other.run()
+        assert [name for name, *_ in calls] == ["other"]
+        reactor.run()
+    assert len(gated.asked) == 3
+    assert {name for name, *_ in calls} == {"other", "this", "port"}
+
+
+def test_one_that_is_cancelled_leaves_the_others_their_answer(reactor, gated):
+    calls = []
+    first = look_up(reactor, "mx.example.com", pytest.fail)
+    look_up(reactor, "mx.example.com", note(calls, "second"))
+    first.cancel()
+    gated()
+    reactor.run()
+    assert [name for name, *_ in calls] == ["second"]
+
+
+def test_one_that_is_cancelled_by_the_callback_of_another_hears_nothing(reactor, gated):
+    second = None
+    look_up(reactor, "mx.example.com", lambda *outcome: second.cancel())
+    second = look_up(reactor, "mx.example.com", pytest.fail)
+    gated()
+    reactor.run()
+
+
+def test_when_all_are_cancelled_the_next_one_asks_anew(reactor, resolver, gated):
+    for lookup in [look_up(reactor, "mx.example.com", pytest.fail) for _ in range(3)]:
+        lookup.cancel()
+    resolver.answer = lambda host, port: [entry("192.0.2.2", port)]
+    ((address,), error) = found_by(reactor, "mx.example.com")
+    assert (str(address), error) == ("192.0.2.2:25", None)
+
+
+def test_each_has_a_time_out_of_its_own(gated):
+    clock, calls = Clock(), []
+    with Reactor(clock=clock) as reactor:
+        look_up(reactor, "mx.example.com", note(calls, "first"))
+        clock.now += 20
+        look_up(reactor, "mx.example.com", note(calls, "second"))
+        clock.now += 10
+        assert reactor.run_once(0)
+        assert [(name, error.code) for name, _, error in calls] == [("first", "ETIMEDOUT")]
+        gated()
+        reactor.run()
+    assert calls[1][::2] == ("second", None)
+    assert len(gated.asked) == 1
+
+
+# -- what nobody has foreseen ----------------------------------------------------------------------
+
+
+class Interrupt(BaseException):
+    """What the handler of a signal raises."""
+
+
+def interrupt(*args, **more):
+    raise Interrupt
+
+
+@pytest.mark.parametrize("host", ["mx.example.com", "127.0.0.1"])
+def test_what_a_callback_raises_is_handed_on_and_harms_no_other_look_up(reactor, resolver, host):
+    resolver.answer = lambda host, port: [entry("192.0.2.1", port)]
+    broken, calls = [], []
+    look_up(reactor, host, interrupt, broke=broken.append)
+    look_up(reactor, host, note(calls, "other"))
+    with pytest.raises(Interrupt) as caught:
+        reactor.run()
+    assert {id(exc) for exc in broken} == {id(caught.value)}
+    reactor.run()
+    assert [name for name, *_ in calls] == ["other"]
+
+
+def test_an_interrupt_between_the_answer_and_those_who_wait_is_handed_on_to_all(
+    reactor, gated, monkeypatch
+):
+    broken = []
+    lookups = [
+        look_up(reactor, "mx.example.com", pytest.fail, broke=broken.append) for _ in range(3)
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr("smtp_connection.net.resolver._Query._forget", interrupt)
+        gated()
+        with pytest.raises(Interrupt) as caught:
+            reactor.run()
+    assert broken == [caught.value] * 3
+    for lookup in lookups:
+        lookup.cancel()
+    reactor.run()
+
+
+def test_an_interrupt_at_the_time_out_is_handed_on(gated, monkeypatch):
+    clock, broken = Clock(), []
+    with Reactor(clock=clock) as reactor:
+        look_up(reactor, "mx.example.com", pytest.fail, broke=broken.append)
+        monkeypatch.setattr("smtp_connection.net.resolver.SMTPError", interrupt)
+        clock.now += 30
+        with pytest.raises(Interrupt) as caught:
+            reactor.run_once(0)
+    assert broken == [caught.value]
+
+
+def test_a_reactor_that_never_runs_again_keeps_no_look_up(gated):
+    reactor = Reactor()
+    look_up(reactor, "mx.example.com", pytest.fail)
+    assert any(key[0] == id(reactor) for key in _queries)
+    gone = weakref.ref(reactor)
+    reactor.close()
+    gated()
+    end_workers()
+    del reactor
+    gc.collect()
+    assert gone() is None
+    assert not _queries
+
+
+# -- fork() ----------------------------------------------------------------------------------------
+
+
 def test_look_ups_of_the_parent_do_not_hold_up_those_of_a_child(reactor, resolver, hanging):
-    lookups = [look_up(reactor, "mx.example.com", 25, 30, pytest.fail) for _ in range(20)]
+    lookups = [look_up(reactor, f"mx{n}.example.com", pytest.fail) for n in range(20)]
 
     def look_up_again():
         for lookup in lookups:

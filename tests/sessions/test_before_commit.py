@@ -276,7 +276,9 @@ def test_the_log_shows_the_dot_behind_the_gate(send, reactor):
     entries = []
 
     def script(peer):
-        held(peer)
+        peer.greet()
+        turns = [("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go")]
+        peer.play_envelope(*turns, pipelining=False)
         assert peer.read_message() == MESSAGE
         peer.send("250 ok\r\n")
         peer.take_quit()

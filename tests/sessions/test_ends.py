@@ -5,9 +5,11 @@ test_interrupts.py has what interrupts between any two lines do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import logging
+import socket
 import sys
 import threading
 import warnings
@@ -16,6 +18,7 @@ import weakref
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection
+from tests.support.helpers import open_files, raising_once
 from tests.support.scripted_server import HandFedPeer
 from tests.support.sessions import ENVELOPE, PASSWORD
 
@@ -119,6 +122,26 @@ def test_a_logging_filter_that_raises_at_the_warning(by_hand, reactor, diary, mo
     assert b"AUTH" not in peer.heard()
 
 
+def test_the_next_operation_breaks_after_one_that_ended_without_a_reply(by_hand, reactor, diary):
+    """It begins on a turn of its own then."""
+    connection, peer = by_hand(customAuth={"X": lambda context: context.resolve()})
+    stack = contextlib.ExitStack()
+
+    def logged_in(err):
+        assert err is None
+        stack.enter_context(raising_once("smtp_connection.driver.exchange.Exchange.start", Broken))
+
+    connection.connect()
+    connection.login(PASSWORD, logged_in)
+    connection.reset(diary.callback("reset"))
+    connection.reset(diary.callback("later"))
+    peer.feed("220 hi\r\n")
+    peer.sock.sendall(b"250-scripted\r\n250 AUTH X\r\n")
+    with stack:
+        assert run_through(reactor, Broken) == 1
+    check_broken(diary, "reset", Broken)
+
+
 @pytest.mark.parametrize("method", ["register", "modify"])
 def test_a_selector_that_has_no_room(reactor, by_hand, diary, monkeypatch, method):
     """ENOSPC: /proc/sys/fs/epoll/max_user_watches is reached."""
@@ -172,12 +195,39 @@ def test_a_connection_time_out_without_end_and_a_proxy(reactor, diary, serve):
     assert diary.names() == ["error", "connected", "end"]
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "driver.exchange.Exchange.stop",
+        "driver.queue.Operations.close_sources",
+        "driver.queue.Operations.settle",
+        "driver.lifecycle.Lifecycle._let_go",
+        "driver.queue.Operations.forget",
+    ],
+)
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_end_itself_is_interrupted(by_hand, reactor, diary, place, closed):
+    """It is taken up again at once."""
+    connection, peer = opened(by_hand, diary, socketCloseTimeout=0)
+    connection.send(ENVELOPE, iter(["hi"]), diary.callback("later"))
+    if closed:
+        connection.close()
+    else:
+        peer.sock.send(b"250 ok\r\n250 what?\r\n")
+    with raising_once(f"smtp_connection.{place}", Broken):
+        assert run_through(reactor, Broken) == 1
+    assert diary.names()[-1] == "end"
+    assert sorted(diary.names()) == sorted(
+        ["connect", "reset", "later", "end", *([] if closed else ["error"])]
+    )
+
+
 # -- close() where nobody runs the reactor ---------------------------------------------------------
 
 
-def opened(by_hand, diary):
+def opened(by_hand, diary, **options):
     """Return a connection that has been opened, with an operation that waits for its reply."""
-    connection, peer = by_hand()
+    connection, peer = by_hand(**options)
     connection.connect()
     connection.reset(diary.callback("reset"))
     peer.feed("220 hi\r\n")
@@ -215,6 +265,34 @@ def test_run_was_left_by_an_exception(by_hand, reactor, diary):
     assert peer.heard() == b""
     reactor.run()
     assert diary.names() == ["connect", "reset", "end"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed in /proc")
+def test_nobody_runs_the_reactor_while_it_is_connecting(full_port, reactor, diary):
+    connection = SMTPConnection(host="127.0.0.1", port=full_port, reactor=reactor)
+    diary.listen(connection)
+    before = open_files()
+    connection.connect(diary.callback("connected"))
+    for _ in range(3):
+        reactor.run_once(0)
+    assert len(open_files() - before) == 1
+    reactor.call_soon(reactor.stop)
+    reactor.run()
+    connection.close()
+    assert open_files() == before
+    reactor.run()
+    assert diary.names() == ["connected", "end"]
+
+
+@pytest.mark.parametrize("option", ["socket", "connection"])
+def test_nobody_runs_the_reactor_before_it_connects(reactor, diary, option):
+    with socket.socket() as own:
+        connection = SMTPConnection(host="127.0.0.1", **{option: own}, reactor=reactor)
+        connection.connect(diary.callback("connected"))
+        connection.close()
+        assert own.fileno() == -1
+    reactor.run()
+    assert diary.names() == ["connected"]
 
 
 def test_the_reactor_was_closed(diary):
@@ -286,16 +364,57 @@ def test_a_connection_that_is_over_leaves_no_circle(reactor, end, replies, capsy
         reactor.run()
         assert connection.destroyed
 
-    run_session()
+    assert garbage_of(run_session) == []
+
+
+def garbage_of(function):
+    """Return what only a collection finds when ``function()`` has been called."""
+    function()  # what is made once is no garbage
     gc.collect()
     gc.disable()
     try:
         gc.set_debug(gc.DEBUG_SAVEALL)
-        run_session()
+        function()
         gc.collect()
-        found = [repr(each) for each in gc.garbage]
+        return [repr(each) for each in gc.garbage]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
-    assert found == []
+
+
+WAYS = {
+    "by name": lambda port: {"host": "localhost", "port": port},
+    "by address": lambda port: {"host": "127.0.0.1", "port": port},
+    "socket": lambda port: {"host": "127.0.0.1", "port": port, "socket": socket.socket()},
+    "http": lambda port: {"host": "::1", "proxy": f"http://localhost:{port}"},
+    "socks5": lambda port: {"host": "127.0.0.1", "proxy": f"socks5://localhost:{port}"},
+}
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_a_connection_that_never_comes_about_leaves_no_circle(reactor, options, closed):
+    """Neither if it is refused or the server, or the proxy, hangs up, nor if it is closed."""
+
+    def run_session():
+        with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+            connection = SMTPConnection(options(listener.getsockname()[1]), reactor=reactor)
+            connection.on("error", lambda err: None)
+            connection.connect(lambda err: None)
+            reactor.call_soon(take_one, listener)
+            if closed:
+                reactor.run_once()
+                connection.close()
+            reactor.run()
+        assert connection.destroyed
+
+    def take_one(listener):
+        listener.setblocking(False)
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            if reactor.has_work:
+                reactor.call_soon(take_one, listener)
+
+    assert garbage_of(run_session) == []

@@ -46,6 +46,20 @@ def fail_with(text: str) -> None:
     raise LookupError(text)
 
 
+@contextlib.contextmanager
+def raising_once(place: str, kind: type[BaseException]) -> Iterator[None]:
+    """Have the function at ``place`` (a dotted path) raise ``kind`` when it is called next, and be
+    itself again from then on."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*args: object, **more: object) -> None:
+            patch.undo()
+            raise kind
+
+        patch.setattr(place, refuse)
+        yield
+
+
 def in_thread(function: Callable[..., object], *args: Any) -> threading.Thread:
     """Call ``function(*args)`` on a new thread, and return the thread."""
     thread = threading.Thread(target=function, args=args)

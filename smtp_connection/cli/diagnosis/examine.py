@@ -9,7 +9,7 @@ from typing import Any
 from ... import LogEntry, Reactor, SMTPConnection, SMTPError
 from ...auth.login import usual_mechanism
 from ...hosts import is_loopback
-from ...net.resolver import Address, look_up
+from ...net.resolver import Address, Lookup
 from ...net.tls import context_for
 from ...options.tls import TLSOptions
 from .facts import Attempt, Phase, Place, Service
@@ -67,7 +67,10 @@ class _Look:
         self._options = options
         self._envelope = envelope
         self._begin = reactor.time()
-        look_up(reactor, place.host, place.port, seconds, self._found)
+        Lookup(reactor, self._found, self._broke).start(place.host, place.port, seconds)
+
+    def _broke(self, exc: BaseException) -> None:
+        """Do nothing: ``examine`` raises it, from ``run()``."""
 
     def _found(self, addresses: list[Address], error: SMTPError | None) -> None:
         self.service.error = error

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from smtp_connection import Reactor, SendInfo, SMTPConnection, SMTPError, __version__
 
-from ..task import CLIENT_NAME, HOST, SENDER, Stopwatch, Task, carry_out
+from ..task import CLIENT_NAME, SENDER, Stopwatch, Task, carry_out
 
 
 class _Crowd:
@@ -24,7 +24,7 @@ class _Crowd:
         self._opened = 0
         self._to_open = task.connections
         self._together: list[_Session] = []
-        self.options: dict[str, Any] = {"host": HOST, "port": task.port, "name": CLIENT_NAME}
+        self.options: dict[str, Any] = {"host": task.host, "port": task.port, "name": CLIENT_NAME}
         if task.starttls:
             self.options |= {"requireTLS": True, "tls": {"ca": task.ca_file}}
         if task.debug:
