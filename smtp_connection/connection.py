@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._version import __version__
 from .driver.lifecycle import Lifecycle
-from .driver.queue import Login, Operation, Quit, Spoken
+from .driver.queue import Connect, Login, Operation, Quit, Spoken
 from .emitter import NodeEmitter
 from .errors import SMTPError, envelope_error
 from .message.message import Message, own_envelope
@@ -137,7 +137,7 @@ class SMTPConnection(ConnectionEmitter):
         ``callback`` becomes a one-time listener of ``'connect'``.  If it declares a parameter, it
         is also called, with the error, if connecting fails.
         """
-        self._lifecycle.connect(Operation(callback), self.host, self.port, signal)
+        self._lifecycle.connect(Connect(callback), self.host, self.port, signal)
 
     def login(
         self,

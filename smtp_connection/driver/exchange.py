@@ -241,10 +241,11 @@ class Exchange:
         self._owner = _NOBODY
 
     def _conclude(self, error: SMTPError) -> tuple[Any, SMTPError | None]:
-        dialogue = self._dialogue
-        if dialogue is None:
-            return None, error
         in_doubt = self.in_doubt
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is None:
+            error.inDoubt = in_doubt  # an exception has ended the one that would have said this
+            return None, error
         unanswered = in_doubt or isinstance(self._step, (Command, Pipeline))
         try:
             dialogue.throw(Unanswered(error, self._collected) if unanswered else Ended(error))
@@ -253,8 +254,7 @@ class Exchange:
         except SMTPError as verdict:
             return None, verdict.with_traceback(None)
         except (Unanswered, Ended):
-            # The dialogue has nothing to add.  Or an interrupt has ended the one that would have
-            # said this.
+            # The dialogue has nothing to add.
             error.inDoubt = in_doubt
             return None, error
         raise RuntimeError("the dialogue goes on, although the connection has ended")
@@ -262,9 +262,10 @@ class Exchange:
     @property
     def in_doubt(self) -> bool:
         """Whether a message has been sent to its end, and the verdict is still to come."""
-        # Nothing is missing yet where the step has not been carried out: it never will be.
-        sent = type(self._step) is Transmit and self._pump.message is None
-        return (sent or type(self._step) is Commit) and self._missing > 0
+        step = self._step
+        if type(step) is Transmit:
+            return self._pump.may_have_sent(step.message)
+        return type(step) is Commit and not self._pump.holds
 
     @property
     def awaits_greeting(self) -> bool:
@@ -283,27 +284,36 @@ class Exchange:
     def _advance(self, result: Any, throw: bool = False) -> Step | None:
         """Let the dialogue go on with ``result``; return its next step, ``None`` at its end."""
         dialogue = self._dialogue
-        assert dialogue is not None
+        if dialogue is None:
+            return None  # an exception has ended it, and the connection
         try:
             step = dialogue.throw(result) if throw else dialogue.send(result)
         except StopIteration as stop:
-            self._dialogue = self._step = None
-            self._owner.dialogue_ended(stop.value, None)
+            self._ended(stop.value, None)
             return None
         except SMTPError as error:
-            self._dialogue = self._step = None
             # The frames of a traceback hold what the dialogue knows, and make circles.
-            self._owner.dialogue_ended(None, error.with_traceback(None))
+            self._ended(None, error.with_traceback(None))
             return None
         except Abandon as abandon:
-            self._dialogue = self._step = None
             failure = abandon.error.with_traceback(None)
             if abandon.value is not None:
-                self._owner.dialogue_ended(abandon.value, None)
+                self._ended(abandon.value, None)
+            self._dialogue = self._step = None
             self._owner.connection_failed(failure, own=True)
             return None
+        except BaseException:
+            self._dialogue = None  # it would seem to end well when it is next asked
+            raise
         self._step = step
         return step
+
+    def _ended(self, value: Any, error: SMTPError | None) -> None:
+        # First: whatever interrupts what follows, this is what the operation has come to.
+        self._outcome = (value, error)
+        self._dialogue = self._step = None
+        self._owner.dialogue_ended(value, error)
+        self._outcome = None
 
     def _go_on(self, result: Any, throw: bool = False) -> None:
         if self._dialogue is None:
@@ -417,9 +427,10 @@ class Exchange:
             self._go_on(value)
 
     def _compute(self, step: Compute) -> None:
-        from .computing import compute  # for the few logins that need it
+        from .computing import computation  # for the few logins that need it
 
-        self._job = compute(self._reactor, step.function, self._computed)
+        self._job = computation(self._reactor, step.function, self._computed)
+        self._job.start()
 
     @guarded
     def _computed(self, value: Any, error: BaseException | None) -> None:
@@ -431,7 +442,6 @@ class Exchange:
 
     # -- the transport ------------------------------------------------------------------------
 
-    @guarded
     def drained(self) -> None:
         """Go on with the message: the system has taken what was written."""
         self._pump.drained()
@@ -439,19 +449,15 @@ class Exchange:
     def data_received(self, data: bytes) -> None:
         """Take what the server says."""
         try:
-            try:
-                replies = self._parser.feed(data)
-            except ReplyTooLong as exc:
-                # Without its frames, which hold what was said, secrets and all.
-                self._reply_too_long(exc.with_traceback(None))
-                return
-            if self._secrets is not None:
-                self._hide_secrets(replies)
-            if replies:
-                self._take(replies)
-        except BaseException as exc:
-            self._owner.broke(exc)
-            raise
+            replies = self._parser.feed(data)
+        except ReplyTooLong as exc:
+            # Without its frames, which hold what was said, secrets and all.
+            self._reply_too_long(exc.with_traceback(None))
+            return
+        if self._secrets is not None:
+            self._hide_secrets(replies)
+        if replies:
+            self._take(replies)
 
     def _reply_too_long(self, exc: ReplyTooLong) -> None:
         if exc.replies:

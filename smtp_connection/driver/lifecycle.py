@@ -59,7 +59,7 @@ from ..reactor.loop import Reactor
 from ..records import TLSInfo
 from .events import Emitter, Events
 from .exchange import Exchange
-from .queue import NOT_ITS_TURN, Operation, Operations, Quit, connection_error
+from .queue import NOT_ITS_TURN, Connect, Operation, Operations, Quit, connection_error
 from .timeouts import TimeOuts
 from .trace import trace_for, warn_of_login
 
@@ -90,12 +90,13 @@ class _Ending:
     - ``error`` (SMTPError): for the operation under way
     - ``text`` (str or None): for the others, where the connection did not fail
     - ``own`` (bool): ``error`` is the failure of one operation alone
-    - ``raised`` (bool): ``run()`` raises the cause of ``error``, so that everybody hears of it
+    - ``heard`` (bool): somebody hears of it without the listeners of ``'error'``: callbacks do, or
+      ``run()`` raises the cause
     - ``opening`` (bool): the session had not been opened
     - ``logged``, ``told`` (bool): the log, and the listeners of ``'error'``, have heard of it
     """
 
-    __slots__ = ("_unsent", "error", "logged", "opening", "own", "raised", "text", "told")
+    __slots__ = ("_unsent", "error", "heard", "logged", "opening", "own", "text", "told")
 
     def __init__(
         self,
@@ -103,14 +104,13 @@ class _Ending:
         *,
         text: str | None = None,
         own: bool = False,
-        raised: bool = False,
-        opening: bool = False,
+        heard: bool = False,
     ) -> None:
         self.error = error
         self.text = text
         self.own = own
-        self.raised = raised
-        self.opening = opening
+        self.heard = heard
+        self.opening = False
         self.logged = self.told = False
         # What the operations that are not under way get, each as a copy: the server's words, which
         # may be a megabyte, are in the text once.
@@ -221,7 +221,7 @@ class Lifecycle:
     # -- what the caller asks for, from any thread ------------------------------------------------
 
     def connect(
-        self, operation: Operation, host: str, port: int, signal: AbortSignal | None = None
+        self, operation: Connect, host: str, port: int, signal: AbortSignal | None = None
     ) -> None:
         """Open the session with the server at ``host`` and ``port``.
 
@@ -232,17 +232,18 @@ class Lifecycle:
         if self._state is not _State.NEW:
             why = "it is closed" if self.destroyed else "connect() was called before"
             # A callback without a parameter is called only on success.
-            refused = operation if operation.hears_errors else Operation(None)
+            refused = operation if operation.hears_errors else Connect(None)
             self._operations.refuse(refused, f"Cannot connect: {why}")
             return
         self._host, self._port = host, port
         self.session.host, self.session.port = host, port
         self._events.keep()
         self._state = _State.CONNECTING
+        if self._ending is not None:
+            self._state = _State.ENDING  # close() came between, in a handler or on another thread
         if operation.has_callback:
             self._events.once("connect", operation.call_on_success)
-            if operation.hears_errors:
-                self._operations.connecting = operation
+            self._operations.connecting = operation
         if aborting is not None:
             self._opening = operation
             aborting.begin()  # first of all: it may be aborted already
@@ -446,10 +447,18 @@ class Lifecycle:
         if error is not None:
             self.connection_failed(error)
         elif not self.destroyed:  # close() on another thread comes before the 'connect' event
-            self._operations.connecting = None
+            connecting = self._operations.connecting
+            if connecting is not None:
+                connecting.succeed()
             self._heed_no_more()
             self._state = _State.READY
-            self._reactor.call_soon(self._events.emit, "connect")
+            self._reactor.call_soon(self._tell_connected)
+
+    def _tell_connected(self) -> None:
+        try:
+            self._events.emit("connect")
+        finally:
+            self._operations.tell_connected()
 
     def _heed_no_more(self) -> None:
         """The session is open, or will never be."""
@@ -511,7 +520,7 @@ class Lifecycle:
             text = f"Connection closed, because {what} was raised in the middle of a step"
             error = SMTPError(text, code="ECONNECTION", command="CONN")
             error.__cause__ = exc
-            self._decide(_Ending(error, raised=True))
+            self._decide(_Ending(error, heard=True))
         self._end()
 
     def _leave(self) -> None:
@@ -533,7 +542,7 @@ class Lifecycle:
             ending.opening = self._state is _State.CONNECTING
             self._ending = ending
             self._state = _State.ENDING
-            self._exchange.halt()
+        self._exchange.halt()  # in any case: an interrupt may have kept it from that
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -557,20 +566,24 @@ class Lifecycle:
         operations = self._operations
         unfinished, current = operations.unfinished, operations.current
         value, first = self._exchange.stop(ending.error)
+        if current is None:
+            # An outcome that is there may be that of the operation before.
+            value, first = None, (first if ending.opening else None) or ending.error
         operations.close_sources()
+        waiting = [operation for operation in unfinished if not operation.settled]
         if ending.failed:
-            concerned = unfinished[:1] if ending.own else unfinished
-            heard = ending.raised or any(
+            concerned = waiting[:1] if ending.own else waiting
+            ending.heard = ending.heard or any(
                 operation.has_callback
                 for operation in concerned
                 if operation is not current or first is not None  # it may have succeeded
             )
-            self._reactor.call_soon(self._tell_failure, heard)
+            self._reactor.call_soon(self._tell_failure)
         under_way = current
         if current is None and ending.own:
             under_way = operations.connecting
-        elif current is None and unfinished and (ending.opening or not ending.failed):
-            under_way = unfinished[0]
+        elif current is None and waiting and (ending.opening or not ending.failed):
+            under_way = waiting[0]
         for operation in unfinished:
             if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):
                 operation.settle_silently()  # 'end' or 'error' tells of it
@@ -600,14 +613,14 @@ class Lifecycle:
         except BaseException as exc:  # a logger's; it must not keep the connection from ending
             self._reactor.call_soon(_raise, exc)
 
-    def _tell_failure(self, heard: bool) -> None:
+    def _tell_failure(self) -> None:
         ending = self._ending
         if ending is None or ending.told:
             return
         ending.told = True
         if self._events.listened_to("error"):
             self._events.emit("error", ending.error)
-        elif not heard:
+        elif not ending.heard:
             # After 'end', which would else be left for the next run().
             self._reactor.call_soon(self._events.report, ending.error)
 

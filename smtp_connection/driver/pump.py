@@ -29,6 +29,7 @@ class Pump:
 
     - ``message`` (Message or None): the one that is being sent
     - ``transport`` (Transport): where it goes; set before the first message
+    - ``holds`` (bool): the final dot of ``message``, or of the one before, waits for :meth:`commit`
     - ``halted`` (bool): the connection is about to end: no source is read, and nothing is sent
     """
 
@@ -39,12 +40,12 @@ class Pump:
         "_follow",
         "_followed",
         "_held",
-        "_holds",
         "_reactor",
         "_starting",
         "_tell_sent",
         "_trace",
         "halted",
+        "holds",
         "message",
         "transport",
     )
@@ -77,7 +78,7 @@ class Pump:
         self._followed: Message | None = None  # the one that "_follow" was asked about last
         self._tell_sent: Callable[[int], object] | None = None
         self._starting: Message | None = None  # whose first piece is waited for
-        self._holds = False  # the final dot of "message", or of the one before
+        self.holds = False
         self.message: Message | None = None
         self.halted = False
 
@@ -120,7 +121,7 @@ class Pump:
         With ``hold``, its final dot waits for :meth:`commit`, and ``held()`` is called instead.
         """
         self.message = message
-        self._holds = hold
+        self.holds = hold
         if not self.halted and self.transport.is_drained:
             self._send_next_of(message)
 
@@ -154,20 +155,34 @@ class Pump:
             return
         if self.halted:
             return  # since the source was asked
-        if wire and self._holds and message.finished:
-            wire = wire[: -len(_FINAL_DOT)]
-        if wire and self.message is not None:
-            if self._trace is not None:
-                self._trace.stream(wire)
-            self.transport.write(wire)
+        if not wire or self.message is None:
+            return
         if message.finished:
-            if self.transport.is_drained:
-                self.message = None
-                if self._holds:
-                    # Not at once: what has been sent must have been told first.
-                    self._reactor.call_soon(self._all_held)
-        elif wire and self.transport.is_drained:
+            self._send_last(message, wire)
+            return
+        if self._trace is not None:
+            self._trace.stream(wire)
+        self.transport.write(wire)
+        if self.transport.is_drained:
             self._reactor.call_soon(self._send_piece)
+
+    def _send_last(self, message: Message, wire: bytes) -> None:
+        if self.holds:
+            wire = wire[: -len(_FINAL_DOT)]
+        if wire and self._trace is not None:
+            self._trace.stream(wire)
+        self.message = None  # first: whatever comes between, the final dot may have been sent
+        if wire:
+            self.transport.write(wire)
+        if not self.transport.is_drained:
+            self.message = message
+        elif self.holds:
+            # Not at once: what has been sent must have been told first.
+            self._reactor.call_soon(self._all_held)
+
+    def may_have_sent(self, message: Message) -> bool:
+        """Whether the system may have taken all of ``message``, which is not held."""
+        return message.finished and (self.message is not message or self.transport.uncertain)
 
     def drained(self) -> None:
         """Go on: the transport has taken what had to wait."""
@@ -175,22 +190,22 @@ class Pump:
             if self.message.finished:
                 message, self.message = self.message, None
                 self._taken(message)
-                if self._holds:
+                if self.holds:
                     self._all_held()
             else:
                 self._send_piece()
 
     @guarded
     def _all_held(self) -> None:
-        if self._holds and not self.halted:
+        if self.holds and not self.halted:
             self._held()
 
     def commit(self) -> None:
         """Send the final dot of the message that is held."""
-        self._holds = False
         if self._trace is not None:
             self._trace.stream(_FINAL_DOT)
         if not self.halted:
+            self.holds = False  # first: it may have been sent, whatever comes between
             self.transport.write(_FINAL_DOT)
 
     def dissolve(self) -> None:
@@ -200,5 +215,5 @@ class Pump:
 
     def stop(self) -> None:
         """Send no more."""
-        self._holds = False
+        self.holds = False
         self._starting = self.message = self._followed = self._tell_sent = None

@@ -16,7 +16,16 @@ from ..message.message import Message
 from ..protocol.steps import Dialogue
 from ..reactor.loop import Reactor
 
-__all__ = ["NOT_ITS_TURN", "Login", "Operation", "Operations", "Quit", "Spoken", "connection_error"]
+__all__ = [
+    "NOT_ITS_TURN",
+    "Connect",
+    "Login",
+    "Operation",
+    "Operations",
+    "Quit",
+    "Spoken",
+    "connection_error",
+]
 
 NOT_ITS_TURN = "Connection closed before it was this operation's turn"
 
@@ -37,8 +46,7 @@ class Cancellable(Protocol):
 
 
 class Operation:
-    """A call of ``connect``, ``login``, ``send``, ``reset`` or ``noop``: the callback, and what to
-    do.
+    """A call of a method, as of ``send`` or ``reset``: the callback, and what to do.
 
     - ``arguments`` (Arguments or None): how many arguments the callback takes, if there is one
     - ``dialogue`` (Dialogue or None): what to say to the server
@@ -63,17 +71,6 @@ class Operation:
     def has_callback(self) -> bool:
         """Whether somebody wants to know how it ends."""
         return self.arguments is not None
-
-    @property
-    def hears_errors(self) -> bool:
-        """Whether the callback has a parameter for the error."""
-        return self.arguments is not None and self.arguments.most != 0
-
-    def call_on_success(self) -> None:
-        """Call the callback without an error and without a value."""
-        callback, self._callback = self._callback, None
-        if callback is not None and self.arguments is not None:
-            callback(*self.arguments.fit(None))
 
     @property
     def settled(self) -> bool:
@@ -114,6 +111,36 @@ class Operation:
                 report(error)
 
 
+class Connect(Operation):
+    """``connect``: its callback is a listener of ``'connect'``, and gets no value."""
+
+    __slots__ = ()
+
+    @property
+    def hears_errors(self) -> bool:
+        """Whether the callback has a parameter for the error; otherwise it is called only on
+        success."""
+        return self.arguments is not None and self.arguments.most != 0
+
+    def succeed(self) -> None:
+        """Take note of the success, which ``'connect'`` tells of."""
+        self._outcome = (None, None)
+
+    def call_on_success(self) -> None:
+        """Call the callback, unless that has been done."""
+        callback, arguments = self._callback, self.arguments
+        if callback is not None and arguments is not None and self.settled and not self.told:
+            fitting = arguments.fit(None)
+            self._callback, self.told = None, True
+            callback(*fitting)
+
+    def tell(self, report: Callable[[SMTPError], object]) -> None:
+        if self.error is None:
+            self.call_on_success()
+        else:
+            super().tell(report)
+
+
 class Login(Operation):
     """``login``: what is sent behind it is sent only if it succeeds."""
 
@@ -136,7 +163,7 @@ class Quit(Operation):
 class Operations:
     """The operations of one connection that have not ended yet.
 
-    - ``connecting`` (Operation or None): the ``connect`` whose callback waits for the outcome
+    - ``connecting`` (Connect or None): the ``connect`` whose callback has still to be called
     - ``current`` (Operation or None): the one whose dialogue is under way
     """
 
@@ -164,7 +191,7 @@ class Operations:
         self._unfinished: list[Operation] = []  # when the connection ended
         # The last login.  Weak, because nobody else needs it once its outcome has been told.
         self._login: weakref.ref[Login] | None = None
-        self.connecting: Operation | None = None
+        self.connecting: Connect | None = None
         self.current: Operation | None = None
 
     def add(self, operation: Operation) -> None:
@@ -217,17 +244,17 @@ class Operations:
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let ``operation`` end with ``error`` or ``value``: its callback is called on a later
         turn; without one, ``error`` is reported."""
-        message = operation.message
-        if message is not None and not message.whole:
-            # Not at once: it may be the source itself, a generator say, that calls close().
-            self._reactor.call_soon(message.close)
+        self._let_go_of_source(operation)
         if operation._outcome is None:
             operation._outcome = (error, value)
         if operation.aborting is not None:
             operation.heed_no_more()
         latest, self._latest = self._latest, operation
-        if latest is not None and not latest.told:
-            self._reactor.call_soon(latest.tell, self._report)  # an interrupt came between
+        if latest is not None:
+            # Had no interrupt come between, both would have been done.
+            if not latest.told:
+                self._reactor.call_soon(latest.tell, self._report)
+            self._let_go_of_source(latest)
         self._reactor.call_soon(operation.tell, self._report)
 
     def refuse(self, operation: Operation, text: str) -> None:
@@ -239,36 +266,56 @@ class Operations:
         """The operations that have not begun, in order."""
         return [operation for operation in self._queue if operation is not None]
 
+    def _let_go_of_source(self, operation: Operation) -> None:
+        message = operation.message
+        if message is not None and message.holds_source:
+            # Not at once: it may be the source itself, a generator say, that calls close().
+            self._reactor.call_soon(message.close)
+
+    def tell_connected(self) -> None:
+        """``'connect'`` has been emitted.  If one of its listeners has raised, and ``connect``'s
+        own callback was not among those before, it is called on a later turn."""
+        connecting = self.connecting
+        if connecting is not None and not connecting.told:
+            self._reactor.call_soon(connecting.call_on_success)
+        else:
+            self.connecting = None
+
     @property
     def unfinished(self) -> list[Operation]:
         """The operations whose callbacks are still due, in order."""
-        first = [one for one in (self.connecting, self.current) if one is not None]
+        connecting = self.connecting
+        if connecting is not None and not (connecting.settled or connecting.hears_errors):
+            connecting = None  # it is called on success alone
+        first: list[Operation] = [one for one in (connecting, self.current) if one is not None]
         return first + [one for one in self.queued if one is not self.current]
 
     @property
     def awaited(self) -> bool:
         """Whether anybody would notice if the connection ended now."""
-        return any(not isinstance(operation, Quit) for operation in self.unfinished)
+        return any(not (one.settled or isinstance(one, Quit)) for one in self.unfinished)
 
     def close_sources(self) -> None:
         """Let go of the sources of all messages, on a later turn."""
         for operation in self.unfinished:
-            if operation.message is not None and not operation.message.whole:
-                self._reactor.call_soon(operation.message.close)
+            self._let_go_of_source(operation)
 
     def tell_again(self) -> bool:
         """Tell on a later turn what has been settled and not been told, because an interrupt came
         between; return whether there is anything of that kind."""
-        latest = [] if self._latest is None else [self._latest]
-        untold = [one for one in [*latest, *self._unfinished] if one.settled and not one.told]
+        ended = [*([] if self._latest is None else [self._latest]), *self._unfinished]
+        for operation in ended:
+            self._let_go_of_source(operation)
+        untold = [one for one in ended if one.settled and not one.told]
         for operation in untold:
             self._reactor.call_soon(operation.tell, self._report)
         return bool(untold)
 
     def dissolve(self) -> None:
         """Let go of what has been told: an error that its receiver raises knows this connection."""
-        self._latest = None
-        self._unfinished = []
+        if self._latest is not None and self._latest.told:
+            self._latest = None
+        self._unfinished = [operation for operation in self._unfinished if not operation.told]
 
     def forget(self) -> None:
         """Forget those that are settled; another thread may just have added one that is not."""

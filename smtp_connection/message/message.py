@@ -180,6 +180,11 @@ class Message:
         return other
 
     @property
+    def holds_source(self) -> bool:
+        """Whether there is a source that :meth:`close` would let go of."""
+        return self._source is not None and not self.whole
+
+    @property
     def lazy(self) -> bool:
         """Whether its source is asked for the first piece only if somebody gets the message."""
         return self._source is not None and self._source.lazy
@@ -269,3 +274,4 @@ class Message:
         self._small = self._wire = None
         if self._source is not None:
             self._source.close()
+            self._source = None  # last: an interrupt may come before

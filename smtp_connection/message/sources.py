@@ -168,7 +168,7 @@ class IterableSource(Source):
         return data or None
 
     def close(self) -> None:
-        iterator, self._iterator = self._iterator, None
+        iterator = self._iterator
         close = getattr(iterator, "close", None)
         # A generator is closed, so that its "finally" runs now.  Any other iterator with a close()
         # may be a file, which belongs to the caller.
@@ -179,6 +179,7 @@ class IterableSource(Source):
                 # The generator is running at this moment, or its "finally" fails.  Neither changes
                 # what became of the message.
                 pass
+        self._iterator = None
 
 
 class FileSource(Source):
@@ -212,9 +213,10 @@ class ThreadSource(Source):
 
     def _read_ahead(self) -> None:
         self._piece = b""
-        self._job = self._reactor.run_in_thread(
+        self._job = self._reactor.job(
             lambda: self._convert(self._read(_READ_AHEAD)) or None, self._arrived
         )
+        self._job.start()
 
     def _arrived(self, piece: bytes | None, error: BaseException | None) -> None:
         self._job = None
@@ -314,6 +316,8 @@ class EmitterSource(Source):
         self._convert = convert
         self._emitter = emitter
         self._reactor = reactor
+        # What was emitted, on whatever thread, and has not been looked at.
+        self._emitted: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._pieces: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
@@ -321,20 +325,34 @@ class EmitterSource(Source):
         self._error: BaseException | None = None
         self._wake: Callable[[], None] = lambda: None
         self._listeners = {
-            "data": lambda piece: self._from_any_thread(self._on_data, piece),
-            "end": lambda *_: self._from_any_thread(self._on_end),
-            "error": lambda error=None, *_: self._from_any_thread(self._on_error, error),
-            "close": lambda *_: self._from_any_thread(self._on_close),
+            "data": lambda piece: self._take(self._on_data, piece),
+            "end": lambda *_: self._take(self._on_end),
+            "error": lambda error=None, *_: self._take(self._on_error, error),
+            "close": lambda *_: self._take(self._on_close),
         }
         for event, listener in self._listeners.items():
             emitter.on(event, listener)
         self._set_paused(True)
 
-    def _from_any_thread(self, handler: Callable[..., None], *args: Any) -> None:
+    def _take(self, handler: Callable[[Any], None], value: Any = None) -> None:
+        # First of all: nothing that is raised here must leave a hole in the message.
+        self._emitted.append((handler, value))
         if self._reactor.on_thread():
-            handler(*args)
+            self._look()
         else:
-            self._reactor.call_soon_threadsafe(handler, *args)
+            self._reactor.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        try:
+            while self._emitted:
+                handler, value = self._emitted.popleft()
+                handler(value)
+        except BaseException as exc:
+            # The emitter, or run(), hears of it; the message goes no further.
+            error = RuntimeError(f"{type(exc).__name__} was raised while it emitted")
+            error.__cause__ = exc
+            self._on_error(error)
+            raise
 
     def _set_paused(self, paused: bool) -> None:
         method = getattr(self._emitter, "pause" if paused else "resume", None)
@@ -357,7 +375,7 @@ class EmitterSource(Source):
                 self._set_paused(True)
             self._reactor.call_soon(self._wake)
 
-    def _on_end(self) -> None:
+    def _on_end(self, _: object) -> None:
         self._ended = True
         self._reactor.call_soon(self._wake)
 
@@ -367,7 +385,7 @@ class EmitterSource(Source):
         self._error = error if isinstance(error, BaseException) else RuntimeError(str(error))
         self._reactor.call_soon(self._wake)
 
-    def _on_close(self) -> None:
+    def _on_close(self, _: object) -> None:
         self._on_error(ConnectionError("the stream was closed before its end"))
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:

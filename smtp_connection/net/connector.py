@@ -168,7 +168,9 @@ class Connector:
             return False
         except BaseException:
             if sock is not None:
-                sock.close()  # an interrupt may have kept it from being noted
+                # An interrupt may have kept it from being noted.
+                self._reactor.remove_writer(sock)
+                sock.close()
             raise
         return True
 

@@ -19,6 +19,7 @@ import ssl
 from collections.abc import Callable
 
 from ..errors import SMTPError
+from ..reactor.guard import guarded
 from ..reactor.handles import Handle
 from .errors import speaks_no_tls, tls_error
 
@@ -71,7 +72,7 @@ class Handshake:
     To cancel it, close the handle of the socket.
     """
 
-    __slots__ = ("_ended", "_explain", "_first_bytes", "_handle", "_servername", "_tls")
+    __slots__ = ("_broke", "_ended", "_explain", "_first_bytes", "_handle", "_servername", "_tls")
 
     def __init__(
         self,
@@ -79,9 +80,11 @@ class Handshake:
         tls: ssl.SSLSocket,
         servername: str,
         ended: Callable[[SMTPError | None], object],
+        broke: Callable[[BaseException], object],
         explain: Explain = no_hint,
     ) -> None:
         """``ended(error)`` is called once, perhaps by :meth:`go_on`; ``None`` means success.
+        ``broke(exc)`` is called instead for an exception that nobody has foreseen.
 
         ``explain`` may add a hint to the error if the peer does not speak TLS.
         """
@@ -89,9 +92,15 @@ class Handshake:
         self._tls = tls
         self._servername = servername
         self._ended = ended
+        self._broke = broke
         self._explain = explain
         self._first_bytes = b""
 
+    def broke(self, exc: BaseException) -> None:
+        """Give up, because ``exc`` was raised; the reactor raises it."""
+        self._broke(exc)
+
+    @guarded
     def go_on(self) -> None:
         """Go on with the handshake until it has to wait, or is over."""
         tls, handle = self._tls, self._handle

@@ -93,8 +93,8 @@ class Lookup:
         self._host, self._timeout = host, timeout
         self._timer = self._reactor.timer(self._timed_out)
         self._timer.start(timeout)
-        self._query = query = _Query.under_way(self._reactor, host, port)
-        query.lookups[self] = None
+        self._query = query = _Query.of(self._reactor, host, port)
+        query.join(self)
 
     def cancel(self) -> None:
         """Forget the look-up.  It is not made if it still waits for a thread; otherwise its thread
@@ -144,18 +144,21 @@ class _Query:
         self._reactor = reactor
         self._key = key
         self.lookups: dict[Lookup, None] = {}
-        self._job = reactor.run_in_thread(partial(_getaddrinfo, *key[1:]), self._answered, _workers)
+        self._job = reactor.job(partial(_getaddrinfo, *key[1:]), self._answered, _workers)
 
     @classmethod
-    def under_way(cls, reactor: Reactor, host: str, port: int) -> _Query:
-        """Return the one that is under way, or else one that has just begun."""
+    def of(cls, reactor: Reactor, host: str, port: int) -> _Query:
+        """Return the one that is under way, or else one that begins with the first look-up."""
         key = id(reactor), host, port
-        query = _queries.get(key)
-        if query is None:
-            query = cls(reactor, key)
+        return _queries.get(key) or cls(reactor, key)
+
+    def join(self, lookup: Lookup) -> None:
+        """Let ``lookup`` wait."""
+        self.lookups[lookup] = None
+        if _queries.get(self._key) is not self:
+            self._job.start()
             # Last: what an interrupt has kept from beginning must not be waited for.
-            _queries[key] = query
-        return query
+            _queries[self._key] = self
 
     def leave(self, lookup: Lookup) -> None:
         """Let ``lookup`` wait no longer; if it was the last one, nobody does."""

@@ -63,6 +63,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import SMTPError
+from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from ..records import TLSInfo
@@ -91,6 +92,10 @@ class TransportOwner(Protocol):
     def connection_lost(self, error: SMTPError | None) -> None:
         """The peer has closed its side (``None``) or the stream has failed.  Called once."""
 
+    def broke(self, exc: BaseException) -> None:
+        """``exc``, which nobody has foreseen, was raised while something was read or written; the
+        reactor raises it."""
+
 
 class _Nobody:
     """The owner of a transport that is closed: neither of them has to keep the other."""
@@ -102,6 +107,9 @@ class _Nobody:
         """Do nothing."""
 
     def connection_lost(self, error: SMTPError | None) -> None:
+        """Do nothing."""
+
+    def broke(self, exc: BaseException) -> None:
         """Do nothing."""
 
 
@@ -126,6 +134,7 @@ class Transport:
         "_unsent",
         "_write_error",
         "last_sent",
+        "uncertain",
     )
 
     def __init__(
@@ -157,6 +166,9 @@ class Transport:
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
+        self.uncertain = False
+        """Whether an exception that nobody has foreseen came in the middle of something, so that
+        more may have been sent than is known."""
         self._queued = 0  # what the system held for the peer when last_taken() was last asked
 
     def start(self) -> None:
@@ -237,19 +249,30 @@ class Transport:
 
     # -- reading ------------------------------------------------------------------------------
 
+    def broke(self, exc: BaseException) -> None:
+        """Take note that ``exc`` was raised in the middle of something."""
+        self.uncertain = True
+        self._owner.broke(exc)
+
+    # What "guarded" does, without the call: this is what happens most often.
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(_READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as exc:
-            self._lose(self._write_error or socket_error(exc, "Connection failed"))
-            return
-        if data:
-            self._owner.data_received(data)
-        else:
-            self._lose(self._write_error)
+            try:
+                data = self._sock.recv(_READ_SIZE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._lose(self._write_error or socket_error(exc, "Connection failed"))
+                return
+            if data:
+                self._owner.data_received(data)
+            else:
+                self._lose(self._write_error)
+        except BaseException as exc:
+            self.broke(exc)
+            raise
 
+    @guarded
     def _tls_readable(self) -> None:
         tls = self._tls
         assert tls is not None
@@ -325,12 +348,14 @@ class Transport:
             else:
                 del unsent[0]
 
+    @guarded
     def _writable(self) -> None:
         if self._tls is not None and self._unsent:
             # The queue was full.  TLS reports a record that is sent, and not its parts.
             self.last_sent = self._reactor.now
         self._go_on_writing()
 
+    @guarded
     def _go_on_writing(self) -> None:
         waiting = bool(self._unsent)
         self._flush()
@@ -352,6 +377,7 @@ class Transport:
         self._handle.set_writer(None)
         self._reactor.call_soon(self._read_last_words)
 
+    @guarded
     def _read_last_words(self) -> None:
         while not self._closed:
             try:
@@ -411,8 +437,9 @@ class Transport:
             self._handshaking = False
             self._reactor.call_soon(self._secured, tls, done)
 
-        Handshake(self._handle, tls, servername, ended, explain).go_on()
+        Handshake(self._handle, tls, servername, ended, self.broke, explain).go_on()
 
+    @guarded
     def _secured(self, tls: ssl.SSLSocket, done: Callable[[], object]) -> None:
         if self._closed:
             return
@@ -424,6 +451,7 @@ class Transport:
 
     # -- the end ------------------------------------------------------------------------------
 
+    @guarded
     def _lost(self) -> None:
         if self._closed:
             self._drop()
@@ -431,11 +459,14 @@ class Transport:
             exc = OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._lose(self._write_error or socket_error(exc, "Connection failed"))
 
+    @guarded
     def _lose(self, error: SMTPError | None) -> None:
         if not self._closed:
             owner = self._owner
-            self._drop()
-            owner.connection_lost(error)
+            try:
+                self._drop()
+            finally:
+                owner.connection_lost(error)
 
     def close(self, linger: float = 0) -> None:
         """Close our side; the owner hears no more.  Idempotent.
@@ -443,9 +474,13 @@ class Transport:
         The peer has ``linger`` seconds to close its own; what it still says is thrown away.
         Without that time, or before TLS is up, the socket is dropped at once.
         """
-        if self._linger_timer is not None and self._linger_timer.active:
+        timer = self._linger_timer
+        if timer is not None:
+            # An interrupt may have kept it from dropping the socket when it was due.
+            timer.start(max(0.0, timer.deadline - self._reactor.time()))
             return
-        pointless = self._handshaking or self._write_error is not None
+        # If it is closed already, an interrupt has kept the socket from being dropped.
+        pointless = self._closed or self._handshaking or self._write_error is not None
         # The parent of a forked child still uses the connection: the child says nothing on it.
         if linger <= 0 or pointless or self._reactor.is_parents:
             self._drop()
@@ -503,6 +538,9 @@ class Transport:
             return
         except OSError:
             pass
+        except BaseException:
+            self._drop()
+            raise
         self._drop()
 
     def _drop(self) -> None:

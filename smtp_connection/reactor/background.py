@@ -67,7 +67,7 @@ class Background:
         self._reactor = reactor
         self._forever = forever
         self._lock = threading.Lock()
-        self._runs = False  # or is about to; guarded by the lock
+        self._runs = False  # guarded by the lock
         self._ends = False
         self._thread: threading.Thread | None = None  # the last one
 
@@ -81,23 +81,17 @@ class Background:
         with self._lock:
             if self._runs:
                 return
-            self._thread = threading.Thread(
-                target=self._main,
-                args=(begun, failures),
-                name="smtp_connection reactor",
-                daemon=True,
-            )
-            # Noted before it starts: an interrupt in between must not lead to a second one.
-            self._runs, self._ends = True, False
-            try:
-                self._thread.start()
-            except RuntimeError:
-                self._runs = False
-                raise
+            self._ends = False
             _backgrounds.add(self)
             # Registered last, called first: before reactors are closed.
             atexit.unregister(_end_all)
             atexit.register(_end_all)
+            threading.Thread(
+                target=self._main,
+                args=(begun, failures),
+                name="smtp_connection reactor",
+                daemon=True,
+            ).start()
         begun.wait()
         for error in failures:
             raise error
@@ -127,6 +121,13 @@ class Background:
             if self._ends:
                 self._reactor.stop(0)  # what end() has stopped may have been the run before
 
+        with self._lock:
+            # Not noted by start(), which may be interrupted before there is a thread.
+            if self._runs:
+                begun.set()
+                return
+            self._runs = True
+            self._thread = threading.current_thread()
         try:
             while True:
                 self._reactor.run_reporting(self._forever, entered, report)

@@ -50,7 +50,7 @@ class Host(Protocol):
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None: ...
 
-    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer: ...
+    def timer(self, callback: Callable[..., object], *args: Any) -> Timer: ...
 
 
 def number_of(file: int | HasFileno) -> int:
@@ -158,9 +158,9 @@ class Handle:
         """Whether the selector may be asked for anything."""
         return self._host.may_register
 
-    def look_later(self, look: Callable[[], object]) -> Timer:
-        """Call ``look()`` when it is time to look for closed files again."""
-        return self._host.call_later(_LOOK_EVERY, look)
+    def timer(self, look: Callable[[], object]) -> Timer:
+        """Return a timer that calls ``look()``."""
+        return self._host.timer(look)
 
 
 class Handles:
@@ -186,8 +186,7 @@ class Handles:
             self.table[handle.number] = handle
         if handle.lost is not None and handle not in self._foreign:
             self._foreign[handle] = None
-            if self._timer is None or not self._timer.active:
-                self._timer = handle.look_later(self._look)
+            self._look_later(handle)
         return True
 
     def register(self, handle: Handle, events: int) -> None:
@@ -210,15 +209,16 @@ class Handles:
 
     def remove(self, handle: Handle) -> None:
         """Take ``handle`` out, of the selector as well."""
-        if self.table.get(handle.number) is handle:
+        number = handle.number  # close() may come between, in the handler of a signal
+        if self.table.get(number) is handle:
             handle.events = 0
             # What a child takes out of the shared epoll object is lost to the parent.
             if handle.may_register:
                 try:
-                    self._selector.unregister(handle.number)
+                    self._selector.unregister(number)
                 except KeyError:
                     pass  # done, or forgotten by the selector
-            del self.table[handle.number]
+            self.table.pop(number, None)
         if handle.lost is not None:
             self._foreign.pop(handle, None)
             if not self._foreign and self._timer is not None:
@@ -236,5 +236,13 @@ class Handles:
         for handle in list(self._foreign):
             if handle.is_stale:
                 handle.lose()
-        if self._foreign:
-            self._timer = next(iter(self._foreign)).look_later(self._look)
+        for handle in self._foreign:
+            self._look_later(handle)
+            break
+
+    def _look_later(self, handle: Handle) -> None:
+        # Made first and started then, so that no interrupt leaves one that nobody can cancel.
+        if self._timer is None:
+            self._timer = handle.timer(self._look)
+        if not self._timer.active:
+            self._timer.start(_LOOK_EVERY)

@@ -250,17 +250,29 @@ class Reactor:
 
     # -- threads ----------------------------------------------------------------------------
 
+    def job(
+        self,
+        function: Callable[[], Any],
+        callback: Callable[[Any, BaseException | None], object],
+        workers: Workers | None = None,
+    ) -> Job:
+        """Return a job that runs ``function()`` on a worker thread as soon as it is started, then
+        ``callback(result, error)`` here.
+
+        ``workers`` are the threads to use; by default the reactor's own, as many as are needed.
+        """
+        return Job(self._jobs, function, callback, workers or self._workers, self.call_soon)
+
     def run_in_thread(
         self,
         function: Callable[[], Any],
         callback: Callable[[Any, BaseException | None], object],
         workers: Workers | None = None,
     ) -> Job:
-        """Run ``function()`` on a worker thread, then ``callback(result, error)`` here.
-
-        ``workers`` are the threads to use; by default the reactor's own, as many as are needed.
-        """
-        return self._jobs.start(function, callback, workers or self._workers, self.call_soon)
+        """Start :meth:`job`, and return it."""
+        job = self.job(function, callback, workers)
+        job.start()
+        return job
 
     def on_thread(self) -> bool:
         """Whether the caller is on the thread that runs, last ran or made this reactor."""

@@ -132,7 +132,12 @@ def release_workers() -> None:
 
 
 class Job:
-    """A function that runs on a worker thread; see :meth:`Reactor.run_in_thread`."""
+    """A function that runs on a worker thread as soon as the job is started; see
+    :meth:`Reactor.job`.
+
+    Whoever has to cancel a job, whatever may interrupt the caller, keeps it first, and starts it
+    then.
+    """
 
     __slots__ = ("_call_soon", "_callback", "_function", "_jobs", "_workers")
 
@@ -160,11 +165,14 @@ class Job:
         self._jobs.unfinished.discard(self)
         self._workers.withdraw(self._run)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Have the function called, which is done once."""
         try:
             self._workers.submit(self._run)
         except RuntimeError as exc:  # there are no more threads to be had
             self._call_soon(self._finish, None, exc)
+        # Last: an interrupt before this must not leave a job that never ends.
+        self._jobs.unfinished.add(self)
 
     def _run(self) -> None:
         """Call the function (on a worker thread), and hand its end over to the reactor's."""
@@ -188,20 +196,3 @@ class Jobs:
 
     def __init__(self) -> None:
         self.unfinished: set[Job] = set()
-
-    def start(
-        self,
-        function: Callable[[], Any],
-        callback: Callable[[Any, BaseException | None], object],
-        workers: Workers,
-        call_soon: Callable[..., object],
-    ) -> Job:
-        """Have one of ``workers`` run ``function()``; return the job.
-
-        Its end, whatever that is, is handed over to the reactor's thread with ``call_soon``.
-        """
-        job = Job(self, function, callback, workers, call_soon)
-        job._start()
-        # Last: an interrupt before this must not leave a job that never ends.
-        self.unfinished.add(job)
-        return job

@@ -18,6 +18,8 @@ LARGE = 2 * PIECE
 class SlowTransport:
     """Takes as many bytes as there is room for; the rest waits, and more can be written."""
 
+    uncertain = False
+
     def __init__(self):
         self.written = b""
         self.room = 0
@@ -281,3 +283,20 @@ def test_a_dialogue_must_not_go_on_when_the_connection_has_ended(session, reacto
     session.start(dialogue(Message(b"hi", reactor)))
     with pytest.raises(RuntimeError, match="goes on, although the connection has ended"):
         session.stop(SMTPError("lost", code="ECONNECTION"))
+
+
+def test_a_dialogue_that_was_ended_by_an_exception_has_not_succeeded(session):
+    def dialogue():
+        try:
+            yield Command("NOOP")
+        except Unanswered:
+            raise KeyboardInterrupt from None
+
+    session.start(dialogue())
+    error = SMTPError("closed")
+    with pytest.raises(KeyboardInterrupt):
+        session.stop(error)
+    session.owner.next_dialogue = lambda: None
+    session.feed(b"250 ok\r\n")
+    assert session.owner.outcomes == []
+    assert session.stop(error) == (None, error)

@@ -503,6 +503,31 @@ def test_an_emitter_that_emits_as_soon_as_it_is_resumed(reactor):
     assert len(wire_of(Eager(), reactor)) == PIECE + 5
 
 
+@pytest.mark.parametrize("other_thread", [False, True])
+def test_what_is_raised_while_an_emitter_emits_leaves_no_hole_in_the_message(reactor, other_thread):
+    class Fragile(Stream):
+        def pause(self):
+            super().pause()
+            if len(self.flow) > 1:
+                raise KeyboardInterrupt
+
+    emitter = Fragile()
+    source = EmitterSource(emitter, reactor)
+    source.start(reactor, lambda: None)
+    if other_thread:
+        thread = threading.Thread(target=emitter.emit, args=("data", b"x" * PIECE))
+        thread.start()
+        thread.join()
+    with pytest.raises(KeyboardInterrupt):
+        reactor.run() if other_thread else emitter.emit("data", b"x" * PIECE)
+    emitter.emit("data", b"more")
+    emitter.emit("end")
+    reactor.run()
+    with pytest.raises(RuntimeError, match="KeyboardInterrupt was raised while it emitted"):
+        source.next_piece()
+    source.close()
+
+
 def test_an_emitter_may_emit_from_another_thread(reactor):
     emitter = EventEmitter()
     pull = Pull(emitter, reactor)

@@ -439,6 +439,23 @@ def test_an_interrupt_is_handed_on_and_no_socket_is_left(race, network, monkeypa
     assert running.outcomes == []
 
 
+def test_an_interrupt_leaves_no_closed_socket_in_the_selector(race, network, monkeypatch):
+    network.add_silent()
+    running = race()
+    add_writer = running.reactor.add_writer
+
+    def interrupted(*args):
+        add_writer(*args)
+        raise Interrupt
+
+    monkeypatch.setattr(running.reactor, "add_writer", interrupted)
+    running.connector.start("mx.example.com", 25, 30)
+    with pytest.raises(Interrupt):
+        running.reactor.run()
+    assert not running.reactor._handles
+    running.connector.cancel()
+
+
 def test_an_interrupt_when_the_next_address_is_due_is_handed_on(race, network, clock, monkeypatch):
     network.add_silent()
     network.add_listening()

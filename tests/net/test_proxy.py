@@ -392,7 +392,7 @@ def test_no_thread_is_needed_for_the_handshake(serve, fail, reactor, monkeypatch
         raise RuntimeError("can't start new thread")
 
     proxy = serve(answering(b"HTTP/1.1 403 no\r\n\r\n"))
-    monkeypatch.setattr(reactor, "run_in_thread", no_more)
+    monkeypatch.setattr(reactor, "job", no_more)
 
     error = fail(Nowhere, proxy=f"http://127.0.0.1:{proxy.port}")
 

@@ -125,7 +125,7 @@ class Session:
 
     def call(self, name: str, method: Callable[..., object], *args: Any) -> None:
         """Call ``method(*args, callback)``; its callback is due as soon as it has returned."""
-        method(*args, lambda err, result: self.events.append(name))
+        method(*args, lambda err, result=None: self.events.append(name))
         self.expected.append(name)
 
     def turns(self) -> None:
@@ -143,7 +143,7 @@ class Session:
 
 def _whole(session: Session) -> None:
     connection = session.connection
-    connection.connect()
+    session.call("connect", connection.connect)
     session.call("login", connection.login, {"user": "u", "pass": "p"})
     for number in range(2):
         session.call(f"send {number}", connection.send, ENVELOPE, f"number {number}")
@@ -153,7 +153,7 @@ def _whole(session: Session) -> None:
 
 def _closing(session: Session) -> None:
     connection = session.connection
-    connection.connect()
+    session.call("connect", connection.connect)
     session.call("send", connection.send, ENVELOPE, iter(["a", "b"]))
     session.call("reset", connection.reset)
     for _ in range(3):

@@ -330,6 +330,36 @@ def test_it_is_ended_whatever_is_left_to_do(reactor):
         timer.cancel()
 
 
+def test_a_start_that_is_interrupted_is_no_start(reactor, monkeypatch):
+    def interrupt(thread):
+        raise KeyboardInterrupt
+
+    background = Background(reactor, forever=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            background.start()
+    called = threading.Event()
+    reactor.call_soon(called.set)
+    background.start()
+    assert called.wait(10)
+    background.join(10)
+
+
+def test_a_second_thread_leaves_the_work_to_the_first(reactor):
+    """Where an interrupt has kept a caller from noting that there is one."""
+    background = Background(reactor, forever=False)
+    timer = reactor.call_later(3600, pytest.fail)
+    background.start()
+    begun = threading.Event()
+    second = in_thread(background._main, begun, [])
+    second.join(10)
+    assert begun.is_set()
+    assert background.is_alive
+    reactor.call_soon(timer.cancel)
+    background.join(10)
+
+
 # -- the end of the program ------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from smtp_connection import Reactor
+from smtp_connection.reactor.timers import Timer
 
 
 @pytest.fixture
@@ -174,3 +175,34 @@ def test_a_file_that_is_found_closed_when_it_is_to_be_watched_is_lost(ends):
             reactor.handle(ends[0]).set_reader(pytest.fail)
         assert not reactor.run_once()
     assert lost == [True]
+
+
+def test_a_handle_that_a_signal_closes_while_it_is_closed(reactor, ends, monkeypatch):
+    handle = reactor.handle(ends[0])
+    handle.set_reader(pytest.fail)
+    unregister = reactor._selector.unregister
+
+    def interrupted(number):
+        monkeypatch.undo()
+        handle.close()
+        unregister(number)
+
+    monkeypatch.setattr(reactor._selector, "unregister", interrupted)
+    handle.close()
+    assert not reactor._handles
+
+
+def test_an_interrupt_leaves_no_timer_that_looks_for_closed_files(reactor, ends, monkeypatch):
+    start = Timer.start
+
+    def interrupted(timer, seconds):
+        monkeypatch.undo()
+        start(timer, seconds)
+        raise KeyboardInterrupt
+
+    handle = reactor.handle(ends[0], pytest.fail)
+    monkeypatch.setattr(Timer, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        handle.set_reader(pytest.fail)
+    handle.close()
+    assert not reactor._timers.live

@@ -268,6 +268,24 @@ def test_a_cancelled_job_is_not_waited_for(reactor):
     gate.set()
 
 
+def test_a_job_whose_start_was_interrupted_can_be_cancelled(reactor, monkeypatch):
+    submit = Workers.submit
+
+    def interrupted(workers, task):
+        submit(workers, task)
+        raise KeyboardInterrupt
+
+    gate = threading.Event()
+    job = reactor.job(gate.wait, pytest.fail)
+    monkeypatch.setattr(Workers, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job.start()
+    job.cancel()
+    gate.set()
+    end_workers()
+    reactor.run()
+
+
 def test_a_job_that_is_cancelled_after_it_has_ended_is_not_reported(reactor):
     gate = threading.Event()
     job = reactor.run_in_thread(gate.set, pytest.fail)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from smtp_connection import SMTPConnection, SMTPError
+from smtp_connection import Reactor, SMTPConnection, SMTPError
+from smtp_connection.driver.exchange import Exchange
 from smtp_connection.driver.lifecycle import Lifecycle
 from smtp_connection.driver.queue import Operation, Operations
 from smtp_connection.message import message
@@ -29,6 +30,8 @@ _settle = Operations.settle
 _tell = Operation.tell
 _emit = SMTPConnection.emit
 _let_go = Lifecycle._let_go
+_close = Lifecycle.close
+_data_received = Exchange.data_received
 
 
 # -- callbacks and what they are told --------------------------------------------------------------
@@ -159,6 +162,23 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
 
+# -- after an interrupt ----------------------------------------------------------------------------
+
+
+def _close_once(self: Any) -> None:
+    if not self.destroyed:
+        _close(self)
+
+
+def _swallow_interrupts(self: Any, data: bytes) -> None:
+    try:
+        _data_received(self, data)
+    except Exception:
+        raise
+    except BaseException:
+        pass
+
+
 # -- all of them -----------------------------------------------------------------------------------
 
 
@@ -194,6 +214,10 @@ FAULTS = {
     "a timer is left": Fault(Lifecycle, "_let_go", _leave_a_timer),
     "a job goes on": Fault(Lifecycle, "_let_go", _leave_a_job),
     "sources are not let go of": Fault(IterableSource, "close", _nothing),
+    "run() stays under way": Fault(Reactor, "is_running", property(lambda self: self._runner)),
+    "close() is tried once": Fault(Lifecycle, "close", _close_once),
+    "an interrupt is swallowed": Fault(Exchange, "data_received", _swallow_interrupts),
+    "what an interrupt has lost stays lost": Fault(Operations, "tell_again", _nothing),
     "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
 }
 

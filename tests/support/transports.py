@@ -37,6 +37,9 @@ class Owner:
     def connection_lost(self, error: Any) -> None:
         self._note("lost", error)
 
+    def broke(self, exc: BaseException) -> None:
+        self._note("broke", exc)
+
     def done(self) -> None:
         """To be handed to ``start_tls``."""
         self._note("secured")

@@ -26,6 +26,7 @@ from smtp_connection import (
     SendInfo,
     SMTPConnection,
     SMTPError,
+    aio,
     blocking,
     compose,
     console,
@@ -193,6 +194,19 @@ blocking.sendMail(loaded, from_anywhere)
 blocking.sendMail(from_anywhere, {"envelope": envelope, "raw": lines()})
 mail: Mail = {"envelope": envelope, "raw": {"path": "letter.eml"}}
 accepted: list[str] = blocking.sendMail(None, mail).accepted
+
+# -- coroutines ------------------------------------------------------------------------------------
+
+
+async def converse() -> SendInfo:
+    async def failed(err: SMTPError) -> None: ...
+
+    async with aio.SMTPConnection(options) as awaited:
+        awaited.on("error", failed).on("end", lambda: None)
+        await awaited.login(auth)
+        await awaited.noop(signal=in_time)
+        return await awaited.send(envelope, lines())
+
 
 # -- events ----------------------------------------------------------------------------------------
 

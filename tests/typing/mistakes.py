@@ -5,7 +5,7 @@ This file is never run.
 
 from __future__ import annotations
 
-from smtp_connection import SMTPConnection, blocking
+from smtp_connection import SMTPConnection, aio, blocking
 from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message, TLSOptions
 
 # -- options ---------------------------------------------------------------------------------------
@@ -55,6 +55,17 @@ blocking.sendMail({"prot": 25}, {})  # E: expected "ConnectionOptions | str | No
 blocking.sendMail("smtp://mx", {"form": "a@x.org"})  # E: expected "Mail |
 blocking.sendMail("smtp://mx", "hello")  # E: incompatible type "str"
 blocking.sendMail("smtp://mx")  # E: Missing positional argument "message"
+
+# -- coroutines ------------------------------------------------------------------------------------
+
+
+async def converse() -> None:
+    async with aio.SMTPConnection({"prot": 25}) as awaited:  # E: expected "ConnectionOptions |
+        await awaited.login({"usr": 1})  # E: expected "Auth | None"
+        await awaited.send({"form": "a@x.org"}, "hi")  # E: expected "Envelope | None"
+        awaited.on("eror", print)  # E: No overload variant of "on"
+        print(awaited.noop().accepted)  # E: "Coroutine[Any, Any, bool]" has no attribute "accepted"
+
 
 # -- events ----------------------------------------------------------------------------------------
 

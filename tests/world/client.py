@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from smtp_connection import SMTPConnection
 
 from .chance import Chance
-from .judge import Judge, Operation
+from .interrupts import Interrupts
+from .judge import BrokenInvariant, Interrupt, Judge, Operation
 from .logins import LOGINS, TokenSource
 from .messages import Mail, SourceWorld
 from .network import Network, VirtualReactor
@@ -77,6 +78,7 @@ class Client:
 
     - ``mails``: all messages that were given to it, by number
     - ``started``: whether ``connect()`` was called in time
+    - ``interrupts``: those of the schedule, if there are any
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Client:
         self.chance = chance
         self.mails: dict[int, Mail] = {}
         self.started = False
+        self.interrupts: Interrupts | None = None
         self._judge = judge
         self._network = network
         self._reactor = reactor
@@ -132,15 +135,36 @@ class Client:
         else:
             self.call(action)
 
+    def recover(self) -> None:
+        """End everything, as programs do in a ``finally`` clause after an interrupt.  Some go on
+        for a while before."""
+        turns = self.chance.below(12) if self.chance.happens(0.3) else 0
+        self.chance.slow = True  # what was interrupted may be lost
+        for _ in range(turns):
+            try:
+                if not self._reactor.run_once(None) or self._judge.stalled:
+                    break
+            except BrokenInvariant:
+                raise
+            except BaseException as exc:
+                self._judge.surfaced(exc)
+        while True:
+            try:
+                self.call("close")
+                break
+            except Interrupt as exc:
+                self._judge.surfaced(exc)
+        self._judge.recovered()
+
     # -- what it is called from -------------------------------------------------------------------
 
     def _on_connect(self) -> None:
         self._judge.event("connect")
         try:
             self.hook("'connect'")
-        except Exception:
+        except BaseException:
             # pyee does not get to the listeners behind, and connect()'s callback is one of them.
-            self._judge.excuse("connect")
+            self._judge.comes_later("connect")
             raise
 
     def _on_end(self) -> None:
@@ -225,8 +249,11 @@ class Client:
         return Operation(kind, f"{kind} {number}", has_callback, mail)
 
     def _callback(self, operation: Operation) -> Callable[..., None] | None:
-        if not operation.has_callback:
-            return None
+        if operation.has_callback:
+            operation.callback = self._listener(operation)
+        return operation.callback
+
+    def _listener(self, operation: Operation) -> Callable[..., None]:
         roll = self.chance.random()
         if roll < 0.8:
             return lambda error, result: self._done(operation, error, result)
@@ -279,10 +306,18 @@ class Client:
         """Call ``method``, whose callback belongs to ``operation``."""
         judge = self._judge
         judge.called(operation)
+        interrupts = self.interrupts
+        cut_short = True
         try:
+            if interrupts is not None:
+                moments = ("close()", "the end") if operation.kind == "close" else ("a call",)
+                interrupts.reached(*moments)
             method(*args)
+            cut_short = False
         finally:
-            judge.returned(operation)
+            if interrupts is not None:
+                interrupts.left()
+            judge.returned(operation, cut_short=cut_short)
 
     def _connect(self) -> None:
         operation = self._operation("connect")

@@ -37,6 +37,7 @@ class Network:
         self.judge = judge
         self.now = 0.0
         self.endpoints: dict[int, Endpoint] = {}
+        self.wakeup = -1  # the descriptor that signals write to
         # What becomes of an attempt to connect (an errno, 0 or None, and after how long), whom
         # one meets when it succeeds, and what a name stands for.
         self.dial: Callable[[], tuple[int | None, float]]
@@ -127,9 +128,10 @@ class Pipe:
 class _Key:
     """What somebody waits for at one descriptor (as ``selectors.SelectorKey``)."""
 
-    __slots__ = ("data", "events")
+    __slots__ = ("data", "events", "fd")
 
-    def __init__(self, events: int, data: Any) -> None:
+    def __init__(self, number: int, events: int, data: Any) -> None:
+        self.fd = number
         self.events = events
         self.data = data
 
@@ -156,7 +158,7 @@ class VirtualSelector:
             if number in self._forgotten:
                 raise OSError(errno.EBADF, "Bad file descriptor")
             self._network.judge.fail(f"descriptor {number} is watched, and not open")
-        self._keys[number] = _Key(events, data)
+        self._keys[number] = _Key(number, events, data)
 
     def modify(self, number: int, events: int, data: Any = None) -> None:
         self.register(number, events, data)
@@ -185,12 +187,14 @@ class VirtualSelector:
         deadline = math.inf if timeout is None else network.now + timeout
         if self.rush and chance.happens(self.rush):
             self._jump()
-            if timeout == 0:
-                network.judge.progress()  # what was to begin at once begins only now
+            network.judge.clock_jumped(timeout == 0)
         while not (ready := self._ready()):
             due = network.next_due
             if due < deadline or (due == deadline < math.inf and chance.happens(0.5)):
                 network.happen()
+            elif deadline == math.inf and network.judge.interrupted:
+                network.judge.stalled = True
+                return []
             elif deadline == math.inf:
                 network.judge.fail("the reactor waits, and nothing will ever happen")
             else:
@@ -241,8 +245,8 @@ class VirtualReactor(Reactor):
     def on_thread(self) -> bool:
         return not self.elsewhere
 
-    def run_in_thread(self, function: Any, callback: Any, workers: Any = None) -> Any:
-        return super().run_in_thread(self._on_other_thread(function), callback, self._network)
+    def job(self, function: Any, callback: Any, workers: Any = None) -> Any:
+        return super().job(self._on_other_thread(function), callback, self._network)
 
     def _on_other_thread(self, function: Callable[[], Any]) -> Callable[[], Any]:
         def run() -> Any:

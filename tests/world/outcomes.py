@@ -33,7 +33,8 @@ def judge_by_wire(judge: Judge, mail: Mail, stream: Stream | None, error: Any) -
     position = sent.find(mail.last_words)
     if stream is None or position < 0:
         judge.require(error is not None, f"{name} succeeds, and its end was never sent")
-        judge.require(not error.inDoubt, f"{name} is in doubt, and its end was never sent")
+        doubtful = error.inDoubt and not judge.disturbed
+        judge.require(not doubtful, f"{name} is in doubt, and its end was never sent")
         return
     read = b"".join(stream.read)
     before = stream.read_when_sent(position + len(mail.last_words))
@@ -75,6 +76,8 @@ def _judge_one(
             heard and verdict is not None and verdict.positive,
             f"{name} succeeds, and the server's word was {verdict}",
         )
+    elif judge.uncertain and error.inDoubt:
+        judge.tally["an interrupt left a message in doubt"] += 1
     elif heard:
         assert verdict is not None
         judge.require(not verdict.positive, f"{name} fails, and the server said {verdict}")
@@ -108,6 +111,8 @@ def _judge_each(
     source = error if info is None else info
     if source is None:
         return  # a callback that takes no result
+    if judge.disturbed and error is not None and error.inDoubt and not error.rejected:
+        return  # an interrupt has ended the dialogue that knew of recipients
     rejected = dict(zip(source.rejected or [], source.rejectedErrors or [], strict=True))
     if info is None:
         judge.require(

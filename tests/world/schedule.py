@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,17 +12,22 @@ from typing import Any, NamedTuple
 
 from smtp_connection.message import message, sources
 from smtp_connection.net import connector, handshake, resolver, transport
+from smtp_connection.protocol import replies
 from smtp_connection.reactor import wakeup
 
 from . import plan as plans
 from .chance import Chance
 from .client import Client, Program
-from .judge import BrokenInvariant, Judge
+from .interrupts import Interrupts
+from .judge import BrokenInvariant, Interrupt, Judge
 from .logins import own_mechanism
 from .network import Network, VirtualReactor
 from .plan import Plan
 from .server import Server
 from .sockets import SocketModule, VirtualContext, VirtualSocket
+
+INTERRUPTED = 0.2
+"""How many schedules are to be interrupted by a signal; some are over before that."""
 
 _SOCKET_MODULE = SocketModule()
 _CONTEXTS: dict[str, VirtualContext] = {}
@@ -32,6 +38,7 @@ _REPLACED = (
     (resolver, "socket", _SOCKET_MODULE),
     (transport, "socket", _SOCKET_MODULE),
     (wakeup, "socket", _SOCKET_MODULE),
+    (signal, "set_wakeup_fd", _SOCKET_MODULE.set_wakeup_fd),
     # Small enough for messages of some hundred bytes to come in many pieces.
     (sources, "PIECE", 200),
     (message, "PIECE", 200),
@@ -75,26 +82,52 @@ class World:
         self.judge = judge = Judge(tally, history)
         self.network = network = Network(chance, judge)
         _SOCKET_MODULE.network = network
+        replies._CODES.clear()  # what it has learnt must not decide which lines are run
         judge.clock = network.clock
         judge.bounds = bounds
         self.reactor = judge.reactor = VirtualReactor(network)
         self.selector = self.reactor.virtual_selector
+        self.turn_by_turn = True
+        """Whether the program calls ``run_once()`` again and again, and not ``run()``."""
 
-    def run(self, each_turn: Callable[[], None]) -> None:
-        """Run the reactor until nothing is left, whatever is raised on the way."""
+    def run(
+        self,
+        each_turn: Callable[[], None],
+        *,
+        interrupts: Interrupts | None = None,
+        recover: Callable[[], object] = int,
+        start: Callable[[], object] = int,
+    ) -> None:
+        """Call ``start()``, then run the reactor until nothing is left, whatever is raised on the
+        way; ``recover()`` is called after each interrupt."""
         self.selector.each_turn = each_turn
+        begun = False
         while True:
             try:
-                if not self.reactor.run_once(None):
+                if not begun:
+                    begun = True
+                    start()
+                if interrupts is not None:
+                    interrupts.reached("run()")
+                if self._is_done() and not self.reactor._ready:
                     return
             except BrokenInvariant:
                 raise
-            except Exception as exc:
-                heard = bool(self.judge.connection.listeners("error"))
-                self.judge.surfaced(exc, heard)
+            except BaseException as exc:
+                self.judge.surfaced(exc)
+                if isinstance(exc, Interrupt):
+                    recover()
+
+    def _is_done(self) -> bool:
+        """Run all of it, or a turn of it; return whether nothing is left."""
+        if self.turn_by_turn:
+            return not self.reactor.run_once(None)
+        self.reactor.run()
+        return True
 
     def close(self) -> None:
-        self.reactor.close()
+        if not self.reactor.is_running:
+            self.reactor.close()
 
 
 class _Schedule:
@@ -131,17 +164,31 @@ class _Schedule:
         world = self.world
         judge, client = world.judge, self._client
         after_step, elsewhere = judge.after_step, client.elsewhere
+        interrupts: Interrupts | None = None
+        if self._chance.happens(INTERRUPTED):
+            interrupts = Interrupts(self._chance, judge, lambda: client.call("close"))
+            client.interrupts = interrupts
+        world.turn_by_turn = self._chance.happens(0.5)
+
+        def each_turn() -> None:
+            after_step()
+            elsewhere()
+            if interrupts is not None:
+                interrupts.reached("a turn")
+
+        options, listen = self._options(), self._chance.happens(0.7)
         try:
-            client.start(self._options(), listen=self._chance.happens(0.7))
-
-            def each_turn() -> None:
-                after_step()
-                elsewhere()
-
-            world.run(each_turn)
+            world.run(
+                each_turn,
+                start=lambda: client.start(options, listen=listen),
+                interrupts=interrupts,
+                recover=client.recover,
+            )
             session = self._session()
             judge.finish(client.started, session is not None and session.ended)
         finally:
+            if interrupts is not None:
+                interrupts.disarm()
             world.close()
 
     def _options(self) -> dict[str, Any]:
@@ -238,4 +285,13 @@ def run_schedule(
     To be called within :func:`virtual_world`.  ``tally`` counts what happens, ``history`` gets it
     in words.
     """
-    _Schedule(seed, Counter() if tally is None else tally, history).run()
+    # The interpreter may go on handling an exception that an interrupt has taken the place of, and
+    # make it the context of all that are raised later; at the end of a generator that is over.
+    schedule = _Schedule(seed, Counter() if tally is None else tally, history)
+    for _ in _run_as_generator(schedule):
+        pass
+
+
+def _run_as_generator(schedule: _Schedule) -> Iterator[None]:
+    yield
+    schedule.run()

@@ -45,9 +45,14 @@ class VirtualSocket(socket.socket):
         return EVENT_WRITE if self._failure else 0
 
     def setblocking(self, flag: bool) -> None:
-        pass
+        self._check()
+
+    def _check(self) -> None:
+        if self._number < 0:
+            raise OSError(errno.EBADF, "the socket is closed")
 
     def setsockopt(self, *args: Any) -> None:
+        self._check()
         if self.network.chance.happens(0.005):
             raise OSError(errno.EINVAL, "the socket is shut down")
 
@@ -57,8 +62,7 @@ class VirtualSocket(socket.socket):
         return "127.0.0.1", 25
 
     def _connected(self) -> Stream:
-        if self._number < 0:
-            raise OSError(errno.EBADF, "the socket is closed")
+        self._check()
         if self.stream is None:
             raise OSError(errno.ENOTCONN, "not connected")
         return self.stream
@@ -66,10 +70,12 @@ class VirtualSocket(socket.socket):
     # -- connecting -----------------------------------------------------------------------------
 
     def bind(self, address: Any) -> None:
+        self._check()
         if self.network.chance.happens(0.1):
             raise OSError(errno.EADDRNOTAVAIL, "no such address here")
 
     def connect_ex(self, address: Any) -> int:
+        self._check()
         outcome, delay = self.network.dial()
         if outcome == 0 and delay == 0:
             self._answered(0)
@@ -89,6 +95,7 @@ class VirtualSocket(socket.socket):
             self.stream = self.network.accept().stream
 
     def getsockopt(self, *args: Any) -> int:
+        self._check()
         failure, self._failure = self._failure, 0
         return failure
 
@@ -285,6 +292,12 @@ class SocketModule:
             raise AttributeError(f"the world has no socket.{name}")
         setattr(self, name, value)
         return value
+
+    def set_wakeup_fd(self, number: int, *, warn_on_full_buffer: bool = True) -> int:
+        """Stand for that of the module ``signal``."""
+        assert self.network is not None
+        before, self.network.wakeup = self.network.wakeup, number
+        return before
 
     def socketpair(self) -> tuple[Pipe, Pipe]:
         assert self.network is not None

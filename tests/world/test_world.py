@@ -6,6 +6,7 @@ Many more: ``python -m tests.world --schedules 100000``.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from smtp_connection.reactor import wakeup
 from tests.support.planted_faults import plant
 from tests.world import BrokenInvariant, converse, run_schedule, virtual_world
 
+from . import schedule
 from .__main__ import main
 from .client import MISCHIEF
 from .plan import FAULTS, LIES
@@ -94,6 +96,13 @@ def test_nothing_in_it_is_real(in_the_world, monkeypatch):
         run_schedule(seed)
 
 
+def test_no_exception_stays_the_context_of_later_ones(in_the_world, monkeypatch):
+    monkeypatch.setattr(schedule, "INTERRUPTED", 1.0)
+    for seed in range(1_000):
+        run_schedule(seed)
+        assert sys.exc_info() == (None, None, None)
+
+
 def test_the_world_leaves_the_package_as_it_was():
     before = message.PIECE
     with virtual_world():
@@ -107,7 +116,7 @@ def test_the_world_leaves_the_package_as_it_was():
 
 NOTICED = {
     "a callback is called twice": "called again",
-    "a callback is called at once": "called from within a method",
+    "a callback is called at once": "called from within a method|'end' is due",
     "a callback is forgotten": "settled",
     "all callbacks are forgotten": "settled",
     "success without a verdict": "succeeds",
@@ -131,6 +140,13 @@ NOTICED = {
 }
 """What the world says to each fault."""
 
+NOTICED_AFTER_INTERRUPTS = {
+    "run() stays under way": "still under way|running already",
+    "close() is tried once": "never emitted|'end' is due",
+    "an interrupt is swallowed": "never surfaced|timed out",
+    "what an interrupt has lost stays lost": "called 0 times|are settled",
+}
+
 
 def first_broken(monkeypatch, fault, seeds=range(1_000)):
     """Return the first seed that finds ``fault``, and the exception."""
@@ -148,6 +164,16 @@ def test_a_fault_of_the_package_breaks_an_invariant(in_the_world, monkeypatch, f
     _, broken = first_broken(monkeypatch, fault)
     assert broken.args
     with pytest.raises(BrokenInvariant, match=NOTICED[fault]):
+        raise broken
+
+
+@pytest.mark.parametrize("fault", NOTICED_AFTER_INTERRUPTS)
+def test_a_fault_that_interrupts_bring_to_light_breaks_an_invariant(
+    in_the_world, monkeypatch, fault
+):
+    monkeypatch.setattr(schedule, "INTERRUPTED", 1.0)
+    _, broken = first_broken(monkeypatch, fault, range(20_000))
+    with pytest.raises(BrokenInvariant, match=NOTICED_AFTER_INTERRUPTS[fault]):
         raise broken
 
 
