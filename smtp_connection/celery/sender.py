@@ -114,6 +114,7 @@ class Sender:
         self._pool.close({"drain": True}, over.set)
         over.wait(_PATIENCE)
         self._reactor.stop()
+        self._reactor.run()  # what is left: the server's side of connections that are over
         self._reactor.close()
         self._ledger.close()
 
