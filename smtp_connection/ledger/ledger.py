@@ -75,6 +75,7 @@ class Ledger:
     def claim_all(self, wanted: Iterable[tuple[str, Iterable[str]]]) -> list[Claim]:
         """Claim many messages, each with its recipients, at the cost of one."""
         asked = [(_checked("message", name), _all_checked(to)) for name, to in wanted]
+        self.flush()  # a verdict that waits to be written counts
         now = time.time()
         found = self._store.claim(asked, now)
         if self._policy is not None:
@@ -124,6 +125,7 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Return the number of entries in each state."""
+        self.flush()
         found = self._store.counts()
         return {state: found.get(state, 0) for state in STATES}
 
@@ -134,6 +136,7 @@ class Ledger:
         """
         if state is not None and state not in STATES:
             raise ValueError(f"state takes {_listed(STATES)}; got {state!r}")
+        self.flush()
         return self._store.entries(state, message)
 
     def decide(self, message: str, recipient: str, decision: str) -> bool:

@@ -646,7 +646,8 @@ def sending_many(submission, authority, tmp_path) -> Any:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     people = "".join(f"r{number}@x.org,Reader {number}\n" for number in range(60))
     (tmp_path / "recipients.csv").write_text("address,name\n" + people, encoding="utf-8")
-    program = PROGRAMS["sending-many"].replace("'smtp.example.com'", f"'{submission.host}'")
+    program = INTERRUPTIBLE + PROGRAMS["sending-many"]
+    program = program.replace("'smtp.example.com'", f"'{submission.host}'")
     program = re.sub(r"'port': 587", f"'port': {submission.port}", program)
     environment = {
         **os.environ,
@@ -682,12 +683,12 @@ def test_sending_many(sending_many, submission):
 
 def test_sending_many_goes_on_after_ctrl_c_and_sends_nothing_twice(sending_many, submission):
     process = sending_many(rate=5)
-    wait_until(lambda: len(submission.mailbox.envelopes) >= 5)
+    wait_until(lambda: len(submission.mailbox.envelopes) >= 2)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert (process.returncode, stderr) == (0, "")
     first = len(submission.mailbox.envelopes)
-    assert 5 <= first < 60
+    assert 2 <= first < 60
     assert stdout == f"{first} sent; in doubt: []\n"
     stdout, _ = sending_many().communicate()
     assert stdout == f"{60 - first} sent; in doubt: []\n"
@@ -696,7 +697,7 @@ def test_sending_many_goes_on_after_ctrl_c_and_sends_nothing_twice(sending_many,
 
 def test_sending_many_sends_nothing_twice_after_a_kill(sending_many, submission):
     process = sending_many(rate=5)
-    wait_until(lambda: len(submission.mailbox.envelopes) >= 5)
+    wait_until(lambda: len(submission.mailbox.envelopes) >= 2)
     process.kill()
     process.communicate()
     stdout, _ = sending_many().communicate()

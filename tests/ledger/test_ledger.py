@@ -197,6 +197,21 @@ def test_a_callback_that_raises_stops_nobody_else(ledger, monkeypatch):
     assert raised == [ZeroDivisionError]
 
 
+def test_what_waits_counts_already(path):
+    held = threading.Event()
+
+    class Slow(SQLiteStore):
+        def apply(self, groups, now):
+            assert held.wait(20)
+            return super().apply(groups, now)
+
+    with Ledger(Slow(path)) as ledger:
+        ledger.claim("hello", ["a@x.org"]).settle(None, accepted("a@x.org"))
+        held.set()
+        assert ledger.claim("hello", ["a@x.org"]).recipients == []
+        assert ledger.counts()["sent"] == 1
+
+
 def test_close_writes_what_waits(path):
     ledger = Ledger(path)
     claim = ledger.claim("hello", ["a@x.org"])
