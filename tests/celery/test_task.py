@@ -101,7 +101,8 @@ def test_what_is_refused_too_often_fails(make_task, smtp_server, place):
     smtp_server.reject("a@x.org", "451 4.7.1 never")
     with pytest.raises((SMTPError, MaxRetriesExceededError), match=r"451 4\.7\.1 never"):
         make_task(max_retries=3).delay([message("one")]).get()
-    ((entry,),) = [list(Ledger(place).entries())]
+    with Ledger(place) as ledger:
+        (entry,) = ledger.entries()
     assert (entry.state, entry.attempt) == ("sending", 4)
 
 
