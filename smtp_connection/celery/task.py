@@ -101,8 +101,9 @@ def make_send_task(
             "in doubt": sum(len(each.in_doubt) for each in outcomes),
         }
 
+    _processes.append(process)
     for ends in (signals.worker_process_shutdown, signals.worker_shutdown):
-        ends.connect(process.close, weak=False)
+        ends.connect(_close_all, dispatch_uid=__name__)
     return app.task(
         send,
         bind=True,
@@ -159,11 +160,21 @@ class _Process:
     def _open_ledger(self) -> Ledger:
         return self._ledger() if callable(self._ledger) else Ledger(self._ledger)
 
-    def close(self, **_: object) -> None:
-        """Drain the pool; Celery calls this when the process ends."""
+    def close(self) -> None:
+        """Drain the pool."""
         if self._pid != os.getpid():
             return
         with self._lock:
             sender, self._sender = self._sender, None
         if sender is not None:
             sender.close()
+
+
+_processes: list[_Process] = []
+"""One for each task that there is."""
+
+
+def _close_all(**_: object) -> None:
+    """Drain all pools; Celery calls this when a process ends."""
+    for process in _processes:
+        process.close()
