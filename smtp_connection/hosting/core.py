@@ -219,6 +219,9 @@ class Hosting(Claim):
             self._stop_timer()
 
 
+_LOOK_EVERY = 5.0  # seconds
+
+
 class _Waiter:
     """A thread that waits for a reactor in the place of a loop."""
 
@@ -250,7 +253,10 @@ class _Waiter:
                 if self._stopped:
                     return
                 try:
-                    self._reactor.wait(timeout)
+                    # A loop that is closed tells nobody: it is noticed when it is told something.
+                    self._reactor.wait(
+                        _LOOK_EVERY if timeout is None else min(timeout, _LOOK_EVERY)
+                    )
                 except OSError:
                     pass  # the turn fails as well, and tells
             if not self._tell():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import select
 import selectors
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from smtp_connection import Reactor
-from smtp_connection.hosting import Hosting
+from smtp_connection.hosting import Hosting, core
 from smtp_connection.hosting.core import host
 from smtp_connection.reactor import default
 from tests.support.helpers import fail_with, in_child, in_thread
@@ -498,3 +499,15 @@ def test_a_selector_that_fails_is_reported():
         while not calls:
             loop.calls.get(timeout=10)()
     assert [str(each) for each in loop.reported] == ["what it watches was closed"] * 2
+
+
+def test_the_waiting_thread_ends_with_a_loop_that_has_gone(reactor, monkeypatch):
+    monkeypatch.setattr(core, "_LOOK_EVERY", 0.01)
+    told = threading.Event()
+
+    def notify():
+        told.set()
+        raise RuntimeError("Event loop is closed")
+
+    core._Waiter(reactor, notify).wait(None)
+    assert told.wait(10)
