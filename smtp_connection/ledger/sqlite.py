@@ -123,9 +123,10 @@ class SQLiteStore:
         try:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM entries"
-                " WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR message = ?2)"
+                " WHERE (:state IS NULL OR state = :state)"
+                " AND (:message IS NULL OR message = :message)"
                 " ORDER BY message, recipient",
-                (state, message),
+                {"state": state, "message": message},
             )
             for row in rows:
                 yield Entry(*row)

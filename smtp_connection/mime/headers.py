@@ -6,12 +6,14 @@ import os
 import re
 from collections.abc import Iterable
 
-from .addresses import PLAIN_ADDRESS, Group, Mailbox
-from .checks import line_of, wrong_value
-from .words import LINE, encoded_words, folded, room_after
+from ..hosts import path_of
+from .addresses import PLAIN_ADDRESS, Group, Mailbox, read_addresses
+from .checks import Prepared, line_of, wrong_value
+from .words import LINE, encoded_words, folded, room_after, text_value
 
 __all__ = [
     "address_value",
+    "header_value",
     "message_ids",
     "new_message_id",
     "one_message_id",
@@ -49,10 +51,10 @@ def _address_words(entries: Iterable[Mailbox | Group], room: int, encoding: str)
             words += _address_words(entry.members, room, encoding)
             words[-1] += ";"
         elif entry.name:
-            words += [*_phrase_words(entry.name, room, encoding), f"<{entry.address}>"]
+            words += [*_phrase_words(entry.name, room, encoding), f"<{path_of(entry.address)}>"]
         else:
-            plain = PLAIN_ADDRESS.fullmatch(entry.address)
-            words.append(entry.address if plain else f"<{entry.address}>")
+            address = path_of(entry.address)
+            words.append(address if PLAIN_ADDRESS.fullmatch(address) else f"<{address}>")
     return words
 
 
@@ -65,6 +67,25 @@ def _phrase_words(name: str, room: int, encoding: str) -> list[str]:
         if re.fullmatch(r"[ -~]{1,60}", name):
             return ['"' + re.sub(r'(["\\])', r"\\\1", name) + '"']
     return encoded_words(name, room, encoding)
+
+
+_ADDRESS_HEADERS = frozenset(
+    (
+        *("disposition-notification-to", "errors-to", "mail-followup-to", "mail-reply-to"),
+        *("resent-cc", "resent-from", "resent-reply-to", "resent-sender", "resent-to"),
+        "return-receipt-to",
+    )
+)
+
+
+def header_value(name: str, text: str, encoding: str = "") -> str:
+    """Return the ``text`` of a header of the caller's own as it is written, of addresses if the
+    header has them; ``encoding`` is that of encoded words."""
+    if isinstance(text, Prepared):
+        return str(text)
+    if name.lower() in _ADDRESS_HEADERS:
+        return address_value(name, read_addresses(f"headers.{name}", text, "EMESSAGE"), encoding)
+    return text_value(name, text, encoding)
 
 
 # Parameters
@@ -130,5 +151,7 @@ def one_message_id(field: str, given: object) -> str:
 
 def new_message_id(author: str) -> str:
     """Make a new id in the domain of the address ``author``, with angle brackets around it."""
-    domain = author.rpartition("@")[2] if "@" in author and author.isascii() else "localhost"
+    _, at, domain = path_of(author).rpartition("@")
+    if not at or not domain.isascii():
+        domain = "localhost"
     return f"<{os.urandom(16).hex()}@{domain}>"

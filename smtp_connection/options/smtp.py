@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import only_awaited, refuse_async
-from ..hosts import is_ip, own_name
+from ..hosts import a_labels, is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
 from .table import Option, Settings
@@ -15,8 +15,11 @@ from .tls import TLSOptions
 
 if TYPE_CHECKING:
     from socket import socket as Socket
+    from typing import TypeVar
 
     from .proxy import ProxyURL
+
+    O = TypeVar("O", bound="Options")  # noqa: E741 - made at run time, it would cost 1 ms
 
 __all__ = ["Options"]
 
@@ -63,25 +66,18 @@ def _a_labels(name: str) -> str | None:
     gives another name for the few labels with, for example, a sharp s.
     """
     try:
-        import idna
+        return a_labels(name)
     except ImportError:
-        encode = _a_label_2003
-    else:
-
-        def encode(label: str) -> bytes:
-            return idna.encode(label, uts46=True)
-
-    try:
-        labels = [
-            label if label.isascii() else encode(label).decode("ascii") for label in name.split(".")
-        ]
-    except UnicodeError:  # idna's exceptions are of this kind
+        pass
+    except ValueError:
         return None
-    return ".".join(labels)
-
-
-def _a_label_2003(label: str) -> bytes:
-    return label.encode("idna")
+    try:
+        return ".".join(
+            label if label.isascii() else label.encode("idna").decode("ascii")
+            for label in name.split(".")
+        )
+    except UnicodeError:
+        return None
 
 
 def _host(value: object) -> str | None:
@@ -205,6 +201,9 @@ def _proxy(value: object) -> ProxyURL:
     return parse_proxy(value)
 
 
+_MAIL_RULES = ("disableFileAccess", "disableUrlAccess", "attachDataUrls")
+
+
 def _advice(name: str) -> str | None:
     from .foreign import advice_for  # only for the text of an error
 
@@ -248,10 +247,13 @@ class Options(Settings, shows=repr, advice=_advice):
     # A handler may be a partial that holds a password.
     customAuth: Option[Mapping[str, Callable[..., Any]]] = Option(_custom_auth, {}, secret=True)
     proxy: Option[ProxyURL | None] = Option(_proxy, None)
+    disableFileAccess: Option[bool] = Option(flag, False)
+    disableUrlAccess: Option[bool] = Option(flag, False)
+    attachDataUrls: Option[bool] = Option(flag, False)
     beforeCommit: Option[Callable[..., object] | None] = Option(_gate, None)
 
     @classmethod
-    def parse(cls, given: object, more: Mapping[str, Any] = {}) -> Options:
+    def parse(cls: type[O], given: object, more: Mapping[str, Any] = {}) -> O:
         """Check options, as :meth:`Settings.parse` does; ``given`` may also be a URL, see
         :func:`.url.options_in`."""
         if isinstance(given, str):
@@ -259,6 +261,10 @@ class Options(Settings, shows=repr, advice=_advice):
 
             given = options_in(given, cls)
         return super().parse(given, more)
+
+    def mail_rules(self) -> dict[str, bool]:
+        """Return the flags that hold for every mail that is composed."""
+        return {name: True for name in _MAIL_RULES if getattr(self, name)}
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:

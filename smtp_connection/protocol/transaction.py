@@ -85,6 +85,7 @@ def transaction(
             lazy = message
         else:
             yield Begin(message, between_commands=True)
+            mail = mail_command(envelope, message, session)  # its headers are known now
     try:
         if session.capabilities.pipelining:
             yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
@@ -176,13 +177,11 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
     Raises :class:`SMTPError` if the server cannot do what the command has to ask for.
     """
     capabilities = session.capabilities
-    command = f"MAIL FROM:<{envelope.sender}>"
-    if envelope.international:
+    command = f"MAIL FROM:<{envelope.reverse_path}>"
+    in_headers = message is not None and message.is_international()
+    if envelope.international or in_headers:
         if "SMTPUTF8" not in capabilities:
-            raise envelope_error(
-                "an address is not ASCII, and the server does not announce SMTPUTF8 (RFC 6531)",
-                "MAIL FROM",
-            )
+            raise _not_international(envelope)
         command += " SMTPUTF8"
     if envelope.require_tls:
         _require_requiretls(session)
@@ -191,7 +190,8 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         command += envelope.dsn.mail
     if envelope.requests is not None:
         command += envelope.requests.parameters(capabilities)
-    if envelope.use_8bit_mime and "8BITMIME" in capabilities:
+    has_8bit = envelope.use_8bit_mime or (message is not None and message.is_8bit())
+    if has_8bit and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
         # The larger one: whoever states a size may know what is added on the way.
@@ -205,6 +205,13 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         if size:
             command += f" SIZE={size}"
     return command
+
+
+def _not_international(envelope: Envelope) -> SMTPError:
+    if envelope.international:
+        return envelope.not_international()
+    text = "The headers of the message are not ASCII, and the server does not announce SMTPUTF8"
+    return envelope_error(f"{text} (RFC 6531)", "MAIL FROM")
 
 
 def _require_requiretls(session: Session) -> None:
@@ -226,9 +233,9 @@ def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
         dsn = envelope.dsn.rcpt if envelope.dsn is not None else ""
         return [
             f"RCPT TO:<{recipient}>{own.get(place, dsn)}"
-            for place, recipient in enumerate(envelope.recipients)
+            for place, recipient in enumerate(envelope.forward_paths)
         ]
-    return [f"RCPT TO:<{recipient}>" for recipient in envelope.recipients]
+    return [f"RCPT TO:<{recipient}>" for recipient in envelope.forward_paths]
 
 
 def _envelope_in_steps(

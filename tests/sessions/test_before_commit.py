@@ -87,6 +87,22 @@ def test_the_dot_waits_for_the_gate(send, reactor, diary, extensions, in_envelop
     assert info.messageSize == len(message) + 3
 
 
+def test_a_real_server_waits_for_a_second(smtp_server, reactor, diary):
+    connection = SMTPConnection(
+        host=smtp_server.host,
+        port=smtp_server.port,
+        beforeCommit=lambda envelope, callback: reactor.call_later(1, callback, None),
+        reactor=reactor,
+    )
+    connection.connect()
+    connection.send(ENVELOPE, MESSAGE, diary.callback("sent"))
+    connection.quit()
+    reactor.run()
+    ((err, _),) = diary.of("sent")
+    assert err is None
+    assert [each.content for each in smtp_server.messages] == [MESSAGE]
+
+
 def test_the_gate_learns_who_is_accepted(send, reactor):
     asked = []
 

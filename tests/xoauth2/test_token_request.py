@@ -336,6 +336,7 @@ def test_an_assertion_that_is_repeated_is_masked(generator_for, endpoint, error_
         "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----\n",
         pem(ec.generate_private_key(ec.SECP256R1())),
     ],
+    ids=["broken", "elliptic"],
 )
 def test_a_key_that_cannot_sign(generator_for, error_of, key):
     error = error_of(generator_for(service="bot@example.com", privateKey=key).getToken)
