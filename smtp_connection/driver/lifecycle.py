@@ -582,8 +582,10 @@ class Lifecycle:
         under_way = current
         if current is None and ending.own:
             under_way = operations.connecting
-        elif current is None and waiting and (ending.opening or not ending.failed):
-            under_way = waiting[0]
+        elif current is None and (ending.opening or not ending.failed):
+            # The same one, should an interrupt have it done again: not by what is waiting still.
+            failing = (one for one in unfinished if not one.settled or one.error is not None)
+            under_way = next(failing, None)
         for operation in unfinished:
             if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):
                 operation.settle_silently()  # 'end' or 'error' tells of it
@@ -591,10 +593,15 @@ class Lifecycle:
                 operations.settle(operation, first, value)
             else:
                 operations.settle(operation, ending.for_others())
-        self._let_go()
-        self._reactor.call_soon(self._tell_end)
-        operations.forget()
-        self._state = _State.CLOSED
+        try:
+            self._let_go()
+        except BaseException:
+            self._reactor.call_soon(self._let_go)  # it may have been interrupted
+            raise
+        finally:
+            self._reactor.call_soon(self._tell_end)
+            operations.forget()
+            self._state = _State.CLOSED
 
     def _let_go(self) -> None:
         ending = self._ending
