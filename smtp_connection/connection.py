@@ -13,9 +13,10 @@ from .emitter import NodeEmitter
 from .errors import SMTPError, envelope_error
 from .message.message import Message, own_envelope
 from .options.smtp import Options
+from .protocol.addressing import reset
 from .protocol.capabilities import Capabilities
 from .protocol.envelope import Envelope
-from .protocol.transaction import quit_session, reset, transaction
+from .protocol.transaction import quit_session, transaction
 from .reactor.default import get_reactor
 from .reactor.loop import Reactor
 from .records import TLSInfo
@@ -188,6 +189,7 @@ class SMTPConnection(ConnectionEmitter):
                 parsed = Envelope.parse(own)
             else:
                 parsed = Envelope.parse(envelope)
+            operation.envelope = parsed
             operation.message = Message(message, self.reactor)
         except SMTPError as error:
             lifecycle.refuse(operation, error.with_traceback(None))
@@ -271,7 +273,7 @@ class SMTPConnection(ConnectionEmitter):
         """Say QUIT after what is queued, wait for the reply, and close."""
         operation = Quit(None)
         if self._lifecycle.accepts(operation, "quit"):
-            self._lifecycle.enqueue(operation, quit_session(), signal)
+            self._lifecycle.enqueue(operation, quit_session(self._lifecycle.session), signal)
 
     def close(self) -> None:
         """Close at once.  Callbacks that are still due get ``ECONNECTION``; then ``'end'``."""

@@ -67,10 +67,11 @@ class NodeEmitter(EventEmitter):
             me = emitter()
             if me is None:
                 return None
-            with me._lock:
-                if f not in me._events.get(event, ()):
-                    return None  # a listener before it has removed it
-                me._remove_listener(event, f)
+            try:
+                # Not under the lock here: an interrupt at its release would leave it locked.
+                me.remove_listener(event, f)
+            except KeyError:
+                return None  # a listener before it has removed it
             return f(*args, **more)
 
         self._add_event_handler(event, f, fire)

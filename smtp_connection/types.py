@@ -159,6 +159,7 @@ class ConnectionOptions(TypedDict, total=False):
     socket: _socket.socket | None
     connection: _socket.socket | None
     secured: bool | None
+    pipelineMessages: bool | None
     maxResponseSize: int | None
     socketCloseTimeout: float | None
     dnsTimeout: float | None
