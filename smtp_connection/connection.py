@@ -11,7 +11,7 @@ from .driver.lifecycle import Lifecycle
 from .driver.queue import Connect, Login, Operation, Quit, Spoken
 from .emitter import NodeEmitter
 from .errors import SMTPError, envelope_error
-from .message.message import Message, own_envelope
+from .message.message import Message, completed_envelope, own_envelope
 from .options.smtp import Options
 from .protocol.addressing import reset
 from .protocol.capabilities import Capabilities
@@ -89,6 +89,7 @@ class SMTPConnection(ConnectionEmitter):
         self.name = settings.name
         self.version = __version__
         self.id = os.urandom(6).hex()
+        self._rules = settings.mail_rules()
         self._lifecycle = Lifecycle(self, self.reactor, settings, self.id)
 
     @property
@@ -184,13 +185,15 @@ class SMTPConnection(ConnectionEmitter):
         if not lifecycle.accepts(operation, "send a message"):
             return
         try:
+            given: Any = envelope
+            content: Any = message
             if envelope is None:
-                own, message = own_envelope(message)
-                parsed = Envelope.parse(own)
-            else:
-                parsed = Envelope.parse(envelope)
+                given, content = own_envelope(message)
+            elif type(message) is not str and type(message) is not bytes:
+                given, content = completed_envelope(envelope, message)
+            parsed = Envelope.parse(given)
             operation.envelope = parsed
-            operation.message = Message(message, self.reactor)
+            operation.message = Message(content, self.reactor, self._rules)
         except SMTPError as error:
             lifecycle.refuse(operation, error.with_traceback(None))
             return

@@ -22,7 +22,7 @@ __all__ = [
 
 
 # With one of these codes and no reply, the caller's own input cannot be sent.
-_REFUSED_HERE = ("EENVELOPE", "EMESSAGE", "EREQUIRETLS")
+_REFUSED_HERE = ("EENVELOPE", "EMESSAGE", "EREQUIRETLS", "EFILEACCESS", "EURLACCESS")
 _REFUSED_LINE = ("EPROTOCOL", "API")  # the argument of command()
 
 

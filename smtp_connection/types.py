@@ -30,11 +30,14 @@ __all__ = [
     "EventName",
     "Headers",
     "Mail",
+    "MailEnvelope",
     "Message",
     "Proxy",
     "Recipients",
     "TLSOptions",
+    "Text",
     "TokenGenerator",
+    "TransferEncoding",
 ]
 
 
@@ -165,6 +168,9 @@ class ConnectionOptions(TypedDict, total=False):
     dnsTimeout: float | None
     customAuth: Mapping[str, Callable[..., Any]] | None
     proxy: Proxy | None
+    disableFileAccess: bool | None
+    disableUrlAccess: bool | None
+    attachDataUrls: bool | None
     beforeCommit: BeforeCommit | None
 
 
@@ -240,26 +246,72 @@ Envelope = TypedDict(
 # -- the message -----------------------------------------------------------------------------------
 
 
+class _HeaderValue(TypedDict, total=False):
+    value: str | int
+    prepared: bool | None
+    foldLines: bool | None
+
+
+_OneHeader = str | int | _HeaderValue
+
+
 class _Header(TypedDict):
     key: str
-    value: str | Sequence[str]
+    value: _OneHeader | Sequence[_OneHeader]
 
 
-Headers = Mapping[str, "str | Sequence[str]"] | Sequence[_Header]
+Headers = Mapping[str, "_OneHeader | Sequence[_OneHeader]"] | Sequence[_Header]
 """The ``headers`` of a message or an attachment: a dict, or a list of ``key`` and ``value``."""
 
 
 _Stream = Readable | _Emitter | _socket.socket | Iterable[str] | Iterable[bytes]
 
 
+TransferEncoding = Literal["7bit", "8bit", "quoted-printable", "base64"]
+"""A transfer encoding (RFC 2045)."""
+
+
 class _Content(TypedDict, total=False):
     content: str | Bytes | _Stream | None
-    path: File | None
+    path: File | Literal[False] | None
+    href: str | Literal[False] | None
     encoding: str | None
 
 
 Content = str | Bytes | _Stream | _Content
-"""The ``text`` or ``html`` of a message, or the ``content`` of an attachment."""
+"""The ``content`` of an attachment, or a finished message."""
+
+
+class _Text(TypedDict, total=False):
+    content: Content | None
+    path: File | Literal[False] | None
+    href: str | Literal[False] | None
+    raw: Content | None
+    encoding: str | None
+    contentTransferEncoding: TransferEncoding | Literal[False] | None
+    headers: Headers | None
+
+
+Text = str | Bytes | _Stream | _Text
+"""The ``text`` or ``html`` of a message."""
+
+
+class _Event(TypedDict, total=False):
+    method: str | None
+    filename: str | Literal[False] | None
+    content: Content | None
+    path: File | Literal[False] | None
+    href: str | Literal[False] | None
+    encoding: str | None
+    headers: Headers | None
+
+
+class _ListEntry(TypedDict, total=False):
+    url: str
+    comment: str | None
+
+
+_ListEntries = str | _ListEntry | Sequence["str | _ListEntry | Sequence[str | _ListEntry]"]
 
 
 class Attachment(TypedDict, total=False):
@@ -267,15 +319,42 @@ class Attachment(TypedDict, total=False):
 
     filename: str | Literal[False] | None
     content: Content | None
-    path: File | None
+    path: File | Literal[False] | None
+    href: str | Literal[False] | None
+    raw: Content | None
     contentType: str | None
     cid: str | None
     encoding: str | None
     contentDisposition: Literal["inline", "attachment"] | None
+    contentTransferEncoding: TransferEncoding | Literal[False] | None
     headers: Headers | None
 
 
 _Attachments = Attachment | Sequence["Attachment | Unchecked"]
+
+MailEnvelope = TypedDict(
+    "MailEnvelope",
+    {
+        "from": "Recipients | None",
+        "to": "Recipients | None",
+        "cc": "Recipients | None",
+        "bcc": "Recipients | None",
+        "size": "int | str | None",
+        "use8BitMime": "bool | None",
+        "dsn": "DSN | Unchecked | None",
+        "requireTLSExtensionEnabled": "bool | None",
+        "auth": "str | None",
+        "deliverBy": "int | DeliverBy | Unchecked | None",
+        "holdFor": "int | None",
+        "holdUntil": "datetime | str | None",
+        "mtPriority": "int | None",
+        "beforeCommit": "BeforeCommit | None",
+    },
+    total=False,
+)
+"""The ``envelope`` of a message, which has addresses as the message has them."""
+
+_Raw = Content | _EmailMessage
 
 Message = TypedDict(
     "Message",
@@ -291,25 +370,38 @@ Message = TypedDict(
         "messageId": "str | None",
         "inReplyTo": "str | Sequence[str] | None",
         "references": "str | Sequence[str] | None",
-        "text": "Content | None",
-        "html": "Content | None",
+        "xMailer": "str | Literal[False] | None",
+        "text": "Text | None",
+        "watchHtml": "Text | None",
+        "amp": "Text | None",
+        "html": "Text | None",
+        "icalEvent": "str | Bytes | _Stream | _Event | Unchecked | None",
         "attachments": "_Attachments | None",
         "alternatives": "_Attachments | None",
         "headers": "Headers | None",
+        "list": "Mapping[str, _ListEntries] | None",
         "priority": "Literal['high', 'normal', 'low'] | None",
+        "raw": "_Raw | None",
+        "envelope": "MailEnvelope | Envelope | Unchecked | None",
+        "dsn": "DSN | Unchecked | None",
+        "requireTLSExtensionEnabled": "bool | None",
+        "encoding": "TransferEncoding | None",
+        "textEncoding": "Literal['Q', 'B', 'quoted-printable', 'base64'] | None",
+        "baseBoundary": "str | None",
+        "boundaryPrefix": "str | None",
+        "disableFileAccess": "bool | None",
+        "disableUrlAccess": "bool | None",
+        "attachDataUrls": "bool | None",
+        "keepBcc": "bool | None",
     },
     total=False,
 )
-"""A message to be composed."""
+"""A message to be composed, or a finished one as ``raw``."""
 
 AnyMessage = Message | str | Bytes | _Stream | _EmailMessage | Unchecked
 """Whatever ``send`` takes for a message.  A dict with a misspelt name passes for an iterable of
 its names; where it is annotated as a :class:`Message`, it does not."""
 
 
-class Mail(Message, total=False):
-    """What ``sendMail`` takes: a message to be composed, or a finished one as ``raw``; and an
-    ``envelope``, unless the addresses of the message make it."""
-
-    envelope: Envelope | Unchecked | None
-    raw: AnyMessage | _Content | None
+Mail = Message
+"""What ``sendMail`` takes: the same, also without an envelope beside it."""

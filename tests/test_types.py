@@ -15,7 +15,7 @@ import pytest
 
 from smtp_connection import SMTPConnection, listeners, types
 from smtp_connection.auth.credentials import Credentials
-from smtp_connection.mime import addresses, checks, content, mail
+from smtp_connection.mime import addresses, checks, content, lists, mail, parts
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
 from smtp_connection.protocol import dsn, envelope
@@ -85,9 +85,13 @@ TABLES = {
     "Envelope": envelope._KEYS._exact,
     "DSN": dsn._KEYS._exact,
     "Message": mail._NAMES._exact,
-    "Mail": {*mail._NAMES._exact, "envelope", "raw"},
-    "Attachment": content._FILE._exact,
+    "MailEnvelope": {*envelope._KEYS._exact, "cc", "bcc"},
+    "Attachment": content.FILE._exact,
     "_Content": content._CONTENT._exact,
+    "_Text": parts._TEXT._exact,
+    "_Event": parts._EVENT._exact,
+    "_ListEntry": lists._ENTRY._exact,
+    "_HeaderValue": checks._HEADER_VALUE._exact,
     "_NamedAddress": addresses._OBJECT._exact,
     "_Header": checks._HEADER._exact,
 }

@@ -29,7 +29,7 @@ STATES = (SENDING, IN_DOUBT, SENT, REFUSED)
 
 # A failure with one of these codes says something about the message.  A wrong password, say, is
 # permanent as well, but not the recipient's.
-_ABOUT_THE_MESSAGE = {"EENVELOPE", "EMESSAGE", "EREQUIRETLS"}
+_ABOUT_THE_MESSAGE = {"EENVELOPE", "EMESSAGE", "EREQUIRETLS", "EFILEACCESS", "EURLACCESS"}
 
 
 class Entry(NamedTuple):

@@ -48,10 +48,13 @@ class ComposedSource(Source):
         self._is_over = False
         self._pieces = self._encoded()
         for body in self._bodies:
-            if body.content.held is not None:
+            if body.content.held is not None or body.content.earlier is not None:
                 self._sources[body] = _HeldSource(body.content)
             elif body.content.path is None:
                 self._sources[body] = _stream_source(body.content, reactor)
+        # Only a finished message does not begin with headers of ours.
+        first = composed.segments[0]
+        self.lazy = first in self._sources and self._sources[first].lazy
 
     @property
     def is_whole(self) -> bool:
@@ -62,7 +65,14 @@ class ComposedSource(Source):
 
     def is_international(self) -> bool:
         first = self._composed.segments[0]
-        return isinstance(first, bytes) and has_utf8_headers(first)
+        if isinstance(first, bytes):
+            return has_utf8_headers(first)
+        # It is finished already, and may be there.
+        held = first.content.held
+        return has_utf8_headers(held.encode() if isinstance(held, str) else held or b"")
+
+    def is_8bit(self) -> bool:
+        return self._composed.is_8bit
 
     def again(self) -> Source | None:
         if any(body.content.stream is not None for body in self._bodies):
@@ -113,7 +123,7 @@ class ComposedSource(Source):
                 ahead += segment
                 continue
             source = self._begin(segment)
-            if source.lazy and not begun:
+            if source.lazy and ahead and not begun:
                 self.clean, begun = False, True
                 yield ahead
                 ahead = b""

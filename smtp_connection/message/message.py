@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SMTPError, envelope_error, message_error, stream_error
 from ..reactor.loop import Reactor
@@ -19,7 +19,10 @@ from .sources import (
     stream_source,
 )
 
-__all__ = ["Message", "own_envelope"]
+if TYPE_CHECKING:
+    from ..mime.mail import Mail
+
+__all__ = ["Message", "completed_envelope", "own_envelope"]
 
 _TAKES = (
     "a message is a str, bytes, a file or other object with read(), an iterable of bytes or str,"
@@ -59,26 +62,48 @@ def own_envelope(message: Any) -> tuple[dict[str, Any], Any]:
     returned as the :class:`Mail` that it was read into, so that :class:`Message` does not read it
     again.
 
-    Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read.
+    Raises :class:`SMTPError` (``EENVELOPE``) for a message that has no headers to read, or whose
+    headers name no sender.
     """
     if isinstance(message, Mapping):
-        from ..mime.mail import Mail
-
-        mail = Mail(message)
+        mail = _mail_of(message)
+        if "raw" in mail.fields and mail.says_nobody:
+            return mail.completed(own_envelope(mail.fields["raw"])[0]), mail
         return mail.envelope(), mail
     if _is_composed(message):
         return message.envelope, message
     if _is_email(message):
         from ..mime.email_message import message_envelope
 
-        return message_envelope(message), message
+        envelope = message_envelope(message)
+        if not envelope["from"]:
+            text = "No sender: the message has no From; the null sender needs an envelope with ''"
+            raise envelope_error(text)
+        return envelope, message
     raise envelope_error(
         "No envelope: only a dict or an EmailMessage can be sent without one;"
         f" got {type(message).__name__}",
     )
 
 
-def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
+def completed_envelope(envelope: Any, message: Any) -> tuple[Any, Any]:
+    """Return ``envelope`` with what a mail asks for besides, and the message to be sent, see
+    :func:`own_envelope`."""
+    if isinstance(message, Mapping):
+        message = _mail_of(message)
+        return message.completed(envelope), message
+    if _is_composed(message):
+        envelope = message.mail.completed(envelope)
+    return envelope, message
+
+
+def _mail_of(given: Mapping[str, Any]) -> Mail:
+    from ..mime.mail import Mail
+
+    return Mail(given)
+
+
+def _content_of(message: Any, reactor: Reactor, rules: Mapping[str, bool]) -> bytes | Source:
     if message is None:
         raise message_error("Empty message")
     if isinstance(message, (str, bytes, bytearray, memoryview)):
@@ -88,14 +113,14 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
             raise message_error(f"the message cannot be sent as UTF-8: {exc}") from exc
         return _not_empty(data)
     if isinstance(message, Mapping):
-        from ..mime.mail import Mail
-
-        message = Mail(message)
+        message = _mail_of(message)
     if _is_mail(message):
         from ..mime.compose import Composed
 
+        message.restrict(rules)
         message = Composed(message)
     if _is_composed(message):
+        message.check(rules)
         whole: bytes | None = message.whole()
         if whole is not None:
             return whole
@@ -141,14 +166,14 @@ class Message:
 
     __slots__ = ("_encoder", "_first", "_small", "_source", "_wire", "finished", "size", "whole")
 
-    def __init__(self, message: Any, reactor: Reactor) -> None:
-        """Accept ``message``.
+    def __init__(self, message: Any, reactor: Reactor, rules: Mapping[str, bool] = {}) -> None:
+        """Accept ``message``; ``rules`` are flags for a mail that is composed, see :class:`Mail`.
 
         Raises :class:`SMTPError`: ``EMESSAGE`` if it is empty or cannot be a message, ``ESTREAM``
         if it is a file that is closed or fails.
         """
         try:
-            content = _content_of(message, reactor)
+            content = _content_of(message, reactor, rules)
         except SMTPError:
             raise
         except Exception as exc:
@@ -212,6 +237,10 @@ class Message:
         if self._first:
             return has_utf8_headers(self._first)
         return self._source is not None and self._source.is_international()
+
+    def is_8bit(self) -> bool:
+        """Return whether it is known to have bytes above 127 in its content."""
+        return self._source is not None and self._source.is_8bit()
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.

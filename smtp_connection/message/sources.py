@@ -117,6 +117,10 @@ class Source:
         """Return whether all of it is there, and its headers need SMTPUTF8."""
         return False
 
+    def is_8bit(self) -> bool:
+        """Return whether it is known to have bytes above 127 in its content."""
+        return False
+
     def again(self) -> Source | None:
         """Return another source of the same content, if that can be; else ``None``."""
         return None

@@ -48,7 +48,7 @@ class Body:
             size = self.content.size()
             return None if size is None else base64_size(size)
         if self.content.held is None:
-            return self.content.size() if not self.encoding else None
+            return self.content.size() if not self.encoding else None  # as it is, or nearly
         return sum(map(len, self.pieces()))
 
     def last(self) -> bytes:
@@ -62,7 +62,7 @@ class Body:
         if self.encoding == "base64":
             return Base64Encoder(is_text=self.is_text)
         if self.encoding == "quoted-printable":
-            return QuotedPrintableEncoder()
+            return QuotedPrintableEncoder(is_text=self.is_text)
         if self.encoding:
             return PlainEncoder(self.encoding, is_text=self.is_text, delimiter=self.delimiter)
         return RawEncoder(self.delimiter)
@@ -108,6 +108,8 @@ class BodyWriter:
 
     def _encoded(self, piece: bytes, *, last: bool) -> bytes:
         label = self._body.content.label
+        if self._body.content.kept is not None:
+            self._body.content.kept.append(piece)
         try:
             if self._check is not None:
                 self._check.decode(piece, last)

@@ -13,6 +13,8 @@ from ..text import control_in
 
 __all__ = [
     "NO_CONTROLS",
+    "Prepared",
+    "flag_of",
     "header_pairs",
     "is_line",
     "line_of",
@@ -26,6 +28,7 @@ __all__ = [
 NO_CONTROLS = "without line breaks and control characters"
 
 _HEADER = NameTable("field", ("key", "value"))
+_HEADER_VALUE = NameTable("field", ("value", "prepared", "foldLines"))
 _HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 3.6.8
 _OWN_HEADERS = frozenset(
     (
@@ -82,8 +85,15 @@ def line_of(field: str, value: object) -> str:
     return value
 
 
+class Prepared(str):
+    """The value of a header that is written as it is; it may be folded, and is well-formed."""
+
+    __slots__ = ()
+
+
 def header_pairs(field: str, headers: object) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each header in ``headers``, a dict or Node's list of dicts."""
+    """Yield name and text of each header in ``headers``, a dict or Node's list of dicts; a text
+    that is :class:`Prepared` needs no encoding."""
     if isinstance(headers, Mapping):
         pairs = list(headers.items())
     elif isinstance(headers, (list, tuple)):
@@ -94,8 +104,41 @@ def header_pairs(field: str, headers: object) -> Iterator[tuple[str, str]]:
     for name, value in pairs:
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise wrong_value(field, name, "names of printable ASCII without blanks and colons")
-        for line in value if isinstance(value, (list, tuple)) else [value]:
-            yield name, line_of(f"{field}.{name}", line)
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            text = _header_text(f"{field}.{name}", each)
+            if text is not None:
+                yield name, text
+
+
+def _header_text(label: str, given: object) -> str | None:
+    """Return the text of one header, ``None`` for one that is left out."""
+    if not isinstance(given, Mapping):
+        return line_of(label, str(given) if type(given) is int else given)
+    values = named_values(_HEADER_VALUE, label, given)
+    prepared = flag_of(f"{label}.prepared", values.get("prepared"))
+    fold = flag_of(f"{label}.foldLines", values.get("foldLines"))
+    value = values.get("value", "")
+    if not prepared:
+        text = line_of(label, str(value) if type(value) is int else value)
+        return text if text.strip() else None
+    if not isinstance(value, str):
+        raise wrong_value(label, value, "a str that is finished")
+    lines = re.split("\r?\n", value)
+    # A line break that a blank follows, and then something else, does not end a header.
+    folded = all(re.match(r"[ \t]+[^ \t]", line) for line in lines[1:])
+    if not folded or not all(map(is_line, lines)):
+        takes = f"a finished value {NO_CONTROLS}, except where it is folded"
+        raise wrong_value(label, value, takes)
+    if not value.strip():
+        return None
+    return "".join(lines) if fold else Prepared("\r\n".join(lines))
+
+
+def flag_of(field: str, value: object) -> bool:
+    """Return ``value``, which has to be ``True``, ``False`` or ``None``, as a bool."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise wrong_value(field, value, "True or False")
 
 
 def refuse_own_header(field: str, name: str) -> None:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable
 
 from ..hosts import path_of
-from .addresses import PLAIN_ADDRESS, Group, Mailbox
-from .checks import line_of, wrong_value
-from .words import LINE, encoded_words, folded, room_after
+from .addresses import PLAIN_ADDRESS, Group, Mailbox, read_addresses
+from .checks import Prepared, line_of, wrong_value
+from .words import LINE, encoded_words, folded, room_after, text_value
 
 __all__ = [
     "address_value",
+    "header_value",
     "message_ids",
     "new_message_id",
     "one_message_id",
@@ -66,6 +67,25 @@ def _phrase_words(name: str, room: int, encoding: str) -> list[str]:
         if re.fullmatch(r"[ -~]{1,60}", name):
             return ['"' + re.sub(r'(["\\])', r"\\\1", name) + '"']
     return encoded_words(name, room, encoding)
+
+
+_ADDRESS_HEADERS = frozenset(
+    (
+        *("disposition-notification-to", "errors-to", "mail-followup-to", "mail-reply-to"),
+        *("resent-cc", "resent-from", "resent-reply-to", "resent-sender", "resent-to"),
+        "return-receipt-to",
+    )
+)
+
+
+def header_value(name: str, text: str, encoding: str = "") -> str:
+    """Return the ``text`` of a header of the caller's own as it is written, of addresses if the
+    header has them; ``encoding`` is that of encoded words."""
+    if isinstance(text, Prepared):
+        return str(text)
+    if name.lower() in _ADDRESS_HEADERS:
+        return address_value(name, read_addresses(f"headers.{name}", text, "EMESSAGE"), encoding)
+    return text_value(name, text, encoding)
 
 
 # Parameters

@@ -7,9 +7,18 @@ from typing import Any
 
 from ..options.names import NameTable
 from .addresses import Group, Mailbox, envelope_of, mailboxes, read_addresses
-from .checks import header_pairs, named_values, refuse_own_header, wrong_value
+from .checks import (
+    Prepared,
+    flag_of,
+    header_pairs,
+    mail_error,
+    named_values,
+    refuse_own_header,
+    wrong_value,
+)
+from .content import Access
 
-__all__ = ["ADDRESS_FIELDS", "FIELDS", "Mail"]
+__all__ = ["ADDRESS_FIELDS", "CONTENT_FIELDS", "FIELDS", "Mail"]
 
 ADDRESS_FIELDS = {
     "from": "From",
@@ -26,47 +35,49 @@ FIELDS = {
     "messageId": "Message-ID",
     "inReplyTo": "In-Reply-To",
     "references": "References",
+    "xMailer": "X-Mailer",
 }
 _FIELD_OF_HEADER = {name.lower(): field for field, name in FIELDS.items()}
 
-_AS_ALTERNATIVE = "give it in 'alternatives', with its 'contentType'"
+CONTENT_FIELDS = (
+    *("text", "watchHtml", "amp", "html", "icalEvent", "alternatives", "attachments"),
+)
+"""The fields from which parts are made, in the order of the parts."""
+
+_FLAGS = ("disableFileAccess", "disableUrlAccess", "attachDataUrls", "keepBcc")
+_ENVELOPE = ("dsn", "requireTLSExtensionEnabled")
+
+# What of a mail is about its envelope, and may stand beside a message that is finished.
+_BESIDE_RAW = ("from", "sender", "to", "cc", "bcc", "envelope", *_ENVELOPE)
+
 _NAMES = NameTable(
     "field",
-    (*FIELDS, "text", "html", "attachments", "alternatives", "headers", "priority"),
+    (
+        *(*FIELDS, *CONTENT_FIELDS, *_FLAGS, *_ENVELOPE),
+        *("headers", "list", "priority", "raw", "envelope"),
+        *("encoding", "textEncoding", "baseBoundary", "boundaryPrefix"),
+    ),
     {
-        "amp": _AS_ALTERNATIVE,
-        "icalEvent": _AS_ALTERNATIVE,
-        "watchHtml": _AS_ALTERNATIVE,
-        "list": "give the List-* headers in 'headers'",
-        "envelope": "it is the first argument of send()",
-        "raw": "hand the finished message itself to send()",
-        "encoding": "each text gets the shortest encoding",
-        "textEncoding": "each header gets the shortest encoding",
+        "newline": "every line ends with CRLF, as SMTP has it",
+        "normalizeHeaderKey": "names of headers are written as they are given",
+        "otp": "give the OTP-Token header in 'headers'",
+        "auth": "log in on the connection",
+        "maxRecipients": "count them yourself, in compose(mail).envelope['to']",
     },
 )
 
 
 class Mail:
-    """A mail as a dict describes it, in the words of nodemailer's message fields.
-
-    - ``from``, ``sender``, ``to``, ``cc``, ``bcc``, ``replyTo``: ``'a@x.org'`` or
-      ``'Name <a@x.org>'``, several separated by commas, ``{'name', 'address'}``, or a list of these
-    - ``subject`` (str), ``date`` (datetime, or str as in RFC 5322 or ISO 8601),
-      ``priority`` (``'high'``, ``'normal'``, ``'low'``)
-    - ``messageId``, ``inReplyTo``, ``references``: ids, with or without angle brackets
-    - ``text``, ``html``: str, UTF-8 as bytes or from ``read()``, ``{'path'}`` or ``{'content'}``
-    - ``attachments``, ``alternatives``: dicts of ``content`` or ``path``, ``filename``,
-      ``contentType``, ``cid``, ``encoding`` (of a str), ``contentDisposition`` and ``headers``
-    - ``headers``: name to text or texts, or a list of ``{'key', 'value'}``
-
-    ``None`` stands for absent.  The attributes:
+    """A mail as a dict describes it, in the words of nodemailer's message fields, which the manual
+    lists.  ``None`` and ``False`` stand for absent.
 
     - ``fields`` (dict): the values that are given, under these names, without ``headers``
     - ``headers`` (list of pairs): name and text of each header that is no field
     - ``is_empty`` (bool): whether nothing at all is given
+    - ``access`` (Access): what its contents may be read from
     """
 
-    __slots__ = ("_addresses", "fields", "headers", "is_empty")
+    __slots__ = ("_addresses", "access", "fields", "headers", "is_empty")
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         """Read ``given``, and leave it as it is.
@@ -74,10 +85,26 @@ class Mail:
         Raises ``SMTPError`` (``'EMESSAGE'``) for a name that is unknown and for a header that
         cannot be sent.
         """
-        self.fields = named_values(_NAMES, "mail", given)
+        named = named_values(_NAMES, "mail", given)
+        self.fields = {name: value for name, value in named.items() if value is not False}
         self.is_empty = not self.fields
+        for name in (*_FLAGS, "requireTLSExtensionEnabled"):
+            flag_of(name, self.fields.get(name))
+        self.restrict({})
         self.headers: list[tuple[str, str]] = []
         self._addresses: dict[str, list[Mailbox | Group]] = {}
+        self._read_headers()
+        if "raw" in self.fields:
+            self._check_raw()
+
+    def restrict(self, rules: Mapping[str, bool]) -> None:
+        """Set the flags that ``rules`` sets for every mail: no mail can unset one."""
+        self.fields.update((name, True) for name, is_set in rules.items() if is_set)
+        self.access = Access(
+            files="disableFileAccess" not in self.fields, urls="disableUrlAccess" not in self.fields
+        )
+
+    def _read_headers(self) -> None:
         moved: dict[str, list[str]] = {}
         for name, text in header_pairs("headers", self.fields.pop("headers", {})):
             field = _FIELD_OF_HEADER.get(name.lower())
@@ -85,9 +112,17 @@ class Mail:
                 refuse_own_header("headers", name)
                 self.headers.append((name, text))
             elif field not in self.fields:  # a field wins over its header, as in nodemailer
-                moved.setdefault(field, []).append(text)
+                plain = "".join(text.split("\r\n")) if isinstance(text, Prepared) else text
+                moved.setdefault(field, []).append(plain)
         for field, texts in moved.items():
             self.fields[field] = texts if len(texts) > 1 else texts[0]
+
+    def _check_raw(self) -> None:
+        beside = {*_BESIDE_RAW, *_FLAGS, "raw"}
+        others = sorted(set(self.fields) - beside) or [name for name, _ in self.headers]
+        if others:
+            text = f"'raw' is a finished message, to which {others[0]!r} cannot be added"
+            raise mail_error(f"{text}; beside it there may be {', '.join(map(repr, _BESIDE_RAW))}")
 
     def addresses(self, field: str, code: str = "EMESSAGE") -> list[Mailbox | Group]:
         """Return the addresses of one of ``ADDRESS_FIELDS``, which are parsed only once.
@@ -104,12 +139,57 @@ class Mail:
             self._addresses[field] = entries
         return entries
 
-    def envelope(self) -> dict[str, Any]:
-        """Return ``{'from': address, 'to': [address, ...]}``, see :func:`envelope_of`.
+    # -- the envelope -----------------------------------------------------------------------------
 
-        Raises ``SMTPError`` (``'EENVELOPE'``) as :meth:`addresses` does.
+    def envelope(self) -> dict[str, Any]:
+        """Return ``{'from': address, 'to': [address, ...]}`` and what else the mail asks for: the
+        field ``envelope``, or see :func:`envelope_of`.
+
+        Raises ``SMTPError`` (``'EENVELOPE'``) as :meth:`addresses` does, and if nobody has sent it.
         """
-        return envelope_of(
+        given = self.fields.get("envelope")
+        if given is not None:
+            return {**self._asked_for(), **_own_envelope(given)}
+        found = envelope_of(
             [box.address for box in mailboxes(self.addresses(field, "EENVELOPE"))]
             for field in ("sender", "from", "to", "cc", "bcc")
         )
+        if not found["from"]:
+            text = "No sender: the mail has no 'from'; the null sender needs an envelope with ''"
+            raise mail_error(text, "EENVELOPE")
+        return {**self._asked_for(), **found}
+
+    @property
+    def says_nobody(self) -> bool:
+        """Whether it says nothing of who sends it, or gets it."""
+        return not any(field in self.fields for field in (*ADDRESS_FIELDS, "envelope"))
+
+    def completed(self, envelope: Any) -> Any:
+        """Return ``envelope`` with what the mail asks for of ``dsn`` and
+        ``requireTLSExtensionEnabled``, unless that is in it already."""
+        asked = self._asked_for()
+        return {**asked, **envelope} if asked and isinstance(envelope, Mapping) else envelope
+
+    def _asked_for(self) -> dict[str, Any]:
+        return {name: self.fields[name] for name in _ENVELOPE if name in self.fields}
+
+
+def _own_envelope(given: Any) -> dict[str, Any]:
+    """Read the field ``envelope``: addresses as the other fields have them, and further keys as
+    ``send`` takes them."""
+    if not isinstance(given, Mapping):
+        raise wrong_value("envelope", given, "a dict of 'from', 'to', 'cc' and 'bcc'", "EENVELOPE")
+    rest = dict(given)
+    found: dict[str, list[str]] = {}
+    for name in [*rest]:
+        field = name.lower() if isinstance(name, str) else ""
+        if field in ("from", "to", "cc", "bcc"):
+            if field in found:
+                raise mail_error(f"'envelope': {field!r} is given twice", "EENVELOPE")
+            label = f"envelope.{field}"
+            entries = read_addresses(label, rest.pop(name) or None, "EENVELOPE")
+            found[field] = [box.address for box in mailboxes(entries)]
+    if "from" not in found:
+        raise mail_error("'envelope' has no 'from'; '' stands for the null sender", "EENVELOPE")
+    lists = (found.get(field, []) for field in ("from", "to", "cc", "bcc"))
+    return {**envelope_of([[], *lists]), **rest}

@@ -110,13 +110,16 @@ _LONG = 16 * 1024  # octets without a line break, of which some are encoded befo
 
 
 class QuotedPrintableEncoder(Encoder):
-    """quoted-printable of text: a line break of any kind stays a line break."""
+    """quoted-printable; in text, a line break of any kind stays a line break."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_text: bool = True) -> None:
+        self._is_text = is_text
         self._rest = b""  # what comes after the last line break, in which LF stands for all kinds
         self._held_cr = False
 
     def encode(self, data: bytes) -> bytes:
+        if not self._is_text:
+            return self._encode_opaque(data)
         if self._held_cr:
             data = b"\r" + data
         self._held_cr = data.endswith(b"\r")
@@ -135,15 +138,25 @@ class QuotedPrintableEncoder(Encoder):
         self._rest = b""
         return _soft_end(_quoted(data))
 
+    def _encode_opaque(self, data: bytes) -> bytes:
+        """Encode data in which CR and LF are octets like others."""
+        data = self._rest + data
+        if len(data) < _LONG:
+            self._rest = data
+            return b""
+        self._rest = b""
+        return _soft_end(_quoted(data, is_text=False))
+
     def finish(self) -> bytes:
         if self._held_cr:
             self._rest += b"\n"
-        return _quoted(self._rest)
+        return _quoted(self._rest, is_text=self._is_text)
 
 
-def _quoted(data: bytes) -> bytes:
-    # It breaks lines with LF alone where it has seen no CRLF, which not every piece has.
-    return binascii.b2a_qp(data).replace(b"\n", b"\r\n")
+def _quoted(data: bytes, *, is_text: bool = True) -> bytes:
+    # It breaks lines as the first line break in the data is, LF alone if there is none.
+    lines = binascii.b2a_qp(data, istext=is_text)
+    return lines.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def _soft_end(text: bytes) -> bytes:
@@ -199,17 +212,25 @@ class PlainEncoder(Encoder):
 
 
 class RawEncoder(Encoder):
-    """What is finished already goes out as it is."""
+    """What is finished already goes out as it is; a line break of any kind becomes CRLF."""
 
     def __init__(self, delimiter: bytes) -> None:
         """No line may begin with ``delimiter``, which ends the part."""
         self._delimiter = b"\n" + delimiter if delimiter else b""
         self._last = b"\n"
+        self._held_cr = False
 
     def encode(self, data: bytes) -> bytes:
+        if self._held_cr:
+            data = b"\r" + data
+        self._held_cr = data.endswith(b"\r")
+        lines = with_crlf(data[:-1] if self._held_cr else data)
         if self._delimiter:
-            seen = (self._last + data).replace(b"\r", b"\n")
+            seen = self._last + lines
             if self._delimiter in seen:
                 raise ValueError("it contains the delimiter of the parts")
             self._last = seen[-len(self._delimiter) :]
-        return data
+        return lines
+
+    def finish(self) -> bytes:
+        return b"\r\n" if self._held_cr else b""

@@ -201,6 +201,9 @@ def _proxy(value: object) -> ProxyURL:
     return parse_proxy(value)
 
 
+_MAIL_RULES = ("disableFileAccess", "disableUrlAccess", "attachDataUrls")
+
+
 def _advice(name: str) -> str | None:
     from .foreign import advice_for  # only for the text of an error
 
@@ -245,6 +248,9 @@ class Options(Settings, shows=repr, advice=_advice):
     # A handler may be a partial that holds a password.
     customAuth: Option[Mapping[str, Callable[..., Any]]] = Option(_custom_auth, {}, secret=True)
     proxy: Option[ProxyURL | None] = Option(_proxy, None)
+    disableFileAccess: Option[bool] = Option(flag, False)
+    disableUrlAccess: Option[bool] = Option(flag, False)
+    attachDataUrls: Option[bool] = Option(flag, False)
     beforeCommit: Option[Callable[..., object] | None] = Option(_gate, None)
 
     @classmethod
@@ -256,6 +262,10 @@ class Options(Settings, shows=repr, advice=_advice):
 
             given = options_in(given, cls)
         return super().parse(given, more)
+
+    def mail_rules(self) -> dict[str, bool]:
+        """Return the flags that hold for every mail that is composed."""
+        return {name: True for name in _MAIL_RULES if getattr(self, name)}
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:

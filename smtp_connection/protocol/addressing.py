@@ -48,7 +48,8 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         command += envelope.dsn.mail
     if envelope.requests is not None:
         command += envelope.requests.parameters(capabilities)
-    if envelope.use_8bit_mime and "8BITMIME" in capabilities:
+    has_8bit = envelope.use_8bit_mime or (message is not None and message.is_8bit())
+    if has_8bit and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
         # The larger one: whoever states a size may know what is added on the way.

@@ -72,12 +72,21 @@ def in_envelope(name: str) -> Value:
 
     def put(world: World, text: str) -> str:
         recipient = {} if name in ("to", "cc", "bcc") else {"to": "b@y.org"}
-        mail, rcpt = world.send(None, {"text": "hi", **recipient, name: text})
+        sender = {"from": "a@x.org"} if name in ("to", "cc", "bcc") else {}
+        mail, rcpt = world.send(None, {"text": "hi", **sender, **recipient, name: text})
         command, start = (mail, "MAIL FROM:<") if recipient else (rcpt, "RCPT TO:<")
         command = re.sub(r" SIZE=\d+\Z", "", command)
         return command.removeprefix(start).removesuffix(">")
 
     return Value(f"mail.{name} (envelope)", "a@x.org", put, f"'{name}'", words)
+
+
+def in_own_envelope(world: World, envelope: dict[str, str]) -> tuple[str, str]:
+    """Return the addresses in the commands for a mail with an ``envelope`` of its own."""
+    mail, rcpt = world.send(None, {"text": "hi", "envelope": envelope})
+    mail = re.sub(r" SIZE=\d+\Z", "", mail)
+    start, end = "MAIL FROM:<", ">"
+    return mail.removeprefix(start).removesuffix(end), rcpt.removeprefix("RCPT TO:<")[:-1]
 
 
 def group_name(message: Any) -> str:
@@ -174,6 +183,38 @@ def at_path(where: Callable[[str], dict[str, Any]], read: Callable[[Any], str]) 
         return read(received({**MAIL, **where(path)}, world.reactor))
 
     return put
+
+
+def event_part(message: Any) -> Any:
+    """The part of a calendar event that clients show."""
+    return next(part for part in message.walk() if part.get_content_type() == "text/calendar")
+
+
+def event_file(message: Any) -> Any:
+    return next(part for part in message.walk() if part.get_content_type() == "application/ics")
+
+
+def in_event(
+    key: str, sample: str, read: Callable[[Any], Any], essence: Essence = unchanged
+) -> Value:
+    build = lambda text: {**MAIL, "icalEvent": {"content": "BEGIN", key: text}}  # noqa: E731
+    if key in ("content", "href"):
+        build = lambda text: {**MAIL, "icalEvent": {key: text}}  # noqa: E731
+    put = put_in(build, sample, read)
+    return Value(f"event.{key}", sample, put, f"'icalEvent.{key}'", essence)
+
+
+def finished_part(text: str) -> str:
+    """A part that is finished."""
+    return f"Content-Type: text/plain; charset=utf-8\r\n\r\n{text}"
+
+
+def boundary(message: Any) -> str:
+    return str(message.get_boundary()).rpartition("_")[0]
+
+
+def transfer(value: str) -> str:
+    return value.lower()
 
 
 def parameter(text: str) -> dict[str, Any]:
@@ -288,6 +329,189 @@ MAILS = [
         nothing,
     ),
     Value("content.path", "hello.txt", at_path(text_from, text_of), "'text'", text_lines),
+    field("xMailer", "Mailer", header("X-Mailer")),
+    field("watchHtml", "<p>hello", lambda m: text_of(m.get_payload(1)), text_lines),
+    field("amp", "<p>hello", lambda m: text_of(m.get_payload(1)), text_lines),
+    field("encoding", "base64", nothing, nothing),
+    field("textEncoding", "Q", nothing, nothing),
+    Value(
+        "mail.baseBoundary",
+        "fixed",
+        put_in(lambda text: {**MAIL, "baseBoundary": text, "attachments": FILE}, "fixed", boundary),
+        "'baseBoundary'",
+        lambda text: text.removeprefix("=_"),
+    ),
+    Value(
+        "mail.boundaryPrefix",
+        "mine",
+        put_in(
+            lambda text: {**MAIL, "boundaryPrefix": text, "attachments": FILE},
+            "mine",
+            lambda message: boundary(message).partition("=_")[0],
+        ),
+        "'boundaryPrefix'",
+    ),
+    in_file("contentTransferEncoding", "base64", nothing, nothing),
+    Value(
+        "file.href",
+        "data:text/csv,hello",
+        put_in(
+            lambda text: {**MAIL, "attachments": {"href": text}},
+            "data:text/csv,hello",
+            lambda message: first_file(message).get_payload(decode=True).decode(),
+        ),
+        "'attachments[0].",
+        lambda text: text.partition(",")[2] or text,
+    ),
+    Value(
+        "file.raw",
+        "hello",
+        put_in(
+            lambda text: {**MAIL, "attachments": {"raw": finished_part(text)}},
+            "hello",
+            lambda message: text_of(message.get_payload(1)),
+        ),
+        "'attachments[0].raw'",
+        text_lines,
+    ),
+    Value(
+        "content.raw",
+        "hello",
+        put_in(
+            lambda text: {**MAIL, "text": {"raw": finished_part(text)}},
+            "hello",
+            lambda message: text_of(message.get_payload(0)),
+        ),
+        "'text.raw'",
+        text_lines,
+    ),
+    Value(
+        "content.href",
+        "data:,hello",
+        put_in(lambda text: {**MAIL, "text": {"href": text}}, "data:,hello", text_of),
+        "'text.",
+        lambda text: text_lines(text.partition(",")[2] or text),
+    ),
+    Value(
+        "content.contentTransferEncoding",
+        "base64",
+        put_in(
+            lambda text: {**MAIL, "text": {"content": "hi", "contentTransferEncoding": text}},
+            "base64",
+            nothing,
+        ),
+        "'text.contentTransferEncoding'",
+        nothing,
+    ),
+    Value(
+        "content.headers",
+        "x",
+        own_header(
+            lambda text: {"text": {"content": "hi", "headers": {"X-Own": text}}}, their_value
+        ),
+        "'text.headers.X-Own'",
+    ),
+    Value(
+        "headerValue.value",
+        "x",
+        own_header(lambda text: {"headers": {"X-Own": {"value": text}}}, their_value),
+        "'headers.X-Own'",
+    ),
+    Value(
+        "headerValue.value (prepared)",
+        "x",
+        own_header(
+            lambda text: {"headers": {"X-Own": {"value": text, "prepared": True}}}, their_value
+        ),
+        "'headers.X-Own'",
+        str.strip,
+    ),
+    Value(
+        "headerValue.value (folded)",
+        "x",
+        own_header(
+            lambda text: {
+                "headers": {"X-Own": {"value": text, "prepared": True, "foldLines": True}}
+            },
+            their_value,
+        ),
+        "'headers.X-Own'",
+        str.strip,
+    ),
+    in_event("method", "REQUEST", lambda m: event_part(m)["Content-Type"].params["method"], words),
+    in_event("filename", "meeting.ics", lambda m: event_file(m).get_filename(), str.strip),
+    in_event("content", "BEGIN", lambda m: text_of(event_part(m)), text_lines),
+    in_event("encoding", "utf-8", nothing, nothing),
+    Value(
+        "event.href",
+        "data:,BEGIN",
+        put_in(
+            lambda text: {**MAIL, "icalEvent": {"href": text}},
+            "data:,BEGIN",
+            lambda message: text_of(event_part(message)),
+        ),
+        "'icalEvent.",
+        lambda text: text_lines(text.partition(",")[2] or text),
+    ),
+    Value(
+        "event.path",
+        "meeting.ics",
+        at_path(lambda path: {"icalEvent": {"path": path}}, lambda m: text_of(event_part(m))),
+        "'icalEvent'",
+        text_lines,
+    ),
+    Value(
+        "event.headers",
+        "x",
+        put_in(
+            lambda text: {**MAIL, "icalEvent": {"content": "BEGIN", "headers": {"X-Own": text}}},
+            "x",
+            lambda message: event_part(message)["X-Own"],
+        ),
+        "'icalEvent.headers.X-Own'",
+    ),
+    Value(
+        "list.url",
+        "http://x.org/help",
+        put_in(
+            lambda text: {**MAIL, "list": {"help": {"url": text}}},
+            "http://x.org/help",
+            lambda message: message["List-Help"].strip("<>"),
+        ),
+        "'list.help'",
+        str.strip,
+    ),
+    Value(
+        "list.comment",
+        "Help",
+        put_in(
+            lambda text: {**MAIL, "list": {"help": {"url": "http://x.org", "comment": text}}},
+            "Help",
+            lambda message: message["List-Help"].partition(" ")[2].strip("()"),
+        ),
+        "'list.help.comment'",
+        words,
+    ),
+    Value(
+        "listName",
+        "List-Help",
+        own_header(lambda text: {"list": {text.removeprefix("List-"): "http://x.org"}}, their_name),
+        "'list",
+    ),
+    Value(
+        "mail.envelope (from)",
+        "a@x.org",
+        lambda world, text: in_own_envelope(world, {"from": text, "to": "b@x.org"})[0],
+        "'envelope.from'",
+        words,
+    ),
+    Value(
+        "mail.envelope (to)",
+        "b@x.org",
+        lambda world, text: in_own_envelope(world, {"from": "a@x.org", "to": text})[1],
+        "'envelope.to'",
+        words,
+    ),
 ]
 
 
@@ -391,6 +615,13 @@ CONTENTS = [
     ),
     Value("message (iterable)", "hello", content(lambda t: [t]), "message", text_lines),
     Value("message (characters)", "hello", content(list), "message", text_lines),
+    Value(
+        "mail.raw",
+        "hello",
+        content(lambda t: {"envelope": {"from": "a@x.org"}, "raw": t}),
+        "'raw'",
+        text_lines,
+    ),
     Value("message (file)", "hello", content(io.StringIO), "message", text_lines),
 ]
 

@@ -21,7 +21,12 @@ from tests.support.mails import (
 
 
 def test_the_callers_dict_is_left_alone() -> None:
-    mail = {"to": ["b@y.org"], "headers": {"Subject": "s", "X-A": ["1"]}, "attachments": []}
+    mail = {
+        "from": "a@x.org",
+        "to": ["b@y.org"],
+        "headers": {"Subject": "s", "X-A": ["1"]},
+        "attachments": [],
+    }
     before = repr(mail)
     composed(mail)
     envelope_of(mail)
@@ -110,7 +115,12 @@ def test_an_envelope_takes_the_sender_and_all_recipients_once() -> None:
     to = ["B@Y.org", "c@y.org", "d@y.org", "e@y.org", "b@y.org"]
     assert envelope_of(mail) == {"from": "a@x.org", "to": to}
     assert envelope_of({**mail, "sender": "s@x.org"})["from"] == "s@x.org"
-    assert envelope_of({"text": "x"}) == {"from": "", "to": []}
+    assert envelope_of({"from": "a@x.org"}) == {"from": "a@x.org", "to": []}
+
+
+def test_nobody_becomes_the_null_sender_by_mistake() -> None:
+    for mail in ({"to": "b@y.org"}, {"from": "", "to": "b@y.org"}, {"from": None, "text": "x"}):
+        assert "No sender" in str(refused(envelope_of, mail, "EENVELOPE"))
 
 
 def test_an_unknown_field_is_an_error_here_too() -> None:

@@ -86,13 +86,14 @@ def check_quoted(lines: bytes) -> None:
         assert not line.endswith((b" ", b"\t"))
 
 
-@pytest.mark.parametrize("filling", [b"x", b"=", b"\xfc", b"x ", b"ab\xfc", b"\t."])
-def test_a_line_that_is_longer_than_memory_should_be(filling: bytes) -> None:
+@pytest.mark.parametrize("is_text", [True, False])
+@pytest.mark.parametrize("filling", [b"x", b"=", b"\xfc", b"x ", b"ab\xfc", b"\t.", b"x\r\n"])
+def test_a_line_that_is_longer_than_memory_should_be(filling: bytes, is_text: bool) -> None:
     data = filling * 50_000
     for step in (1, 7, 1000, 16 * 1024, 60_000):
         if step == 1 and len(filling) > 1:
             continue
-        encoder = QuotedPrintableEncoder()
+        encoder = QuotedPrintableEncoder(is_text=is_text)
         lines = b"".join(
             encoder.encode(data[start : start + step]) for start in range(0, len(data), step)
         )
@@ -153,10 +154,18 @@ def test_what_can_go_without_an_encoding() -> None:
 
 
 @given(BYTES, CUTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_what_is_finished_goes_as_it_is(data: bytes, cuts: list[int]) -> None:
     for delimiter in (b"", b"--=_12"):
-        assert encoded(RawEncoder(delimiter), pieces(data, cuts)) == data
+        assert encoded(RawEncoder(delimiter), pieces(data, cuts)) == crlf(data)
+
+
+@given(BYTES, CUTS)
+@settings(max_examples=300, deadline=None)
+def test_in_what_is_no_text_cr_and_lf_are_data(data: bytes, cuts: list[int]) -> None:
+    lines = encoded(QuotedPrintableEncoder(is_text=False), pieces(data, cuts))
+    assert quopri.decodestring(lines) == data
+    check_quoted(lines)
 
 
 @pytest.mark.parametrize("data", [b"--=_1", b"a\r\n--=_1_2", b"a\n--=_1", b"a\r--=_1--"])

@@ -47,6 +47,9 @@ DEFAULTS = {
     "dnsTimeout": 30_000,
     "customAuth": {},
     "proxy": None,
+    "disableFileAccess": False,
+    "disableUrlAccess": False,
+    "attachDataUrls": False,
     "beforeCommit": None,
 }
 
@@ -134,7 +137,7 @@ def test_a_misspelt_option_is_an_error():
         "unknown option 'requireTSL'; did you mean 'requireTLS'?"
     )
     assert error(TypeError, frobnicate=True).startswith(
-        "unknown option 'frobnicate'; known are auth, authMethod, beforeCommit, "
+        "unknown option 'frobnicate'; known are attachDataUrls, auth, authMethod, "
     )
     assert error(TypeError, {"ignoreTLS": True, "ignore_tls": True}) == (
         "option 'ignoreTLS' is given twice, in two spellings"

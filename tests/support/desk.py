@@ -20,6 +20,9 @@ class Letter:
     size = 123
     known = 0
 
+    def is_8bit(self) -> bool:
+        return False
+
     def is_international(self) -> bool:
         return False
 

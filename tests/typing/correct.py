@@ -163,6 +163,35 @@ message: Message = {
     "references": ["<a@x.org>"],
     "priority": "high",
 }
+everything: Message = {
+    "sender": "s@x.org",
+    "xMailer": False,
+    "watchHtml": "<b>hello</b>",
+    "amp": {"href": "data:,hello", "contentTransferEncoding": "base64", "headers": {"X-A": 1}},
+    "icalEvent": {"method": "REQUEST", "filename": "meeting.ics", "path": Path("meeting.ics")},
+    "alternatives": [{"raw": "Content-Type: text/x\r\n\r\nhello"}],
+    "attachments": {"path": False, "href": "data:,a", "contentTransferEncoding": False},
+    "list": {
+        "help": "a@x.org",
+        "unsubscribe": [{"url": "http://x.org", "comment": "c"}, ["a", "b"]],
+    },
+    "headers": {"X-A": {"prepared": True, "value": "x", "foldLines": True}, "X-B": [1, "2"]},
+    "envelope": {"from": "A <a@x.org>", "to": ["b@x.org"], "bcc": "c@x.org", "size": 5},
+    "dsn": {"ret": "HDRS"},
+    "requireTLSExtensionEnabled": True,
+    "encoding": "quoted-printable",
+    "textEncoding": "B",
+    "baseBoundary": "fixed",
+    "boundaryPrefix": "mine",
+    "disableFileAccess": True,
+    "disableUrlAccess": True,
+    "attachDataUrls": True,
+    "keepBcc": False,
+}
+connection.send(None, everything)
+connection.send(envelope, {"raw": letter})
+SMTPConnection(disableFileAccess=True, disableUrlAccess=True, attachDataUrls=True)
+SMTPConnection({"disableFileAccess": True, "disableUrlAccess": True, "attachDataUrls": True})
 streams: Message = {
     "text": io.BytesIO(b"hello"),
     "attachments": [{"content": socket.socket()}, {"content": iter([b"a", b"b"])}],

@@ -52,7 +52,7 @@ waiting.send({"form": "a@x.org"}, "hi")  # E: expected "Envelope | None"
 print(waiting.send({"to": "b@x.org"}, "hi").acepted)  # E: "SendInfo" has no attribute "acepted"
 waiting.on("eror", print)  # E: No overload variant of "on"
 blocking.sendMail({"prot": 25}, {})  # E: expected "ConnectionOptions | str | None"
-blocking.sendMail("smtp://mx", {"form": "a@x.org"})  # E: expected "Mail |
+blocking.sendMail("smtp://mx", {"form": "a@x.org"})  # E: expected "smtp_connection.types.Message |
 blocking.sendMail("smtp://mx", "hello")  # E: incompatible type "str"
 blocking.sendMail("smtp://mx")  # E: Missing positional argument "message"
 
