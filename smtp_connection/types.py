@@ -22,6 +22,7 @@ __all__ = [
     "Attachment",
     "Auth",
     "BeforeCommit",
+    "CommandTimeouts",
     "ConnectionOptions",
     "Content",
     "DSN",
@@ -133,6 +134,21 @@ Auth = TypedDict(
 """The ``auth`` of ``login``, and the option."""
 
 
+class CommandTimeouts(TypedDict, total=False):
+    """The option ``commandTimeouts``; times are in milliseconds."""
+
+    EHLO: float | None
+    AUTH: float | None
+    MAIL: float | None
+    RCPT: float | None
+    DATA: float | None
+    dataBlock: float | None
+    dataEnd: float | None
+    RSET: float | None
+    NOOP: float | None
+    QUIT: float | None
+
+
 class ConnectionOptions(TypedDict, total=False):
     """The options of a connection; times are in milliseconds."""
 
@@ -147,6 +163,8 @@ class ConnectionOptions(TypedDict, total=False):
     connectionTimeout: float | None
     greetingTimeout: float | None
     socketTimeout: float | None
+    commandTimeouts: CommandTimeouts | Unchecked | None
+    sendTimeout: float | None
     debug: bool | None
     logger: Any
     transactionLog: bool | None

@@ -25,6 +25,7 @@ class TimeOuts:
     """
 
     __slots__ = (
+        "_allowed",
         "_broke",
         "_describe",
         "_due",
@@ -34,6 +35,7 @@ class TimeOuts:
         "_reactor",
         "_settings",
         "_silence",
+        "_step",
         "_waiting_for",
     )
 
@@ -53,6 +55,8 @@ class TimeOuts:
         self._silence = reactor.timer(self._look)
         self._last_heard: Callable[[], float] = float
         self._due = 0.0  # when it has been silent for too long, as far as is known
+        self._allowed = 0.0  # milliseconds of silence, by which that was reckoned
+        self._step: Callable[[], str] = str
         self._waiting_for: Callable[[], str] = str
 
     def watch_connecting(self, host: str, port: int, waiting_for: Callable[[], str]) -> None:
@@ -91,16 +95,21 @@ class TimeOuts:
         self._phase.cancel()
 
     def watch_silence(
-        self, last_heard: Callable[[], float], waiting_for: Callable[[], str]
+        self,
+        last_heard: Callable[[], float],
+        waiting_for: Callable[[], str],
+        step: Callable[[], str],
     ) -> None:
-        """Allow silence of socketTimeout, from now on.
+        """Allow silence of socketTimeout, from now on, or what commandTimeouts allows for
+        ``step()``, if that is less.
 
         ``last_heard()`` is when, on the reactor's clock (seconds), something was last said or
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
-        It looks more often than need be, because ``last_heard()`` may learn of some things only by
-        comparing what it finds with what it found the last time.
+        It looks more often than need be, because the step may be another one by then, and because
+        ``last_heard()`` may learn of some things only by comparing what it finds with what it found
+        the last time.
         """
-        self._last_heard, self._waiting_for = last_heard, waiting_for
+        self._last_heard, self._waiting_for, self._step = last_heard, waiting_for, step
         self._due = self._reactor.now
         self._look()
 
@@ -110,13 +119,15 @@ class TimeOuts:
 
     @guarded
     def _look(self) -> None:
-        milliseconds = self._settings.socketTimeout
-        seconds = milliseconds / 1000
+        settings = self._settings
+        own = getattr(settings.commandTimeouts, self._step(), 0)
+        milliseconds = min(own or settings.socketTimeout, settings.socketTimeout)
         now, heard = self._reactor.now, self._last_heard()
-        if now >= self._due:
-            self._due = heard + seconds
+        if now >= self._due or milliseconds != self._allowed:
+            self._due, self._allowed = heard + milliseconds / 1000, milliseconds
         if now < self._due:
-            self._silence.start(min(self._due - now, seconds / _LOOKS))
+            soon = settings.shortest_silence / 1000 / _LOOKS
+            self._silence.start(min(self._due - now, soon))
             return
         missing = self._waiting_for()
         waiting = f", waiting for {missing}" if missing else ""
@@ -131,6 +142,7 @@ class TimeOuts:
         """Let go of all callbacks: nothing is watched any more."""
         self._expired = self._broke = self._describe = self._waiting_for = str
         self._last_heard = float
+        self._step = str
         self._phase = self._silence = self._reactor.timer(str)
 
     def _start_phase(self, milliseconds: float, describe: Callable[[], str]) -> None:

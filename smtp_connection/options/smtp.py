@@ -10,6 +10,7 @@ from ..callbacks import refuse_async
 from ..hosts import is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
+from .command_timeouts import CommandTimeouts
 from .table import Option, Settings
 from .tls import TLSOptions
 
@@ -223,6 +224,8 @@ class Options(Settings, shows=repr, advice=_advice):
     connectionTimeout: Option[float] = Option(_time_out, 120_000)
     greetingTimeout: Option[float] = Option(_time_out, 30_000)
     socketTimeout: Option[float] = Option(_time_out, 600_000)
+    commandTimeouts: Option[CommandTimeouts] = Option(CommandTimeouts.parse, CommandTimeouts())
+    sendTimeout: Option[float] = Option(_duration, 0)
     debug: Option[bool] = Option(flag, False)
     logger: Option[Any] = Option(_logger, None, kind=bool)
     transactionLog: Option[bool] = Option(flag, False)
@@ -252,6 +255,12 @@ class Options(Settings, shows=repr, advice=_advice):
 
             given = options_in(given, cls)
         return super().parse(given, more)
+
+    @property
+    def shortest_silence(self) -> float:
+        """The least that socketTimeout and commandTimeouts allow for anything, milliseconds."""
+        own: list[float] = [each for each in self.commandTimeouts.values() if each]
+        return min(self.socketTimeout, *own)
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:
