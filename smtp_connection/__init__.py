@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .driver.progress import Progress
     from .futures import future
     from .mime.compose import compose
+    from .pool.pool import SMTPPool
+    from .pool.records import PoolStats
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
 else:
@@ -46,6 +48,8 @@ __all__ = [
     "AbortController",
     "AbortSignal",
     "compose",
+    "SMTPPool",
+    "PoolStats",
     "console",
     "future",
     "__version__",
@@ -58,6 +62,8 @@ _ON_USE = {
     "CommandReply": "protocol.commands",
     "ProbeInfo": "protocol.commands",
     "Progress": "driver.progress",
+    "SMTPPool": "pool.pool",
+    "PoolStats": "pool.records",
     "compose": "mime.compose",
     "console": "terminal",
     "future": "futures",

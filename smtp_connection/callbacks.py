@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import CoroutineType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["Arguments", "arguments_awaited", "arguments_taken", "is_async", "refuse_async"]
+__all__ = [
+    "Arguments",
+    "arguments_awaited",
+    "arguments_taken",
+    "is_async",
+    "only_awaited",
+    "refuse_async",
+    "refuse_coroutine",
+]
 
 # inspect.CO_VARARGS, and CO_COROUTINE, CO_ITERABLE_COROUTINE and CO_ASYNC_GENERATOR together;
 # importing inspect takes a tenth of the package's time.
@@ -112,10 +120,24 @@ def arguments_awaited(callback: Callable[..., Any]) -> Arguments:
 
 def refuse_async(callback: Callable[..., Any]) -> None:
     """Raise ``TypeError`` if calling ``callback`` only makes something to be awaited."""
+    if only_awaited(callback):
+        raise _never_awaited(callback)
+
+
+def only_awaited(callback: Callable[..., Any]) -> bool:
+    """Whether calling ``callback`` only makes something to be awaited: it is an ``async def``
+    function, also as :func:`is_async` has it, or an asynchronous generator."""
     import inspect
 
-    if is_async(callback) or any(map(inspect.isasyncgenfunction, _called(callback))):
-        raise _never_awaited(callback)
+    return is_async(callback) or any(map(inspect.isasyncgenfunction, _called(callback)))
+
+
+def refuse_coroutine(returned: object, whose: str) -> None:
+    """Raise ``TypeError`` if a function that is to call its callback has ``returned`` a coroutine;
+    ``whose`` names the function."""
+    if isinstance(returned, CoroutineType):
+        returned.close()  # Python would warn that nobody has awaited it
+        raise TypeError(f"{whose} has returned a coroutine, which nobody would await")
 
 
 def is_async(callback: Callable[..., Any]) -> bool:

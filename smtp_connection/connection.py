@@ -152,7 +152,8 @@ class SMTPConnection(ConnectionEmitter):
         a generator object; it is read at this call.  Without it, also as ``login(callback)``, the
         option ``auth`` is used.  A failure, also for an ``auth`` that cannot be used, has the code
         ``EAUTH`` and leaves the connection usable.  Each ``send`` that was called before that was
-        known fails with ``EAUTH`` as well, and sends nothing.
+        known fails with ``EAUTH`` as well, and sends nothing.  Raises ``TypeError`` for a generator
+        object with ``async def`` methods.
         """
         from .auth.login import login  # 1 ms, for those who log in
 

@@ -18,9 +18,9 @@ __all__ = ["OperationFuture", "future"]
 class OperationFuture(Future[Any]):
     """The outcome of an operation, of which its callback tells: a ``concurrent.futures.Future``.
 
-    Callbacks that ``add_done_callback`` adds are called by the reactor.  ``result()`` and
-    ``exception()`` raise ``RuntimeError`` where the reactor would have to wait for itself: in its
-    own callbacks, and on the thread of the event loop that hosts it.
+    Callbacks that ``add_done_callback`` adds are called by the reactor, or at once if it is over.
+    ``result()`` and ``exception()`` raise ``RuntimeError`` where the reactor would have to wait for
+    itself: in its own callbacks, and on the thread of the event loop that hosts it.
     """
 
     def __init__(self, reactor: Reactor | None = None) -> None:

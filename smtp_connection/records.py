@@ -8,7 +8,16 @@ from typing import Any, Protocol
 from .errors import SMTPError
 from .status import split_status
 
-__all__ = ["LogEntry", "Record", "RecipientInfo", "Said", "SendInfo", "TLSInfo", "recipients_told"]
+__all__ = [
+    "LogEntry",
+    "Record",
+    "RecipientInfo",
+    "Reported",
+    "Said",
+    "SendInfo",
+    "TLSInfo",
+    "recipients_told",
+]
 
 
 class Record(Mapping[str, Any]):
@@ -56,7 +65,7 @@ class Record(Mapping[str, Any]):
         return f"{type(self).__name__}({values})"
 
 
-class _Reported(Record):
+class Reported(Record):
     """A record without secrets, which may be shown and kept."""
 
     __slots__ = ()
@@ -70,10 +79,10 @@ class _Reported(Record):
 def _plain(value: object) -> object:
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return value.toJSON() if isinstance(value, (SMTPError, _Reported)) else value
+    return value.toJSON() if isinstance(value, (SMTPError, Reported)) else value
 
 
-class LogEntry(_Reported):
+class LogEntry(Reported):
     """One entry of the ``'log'`` event.
 
     - ``type``: ``'server'``, ``'client'``, ``'stream'`` (message content) or ``'socket'``
@@ -100,7 +109,7 @@ class Said(Protocol):
         """All of it, code included."""
 
 
-class RecipientInfo(_Reported):
+class RecipientInfo(Reported):
     """What the server has said of one recipient: an entry of ``info.recipients``.
 
     - ``address`` (str): the recipient, as it was given
@@ -142,7 +151,7 @@ _SEND_INFO_KEYS = (
 )
 
 
-class SendInfo(_Reported, keys=_SEND_INFO_KEYS):
+class SendInfo(Reported, keys=_SEND_INFO_KEYS):
     """What became of a message: the ``info`` of the callback of ``send``.
 
     - ``accepted``, ``rejected`` (list of str): the recipients, as they were given
@@ -215,7 +224,7 @@ class SendInfo(_Reported, keys=_SEND_INFO_KEYS):
         return split_status(self.response)[0]
 
 
-class TLSInfo(_Reported):
+class TLSInfo(Reported):
     """What the TLS handshake has agreed on: ``connection.tls``.
 
     - ``version`` (str): ``'TLSv1.3'``, say

@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import select
 import socket
 import ssl
 import sys
@@ -19,7 +18,7 @@ import pytest
 from smtp_connection import Reactor, SMTPConnection
 from smtp_connection.reactor.threads import release_workers
 from tests.support.diary import Diary
-from tests.support.helpers import MovableClock, open_files
+from tests.support.helpers import MovableClock, has_events, open_files
 from tests.support.scripted_server import HandFedPeer, Script, ScriptedServer
 
 # Where the package is installed, its entry point has loaded it under the same name.
@@ -66,7 +65,7 @@ def let_pass(movable_clock: MovableClock, reactor: Reactor) -> Callable[[float],
         done = threading.Event()
 
         def jump_when_idle() -> None:
-            if reactor.next_timeout() == 0 or select.select([reactor], [], [], 0)[0]:
+            if reactor.next_timeout() == 0 or has_events(reactor):
                 reactor.call_soon(jump_when_idle)
             else:
                 movable_clock.ahead += seconds

@@ -95,13 +95,15 @@ def test_the_error_is_that_of_the_operation(connect):
 
 
 def test_what_is_done_afterwards_is_done_by_the_reactor(connect):
+    added, called = threading.Event(), threading.Event()
+
     def script(peer):
+        assert added.wait(10)
         peer.take_message()
         peer.expect_end()
 
     connection = connect(script)
     threads = []
-    called = threading.Event()
 
     def note(done):
         threads.append(threading.current_thread().name)
@@ -109,6 +111,7 @@ def test_what_is_done_afterwards_is_done_by_the_reactor(connect):
         called.set()
 
     future(connection.send, ENVELOPE, "hi").add_done_callback(note)
+    added.set()
     assert called.wait(10)
     assert threads == ["smtp_connection reactor"]
     connection.close()

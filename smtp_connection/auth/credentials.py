@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..callbacks import only_awaited
 from ..errors import auth_error
 from ..text import has_surrogate
 
-__all__ = ["Credentials"]
+__all__ = ["ASKED", "RENEWED", "Credentials", "refuse_async_generator"]
+
+ASKED = ("getToken", "get_token")
+"""What a generator of tokens is asked with, in Node's spelling and in Python's."""
+
+RENEWED = ("generateToken", "generate_token")
+"""What it is asked with for a new one."""
 
 
 class Credentials:
@@ -75,3 +82,15 @@ def _text(name: str, value: object) -> str | None:
     if value and has_surrogate(value):
         raise auth_error(f"auth {name!r} contains a lone surrogate")
     return value
+
+
+def refuse_async_generator(generator: object) -> None:
+    """Raise ``TypeError`` if a method of ``generator`` for tokens is an ``async def`` function."""
+    for name in ASKED + RENEWED:
+        method = getattr(generator, name, None)
+        if callable(method) and only_awaited(method):
+            raise TypeError(
+                "auth 'xoauth2' is an access token or an object with getToken(callback), which"
+                f" calls callback(err, token); the {name}() of {type(generator).__name__} is an"
+                " 'async def' function, which nobody would await"
+            )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..callbacks import Arguments, arguments_taken
+from ..callbacks import Arguments, arguments_taken, refuse_coroutine
 from ..errors import SMTPError
 from ..protocol.commands import CommandReply
 from ..protocol.replies import Reply
@@ -78,6 +78,7 @@ class AuthContext:
 
     def _start(self, handler: Callable[[AuthContext], Any], wake: Callable[..., None]) -> None:
         future = handler(self)
+        refuse_coroutine(future, "the handler")
         if callable(getattr(future, "add_done_callback", None)):
             future.add_done_callback(self._future_done)
         self._wait(wake)

@@ -10,7 +10,7 @@ from ..protocol.hints import about_clear_login
 from ..protocol.opening import say_hello_again
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
-from .credentials import Credentials
+from .credentials import Credentials, refuse_async_generator
 from .custom import custom_login
 from .mechanisms import MECHANISMS
 
@@ -29,8 +29,9 @@ _BEARER = ("OAUTHBEARER", "XOAUTH2")
 def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
     """Return the dialogue that logs in with the credentials in ``auth``; its value is ``True``.
 
-    ``auth`` is read here, once: what the caller does to it afterwards changes nothing.  Nothing is
-    raised here.  The dialogue raises :class:`SMTPError` (``EAUTH``), also for an ``auth`` that
+    ``auth`` is read here, once: what the caller does to it afterwards changes nothing.  Here
+    ``TypeError`` is raised for a generator of tokens whose methods are ``async def`` functions, and
+    nothing else.  The dialogue raises :class:`SMTPError` (``EAUTH``), also for an ``auth`` that
     cannot be used; the session can be used after that.
     """
     try:
@@ -41,6 +42,8 @@ def login(auth: Mapping[str, Any] | None, session: Session) -> Dialogue[bool]:
     except Exception as exc:
         what = type(exc).__name__
     else:
+        if credentials.token is not None:
+            refuse_async_generator(credentials.token)
         return _dialogue(credentials, own, session)
     # Neither the text nor the traceback of that exception is shown: both may contain credentials.
     return _dialogue(auth_error(f"auth cannot be read: it raises {what}"), None, session)

@@ -13,7 +13,7 @@ from ..protocol.replies import Reply
 from ..protocol.secrets import SECRET, masked
 from ..protocol.session import Session
 from ..protocol.steps import Ask, Command, Dialogue
-from .credentials import Credentials
+from .credentials import ASKED, RENEWED, Credentials
 from .prompts import b64, cancel_prompt, challenge_in
 
 __all__ = ["oauth_login"]
@@ -78,7 +78,7 @@ def _attempt(command: str, response: str) -> Dialogue[tuple[Reply, bytes | None]
 def _ask(generator: Any, mechanism: str, session: Session, *, renew: bool) -> Dialogue[str]:
     """Ask a generator object, in Node's spelling or in Python's, for the finished response."""
     command = f"AUTH {mechanism}"
-    names = ("generateToken", "generate_token") if renew else ("getToken", "get_token")
+    names = RENEWED if renew else ASKED
     methods = (getattr(generator, name, None) for name in names)
     method = next(filter(callable, methods), None)
     if method is None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import needs_extra
-from . import exits, ledger, send
+from . import exits, ledger, send, send_all
 from .diagnosis import command as diagnosis
 from .terminal import complain
 
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.set_defaults(command=_demo)
     send.add_parser(commands)
     diagnosis.add_parser(commands)
+    send_all.add_parser(commands)
     ledger.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -16,17 +16,13 @@ from typing import Any, BinaryIO
 from .. import Reactor, SendInfo, SMTPConnection, SMTPError, console
 from ..mime.compose import Composed, compose
 from ..mime.email_message import message_envelope
-from ..options.smtp import Options
-from ..options.url import options_in
 from . import exits
-from .account import CannotDo, add_account_arguments, options_of, refuse_password_in
-from .diagnosis.targets import read_target
+from .account import CannotDo
 from .progress import progress_bar
+from .server import URL_VARIABLE, add_server_arguments, server_options
 from .terminal import complain
 
 __all__ = ["add_parser"]
-
-URL_VARIABLE = "SMTP_URL"
 
 _DESCRIPTION = f"""\
 Send one message.  Without any of the options that compose one, the message is read from the
@@ -86,12 +82,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-v", "--verbose", action="store_true", help="show the conversation on the standard error"
     )
     showing.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    server = parser.add_argument_group("server").add_mutually_exclusive_group()
-    server.add_argument(
-        "--url", metavar="URL", help="smtp://user@host:587, smtps://..., lmtp://..."
-    )
-    server.add_argument("--host", metavar="HOST[:PORT]")
-    add_account_arguments(parser)
+    add_server_arguments(parser)
     parser.set_defaults(command=send, timeout=None)
 
 
@@ -102,7 +93,7 @@ def send(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             _show(envelope, message)
             return exits.OK
-        options = _options(arguments)
+        options = server_options(arguments)
         outcome = _Sending(options, envelope, message, verbose=arguments.verbose).run()
     except CannotDo as exc:
         complain(str(exc))
@@ -215,35 +206,7 @@ def _show(envelope: dict[str, Any], message: Iterable[bytes]) -> None:
     sys.stdout.buffer.flush()
 
 
-# -- the server -----------------------------------------------------------------------------------
-
-
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the connection."""
-    given: dict[str, Any] = {}
-    url = arguments.url
-    if url is not None:
-        refuse_password_in(url)
-    elif arguments.host is None:
-        url = os.environ.get(URL_VARIABLE)
-    if url is not None:
-        given = options_in(url, Options)
-    elif arguments.host is not None:
-        given["host"], port = read_target(arguments.host)
-        if port is not None:
-            given["port"] = port
-    auth = given.get("auth") or {}
-    if arguments.user is None and "pass" not in auth:
-        arguments.user = auth.get("user")
-    host = str(given.get("host", "localhost"))
-    port = int(given.get("port") or (465 if given.get("secure") else 25))
-    options = {**given, **options_of(arguments, host, port)}
-    if arguments.timeout is not None:
-        limit = round(arguments.timeout * 1000)
-        options.update(
-            dict.fromkeys(("connectionTimeout", "greetingTimeout", "socketTimeout"), limit)
-        )
-    return options
+# -- sending --------------------------------------------------------------------------------------
 
 
 class _Sending:

@@ -52,6 +52,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..callbacks import refuse_coroutine
 from ..errors import SMTPError
 from ..message.message import Message
 from ..protocol.replies import Reply, ReplyParser, ReplyTooLong
@@ -417,7 +418,7 @@ class Exchange:
 
         self._answer = answer
         try:
-            step.question(answer)
+            refuse_coroutine(step.question(answer), "what was to call its callback")
         except Exception as exc:
             answer(exc)
 

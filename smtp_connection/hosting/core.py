@@ -42,6 +42,7 @@ from ..reactor.loop import Reactor
 
 if TYPE_CHECKING:
     C = TypeVar("C", bound="Claim")
+    L = TypeVar("L")
 
 __all__ = ["Claim", "Host", "Hosting", "host"]
 
@@ -267,13 +268,14 @@ class _Waiter:
         return False
 
 
-def host(host: Host, reactor: Reactor | None) -> Hosting:
-    """Have ``host`` turn ``reactor``, by default that of ``get_reactor()``.
+def host(loop: L, adapt: Callable[[L], Host], reactor: Reactor | None) -> Hosting:
+    """Have ``loop``, of which ``adapt(loop)`` makes a host, turn ``reactor``, by default that of
+    ``get_reactor()``.
 
     If it does so already, the same object is returned again.
     """
     reactor = reactor or get_reactor()
     hosting = reactor.hosting
-    if isinstance(hosting, Hosting) and hosting.host.loop is host.loop:
+    if isinstance(hosting, Hosting) and hosting.host.loop is loop:
         return hosting
-    return Hosting(host, reactor)
+    return Hosting(adapt(loop), reactor)

@@ -42,4 +42,4 @@ def attach(reactor: Reactor | None = None) -> Hosting:
     running, is closed, or is attached to a loop of another thread.
     """
     # In a context of its own: the caller's, of one request of many perhaps, would be kept.
-    return Context().run(host, _Asyncio(asyncio.get_running_loop()), reactor)
+    return Context().run(host, asyncio.get_running_loop(), _Asyncio, reactor)

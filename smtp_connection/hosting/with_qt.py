@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..reactor.loop import Reactor
@@ -55,5 +56,5 @@ def attach_qt(reactor: Reactor | None = None) -> Hosting:
         if core and (app := core.QCoreApplication.instance()):
             if app.thread() != core.QThread.currentThread():
                 raise RuntimeError("the application of Qt belongs to another thread")
-            return host(_Qt(core, app), reactor)
+            return host(app, partial(_Qt, core), reactor)
     raise RuntimeError("there is no application of PySide6 or PyQt6: make a QApplication first")

@@ -55,4 +55,4 @@ def attach_tk(root: tkinter.Tk, reactor: Reactor | None = None) -> Hosting:
     that nobody hears, go to ``root.report_callback_exception``.  While a callback waits for a
     dialog box to be closed, the reactor rests.  Everything else is as with :func:`attach`.
     """
-    return host(_Tk(root), reactor)
+    return host(root, _Tk, reactor)

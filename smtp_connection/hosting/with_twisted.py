@@ -60,4 +60,4 @@ def attach_twisted(reactor: Reactor | None = None, *, loop: Any = None) -> Hosti
     if loop is None:
         from twisted.internet import reactor as loop  # now: it installs one, if there is none
 
-    return host(_Twisted(loop), reactor)
+    return host(loop, _Twisted, reactor)

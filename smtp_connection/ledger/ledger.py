@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from ..reactor.default import get_reactor
-from ..reactor.loop import Reactor
 from ..reactor.threads import Workers
-from .claims import Claim
+from .claims import Claim, Written
 from .entries import IN_DOUBT, REFUSED, SENDING, SENT, STATES, Change, Entry, Store
 
 __all__ = ["Ledger", "open_store"]
 
 _POLICIES = {"ask": None, "resend": SENDING, "drop": REFUSED}
 _DECISIONS = {"resend": SENDING, "drop": REFUSED, "sent": SENT}
-
-
-class _Waiting:
-    """Changes that are to be written together with whatever else waits then."""
-
-    __slots__ = ("error", "groups", "made")
-
-    def __init__(self, groups: Sequence[Sequence[Change]]) -> None:
-        self.groups = groups
-        self.made: list[bool] | None = None
-        self.error: Exception | None = None
 
 
 class Ledger:
@@ -50,7 +38,6 @@ class Ledger:
         self,
         place: str | os.PathLike[str] | Store,
         *,
-        reactor: Reactor | None = None,
         in_doubt: str = "ask",
     ) -> None:
         """Open the ledger at ``place``, and make it if there is none.
@@ -58,7 +45,6 @@ class Ledger:
         - ``place``: the path of an SQLite file; a URL ``redis://``, ``rediss://`` or ``unix://``
           (a socket of Redis; extra ``redis``) or ``postgresql://`` (extra ``postgresql``); or a
           :class:`Store` of your own
-        - ``reactor`` (Reactor): calls the callbacks, by default :func:`get_reactor`
         - ``in_doubt`` (str): what :meth:`claim` does with recipients that are in doubt: ``'ask'``
           leaves them to :meth:`decide`, ``'resend'`` sends to them once more, perhaps a second
           time, ``'drop'`` takes them as refused
@@ -70,11 +56,11 @@ class Ledger:
             raise ValueError(f"in_doubt takes {_listed(_POLICIES)}; got {in_doubt!r}")
         self._policy = _POLICIES[in_doubt]
         self._store = open_store(place) if isinstance(place, (str, os.PathLike)) else place
-        self._reactor = reactor
         # One thread: what arrives while it writes is written together, in one go.
         self._workers = Workers(limit=1)
+        self._writing = threading.Lock()  # held while something is written
         self._lock = threading.Lock()  # guards the next one
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[tuple[Sequence[Sequence[Change]], Written]] = []
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -89,6 +75,7 @@ class Ledger:
     def claim_all(self, wanted: Iterable[tuple[str, Iterable[str]]]) -> list[Claim]:
         """Claim many messages, each with its recipients, at the cost of one."""
         asked = [(_checked("message", name), _all_checked(to)) for name, to in wanted]
+        self.flush()  # a verdict that waits to be written counts
         now = time.time()
         found = self._store.claim(asked, now)
         if self._policy is not None:
@@ -102,53 +89,43 @@ class Ledger:
             for (name, _), entries in zip(asked, found, strict=True)
         ]
 
-    def write(
-        self,
-        groups: Sequence[Sequence[Change]],
-        callback: Callable[[list[bool], Exception | None], object],
-    ) -> None:
+    def write(self, groups: Sequence[Sequence[Change]], callback: Written) -> None:
         """Make the changes of each group, all or none; then call ``callback(made, err)``.
 
         ``made`` has a bool for each group, and they last.  ``err`` is the store's exception, or
-        ``None``.  Called on the reactor's thread, which does not end before that.
+        ``None``.  Called on the ledger's own thread.
         """
-        waiting = _Waiting(groups)
         with self._lock:
-            self._waiting.append(waiting)
+            self._waiting.append((groups, callback))
+            if len(self._waiting) > 1:
+                return  # whoever takes the first takes this one as well
+        self._workers.submit(self.flush)
 
-        def done(made: list[bool] | None, error: BaseException | None) -> None:
-            if error is not None and not isinstance(error, Exception):
-                raise error
-            callback(made or [], error)
-
-        reactor = get_reactor() if self._reactor is None else self._reactor
-        reactor.run_in_thread(lambda: self._written(waiting), done, self._workers)
-
-    def _written(self, mine: _Waiting) -> list[bool]:
-        """Write all that waits, unless somebody has done so since; return what was made of
-        ``mine``."""
-        with self._lock:
-            batch, self._waiting = self._waiting, []
-        if batch:
+    def flush(self) -> None:
+        """Write what waits to be written, in one go; blocks until it lasts."""
+        with self._writing:
+            with self._lock:
+                batch, self._waiting = self._waiting, []
+            if not batch:
+                return
+            made: Iterator[bool] = iter(())
+            error: Exception | None = None
             try:
-                made = self._store.apply(
-                    [each for one in batch for each in one.groups], time.time()
-                )
+                changes = [group for groups, _ in batch for group in groups]
+                made = iter(self._store.apply(changes, time.time()))
             except Exception as exc:
-                for one in batch:
-                    one.error = exc
-            else:
-                results = iter(made)
-                for one in batch:
-                    one.made = [next(results) for _ in one.groups]
-        if mine.error is not None:
-            raise mine.error
-        return mine.made or []
+                error = exc
+            for groups, callback in batch:
+                try:
+                    callback([] if error is not None else [next(made) for _ in groups], error)
+                except Exception:
+                    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), None)))
 
     # -- looking and deciding ---------------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
         """Return the number of entries in each state."""
+        self.flush()
         found = self._store.counts()
         return {state: found.get(state, 0) for state in STATES}
 
@@ -159,6 +136,7 @@ class Ledger:
         """
         if state is not None and state not in STATES:
             raise ValueError(f"state takes {_listed(STATES)}; got {state!r}")
+        self.flush()
         return self._store.entries(state, message)
 
     def decide(self, message: str, recipient: str, decision: str) -> bool:
@@ -175,7 +153,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what still waits to be written, and let go of the place."""
-        self._written(_Waiting([]))
+        self.flush()
         self._workers.release()
         self._store.close()
 

@@ -11,7 +11,7 @@ from ..mime.compose import Composed
 from ..mime.content import PIECE, Content
 from ..reactor.loop import Reactor
 from .encoder import WireEncoder
-from .sources import IterableSource, Source, file_source, stream_source
+from .sources import IterableSource, Source, file_source, has_utf8_headers, stream_source
 
 __all__ = ["ComposedSource"]
 
@@ -60,6 +60,15 @@ class ComposedSource(Source):
     def known_size(self) -> int:
         return self._composed.size() or 0
 
+    def is_international(self) -> bool:
+        first = self._composed.segments[0]
+        return isinstance(first, bytes) and has_utf8_headers(first)
+
+    def again(self) -> Source | None:
+        if any(body.content.stream is not None for body in self._bodies):
+            return None
+        return ComposedSource(self._composed, self._made_for)
+
     def wire_size(self) -> int | None:
         if not self.is_whole:
             return None
@@ -74,9 +83,6 @@ class ComposedSource(Source):
                     encoder.encode(piece)
         encoder.finish()
         return encoder.size
-
-    def again(self) -> Source | None:
-        return ComposedSource(self._composed, self._made_for) if self.is_whole else None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Open the files.  Raises ``SMTPError`` (``'EMESSAGE'``) for one that cannot be opened."""

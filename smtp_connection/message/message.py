@@ -15,6 +15,7 @@ from .sources import (
     Source,
     WholeSource,
     as_bytes,
+    has_utf8_headers,
     stream_source,
 )
 
@@ -105,6 +106,8 @@ def _content_of(message: Any, reactor: Reactor) -> bytes | Source:
         from ..mime.email_message import serialize
 
         return _not_empty(serialize(message))
+    if isinstance(message, Source):
+        return message  # made of what the caller gave, before its turn came
     if getattr(message, "closed", False) is True:
         raise stream_error(f"the message is a closed file: {message!r}")
     source = stream_source(message, reactor)
@@ -200,6 +203,15 @@ class Message:
         """Return how many bytes it takes on the wire if all of it is there and it is sent in
         pieces, or ``None``.  This costs about as much time as to encode it."""
         return self._source.wire_size() if self._source is not None else None
+
+    def is_international(self) -> bool:
+        """Return whether its headers, as far as they are known, have bytes above 127 that are
+        UTF-8, so that it needs SMTPUTF8 (RFC 6532)."""
+        if self._small is not None:
+            return has_utf8_headers(self._small)
+        if self._first:
+            return has_utf8_headers(self._first)
+        return self._source is not None and self._source.is_international()
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
         """Begin to read; ``wake`` is called when :meth:`next_wire` is worth calling again.

@@ -7,9 +7,11 @@ A source is read no faster than the server takes the message, so memory stays fl
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
+import re
 import socket
 import stat
 from collections import deque
@@ -33,6 +35,7 @@ __all__ = [
     "WholeSource",
     "as_bytes",
     "file_source",
+    "has_utf8_headers",
     "stream_source",
 ]
 
@@ -64,6 +67,23 @@ def as_bytes(piece: object) -> bytes:
         raise TypeError(f"a message consists of bytes or str; got {type(piece).__name__}") from None
 
 
+def has_utf8_headers(message: bytes) -> bool:
+    """Return whether the headers of ``message`` are UTF-8, and not ASCII alone."""
+    if message.isascii():
+        return False
+    if not re.match(rb"[!-9;-~]+[ \t]*:", message):
+        return False  # there are none
+    end = re.search(rb"\n\r?\n|\r\n?\r", message)
+    headers = message[: end.start()] if end else message
+    if headers.isascii():
+        return False
+    try:
+        codecs.utf_8_decode(headers, "strict", False)  # it may end within a character
+    except UnicodeDecodeError:
+        return False  # another charset: there is no extension that allows it, or forbids it
+    return True
+
+
 Convert = Callable[[Any], bytes]
 """Makes bytes of what a stream gives, or raises ``TypeError``."""
 
@@ -93,8 +113,12 @@ class Source:
         it is there; else ``None``."""
         return None
 
+    def is_international(self) -> bool:
+        """Return whether all of it is there, and its headers need SMTPUTF8."""
+        return False
+
     def again(self) -> Source | None:
-        """Return another source of the same content, if all of it is there; else ``None``."""
+        """Return another source of the same content, if that can be; else ``None``."""
         return None
 
     def start(self, reactor: Reactor, wake: Callable[[], None]) -> None:
@@ -124,6 +148,9 @@ class WholeSource(Source):
 
     def wire_size(self) -> int | None:
         return wire_size(self._data)
+
+    def is_international(self) -> bool:
+        return has_utf8_headers(self._data)
 
     def again(self) -> Source:
         return WholeSource(self._data)

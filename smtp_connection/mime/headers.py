@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 
+from ..hosts import path_of
 from .addresses import PLAIN_ADDRESS, Group, Mailbox
 from .checks import line_of, wrong_value
 from .words import LINE, encoded_words, folded, room_after
@@ -49,10 +50,10 @@ def _address_words(entries: Iterable[Mailbox | Group], room: int, encoding: str)
             words += _address_words(entry.members, room, encoding)
             words[-1] += ";"
         elif entry.name:
-            words += [*_phrase_words(entry.name, room, encoding), f"<{entry.address}>"]
+            words += [*_phrase_words(entry.name, room, encoding), f"<{path_of(entry.address)}>"]
         else:
-            plain = PLAIN_ADDRESS.fullmatch(entry.address)
-            words.append(entry.address if plain else f"<{entry.address}>")
+            address = path_of(entry.address)
+            words.append(address if PLAIN_ADDRESS.fullmatch(address) else f"<{address}>")
     return words
 
 
@@ -130,5 +131,7 @@ def one_message_id(field: str, given: object) -> str:
 
 def new_message_id(author: str) -> str:
     """Make a new id in the domain of the address ``author``, with angle brackets around it."""
-    domain = author.rpartition("@")[2] if "@" in author and author.isascii() else "localhost"
+    _, at, domain = path_of(author).rpartition("@")
+    if not at or not domain.isascii():
+        domain = "localhost"
     return f"<{os.urandom(16).hex()}@{domain}>"

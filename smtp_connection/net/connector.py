@@ -11,6 +11,7 @@ from functools import partial
 
 from ..errors import SMTPError
 from ..reactor.guard import guarded
+from ..reactor.handles import Handle
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from .errors import socket_error
@@ -40,6 +41,21 @@ def prepare(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     except OSError:
         pass  # a socket that has just failed reports it again when it is used
+
+
+class _Attempt:
+    """A socket that is being connected: where to, and who is told of it."""
+
+    __slots__ = ("address", "handle")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.handle: Handle | None = None
+
+    def unwatch(self) -> None:
+        """Hear no more of the socket.  To be called before it is closed."""
+        if self.handle is not None:
+            self.handle.close()
 
 
 class Connector:
@@ -77,7 +93,7 @@ class Connector:
         self._host = ""
         self._lookup: Lookup | None = None
         self._addresses: deque[Address] = deque()
-        self._attempts: dict[socket.socket, Address] = {}
+        self._attempts: dict[socket.socket, _Attempt] = {}
         self._timer: Timer | None = None
         self._failures: list[tuple[Address, OSError]] = []
 
@@ -104,8 +120,8 @@ class Connector:
         if self._timer is not None:
             self._timer.cancel()
         self._lookup = self._timer = None  # both know this connector: they would be a cycle
-        for sock in list(self._attempts):
-            self._reactor.remove_writer(sock)
+        for sock, attempt in list(self._attempts.items()):
+            attempt.unwatch()
             if sock is not winner:
                 sock.close()
                 del self._attempts[sock]
@@ -150,9 +166,10 @@ class Connector:
     def _attempt(self, address: Address) -> bool:
         """Begin to connect to ``address``; return whether it is still undecided."""
         sock = None
+        attempt = _Attempt(address)
         try:
             sock = self._own or socket.socket(address.family, socket.SOCK_STREAM)
-            self._attempts[sock] = address
+            self._attempts[sock] = attempt
             prepare(sock)
             if self._local_address is not None:
                 sock.bind((self._local_address, 0))
@@ -162,35 +179,41 @@ class Connector:
                 problem = sock.connect_ex(address.sockaddr)
             if problem and problem not in _IN_PROGRESS:
                 raise OSError(problem, os.strerror(problem))
-            self._reactor.add_writer(sock, partial(self._decided, sock))
+            decided = partial(self._decided, sock)
+            lost = None if self._own is None else decided
+            attempt.handle = handle = self._reactor.handle(sock, lost)
+            handle.set_writer(decided)
         except OSError as exc:
-            self._failed(sock, address, exc)
+            self._failed(sock, attempt, exc)
             return False
         except BaseException:
             if sock is not None:
                 # An interrupt may have kept it from being noted.
-                self._reactor.remove_writer(sock)
+                attempt.unwatch()
                 sock.close()
             raise
         return True
 
     @guarded
     def _decided(self, sock: socket.socket) -> None:
+        attempt = self._attempts.get(sock)
+        if attempt is None:
+            return  # cancelled since the owner of the socket has closed it
         try:
             problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError as exc:  # the owner of the socket has closed it
             problem = exc.errno or errno.EBADF
         if problem:
-            self._failed(sock, self._attempts[sock], OSError(problem, os.strerror(problem)))
+            self._failed(sock, attempt, OSError(problem, os.strerror(problem)))
             self._try_next()
         else:
             self._finish(sock, None)
 
-    def _failed(self, sock: socket.socket | None, address: Address, exc: OSError) -> None:
+    def _failed(self, sock: socket.socket | None, attempt: _Attempt, exc: OSError) -> None:
         # The frames of its traceback hold this connector.
-        self._failures.append((address, exc.with_traceback(None)))
+        self._failures.append((attempt.address, exc.with_traceback(None)))
         if sock is not None:
-            self._reactor.remove_writer(sock)
+            attempt.unwatch()
             if sock is not self._own:
                 sock.close()
             self._attempts.pop(sock, None)

@@ -17,12 +17,13 @@ _ADVICE = {
     "service": _CREATE_TRANSPORT + "use 'host' and 'port' of the service's SMTP server",
     "url": _CREATE_TRANSPORT
     + "give the URL in place of all options: SMTPConnection('smtps://...')",
-    "pool": _CREATE_TRANSPORT
-    + "a connection takes any number of messages, one after another; for more at a time make"
-    " several connections",
+    "pool": "use SMTPPool, which takes the options of a connection as well",
     **dict.fromkeys(
-        ("maxConnections", "maxMessages", "rateLimit", "rateDelta"),
-        _CREATE_TRANSPORT + "your program decides when it calls send()",
+        (
+            *("maxConnections", "maxMessages", "maxRequeues", "maxQueued", "maxLifetime"),
+            *("rateLimit", "rateDelta", "rateLimiter", "idleTimeout", "getSocket", "forceAuth"),
+        ),
+        "it belongs to SMTPPool, not to a connection",
     ),
     **dict.fromkeys(
         ("sendmail", "streamTransport", "jsonTransport", "SES", "direct"),

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..callbacks import refuse_async
-from ..hosts import is_ip, own_name
+from ..callbacks import only_awaited, refuse_async
+from ..hosts import a_labels, is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
 from .command_timeouts import CommandTimeouts
@@ -16,8 +16,11 @@ from .tls import TLSOptions
 
 if TYPE_CHECKING:
     from socket import socket as Socket
+    from typing import TypeVar
 
     from .proxy import ProxyURL
+
+    O = TypeVar("O", bound="Options")  # noqa: E741 - made at run time, it would cost 1 ms
 
 __all__ = ["Options"]
 
@@ -64,25 +67,18 @@ def _a_labels(name: str) -> str | None:
     gives another name for the few labels with, for example, a sharp s.
     """
     try:
-        import idna
+        return a_labels(name)
     except ImportError:
-        encode = _a_label_2003
-    else:
-
-        def encode(label: str) -> bytes:
-            return idna.encode(label, uts46=True)
-
-    try:
-        labels = [
-            label if label.isascii() else encode(label).decode("ascii") for label in name.split(".")
-        ]
-    except UnicodeError:  # idna's exceptions are of this kind
+        pass
+    except ValueError:
         return None
-    return ".".join(labels)
-
-
-def _a_label_2003(label: str) -> bytes:
-    return label.encode("idna")
+    try:
+        return ".".join(
+            label if label.isascii() else label.encode("idna").decode("ascii")
+            for label in name.split(".")
+        )
+    except UnicodeError:
+        return None
 
 
 def _host(value: object) -> str | None:
@@ -182,6 +178,13 @@ def _custom_auth(value: object) -> dict[str, Callable[..., Any]]:
             raise WrongValue(f"{says}; {name!r} is no mechanism name")
         if not callable(handler):
             raise WrongType(says, handler, f" for {name!r}")
+        if only_awaited(handler):
+            raise WrongType(
+                f"{says} that call resolve() or reject(err) of their context, or return a"
+                " concurrent.futures.Future",
+                handler,
+                f" for {name!r}, an 'async def' function, which nobody would await",
+            )
         handlers[name.strip().upper()] = handler
     return handlers
 
@@ -247,7 +250,7 @@ class Options(Settings, shows=repr, advice=_advice):
     beforeCommit: Option[Callable[..., object] | None] = Option(_gate, None)
 
     @classmethod
-    def parse(cls, given: object, more: Mapping[str, Any] = {}) -> Options:
+    def parse(cls: type[O], given: object, more: Mapping[str, Any] = {}) -> O:
         """Check options, as :meth:`Settings.parse` does; ``given`` may also be a URL, see
         :func:`.url.options_in`."""
         if isinstance(given, str):

@@ -91,7 +91,8 @@ def _type_alone(value: object) -> str:
 class Settings(Record):
     """Checked values under Node's names, read as attributes or as a dict, and never changed.
 
-    A subclass has an :class:`Option` for each name, and may say, as keywords of its ``class`` line:
+    A subclass has an :class:`Option` for each name, beside those that it inherits, and may say, as
+    keywords of its ``class`` line:
 
     - ``noun``: what an option of this set is called in error texts
     - ``shows``: makes text of a wrong value that is not secret
@@ -125,7 +126,12 @@ class Settings(Record):
         strict: bool = False,
     ) -> None:
         super().__init_subclass__()
-        options = {name: each for name, each in vars(cls).items() if isinstance(each, Option)}
+        options = {
+            name: each
+            for base in reversed(cls.__mro__)
+            for name, each in vars(base).items()
+            if isinstance(each, Option)
+        }
         cls.defaults = {name: each.default for name, each in options.items()}
         cls._keys = tuple(options)
         cls._options = options

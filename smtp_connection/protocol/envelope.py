@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import refuse_async
-from ..errors import envelope_error
+from ..errors import SMTPError, envelope_error, needs_extra
+from ..hosts import a_labels, path_of
 from ..options.names import NameTable
 from ..text import control_in
 
@@ -31,6 +32,8 @@ class Envelope:
 
     - ``sender`` (str): the reverse path, ``''`` for the null sender
     - ``recipients`` (list of str), as they were given
+    - ``reverse_path`` (str), ``forward_paths`` (list of str): the same in the commands, with
+      A-labels for a domain that is not ASCII (RFC 6531 section 3.7.3)
     - ``size`` (int or None): the size of the message in bytes, as the caller states it
     - ``use_8bit_mime`` (bool): whether the message may contain bytes over 127
     - ``dsn`` (DSN or None): the delivery status notifications that the caller asks for
@@ -45,11 +48,13 @@ class Envelope:
     __slots__ = (
         "before_commit",
         "dsn",
+        "forward_paths",
         "international",
         "own_dsn",
         "recipients",
         "requests",
         "require_tls",
+        "reverse_path",
         "sender",
         "size",
         "use_8bit_mime",
@@ -77,7 +82,13 @@ class Envelope:
         self.require_tls = require_tls
         self.requests = requests
         self.before_commit = before_commit
+        self.reverse_path = sender
+        self.forward_paths = recipients
         self.international = not (sender + "".join(recipients)).isascii()
+        if self.international:
+            self.reverse_path = path_of(sender)
+            self.forward_paths = [*map(path_of, recipients)]
+            self.international = not "".join([self.reverse_path, *self.forward_paths]).isascii()
 
     @classmethod
     def parse(cls, given: Any) -> Envelope:
@@ -129,6 +140,20 @@ class Envelope:
             require_tls=_flag(keys, "requireTLSExtensionEnabled"),
             requests=_requests(keys),
             before_commit=_gate(keys.get("beforeCommit")),
+        )
+
+    def not_international(self) -> SMTPError:
+        """Return the error for a server that does not take addresses that are not ASCII."""
+        paths = zip(
+            [self.sender, *self.recipients],
+            [self.reverse_path, *self.forward_paths],
+            strict=True,
+        )
+        address = next(address for address, path in paths if not path.isascii())
+        return envelope_error(
+            f"The address {address!r} is not ASCII, and the server does not announce SMTPUTF8"
+            f" (RFC 6531){_why_not_ascii(address)}",
+            "MAIL FROM",
         )
 
     def part(self, places: list[int]) -> Envelope:
@@ -186,6 +211,19 @@ def _forbidden_in(address: str) -> str | None:
     if "<" in address or ">" in address:
         return next(one for one in address if one in "<>" or control_in(one))
     return control_in(address)
+
+
+def _why_not_ascii(address: str) -> str:
+    """Return the end of a sentence on why ``address`` has no form in ASCII."""
+    local, at, domain = address.rpartition("@")
+    try:
+        if at and local.isascii():
+            a_labels(domain)
+    except ImportError:
+        return "; " + needs_extra("an ASCII form of its domain", "idna")
+    except ValueError as error:
+        return f"; its domain has no ASCII form: {error}"
+    return ""
 
 
 def _dsn(given: Any) -> DSN | None:

@@ -85,6 +85,7 @@ def transaction(
             lazy = message
         else:
             yield Begin(message, between_commands=True)
+            mail = mail_command(envelope, message, session)  # its headers are known now
     try:
         if session.capabilities.pipelining:
             yield from _envelope_at_once(mail, envelope, recipients, session, lazy)
@@ -176,13 +177,11 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
     Raises :class:`SMTPError` if the server cannot do what the command has to ask for.
     """
     capabilities = session.capabilities
-    command = f"MAIL FROM:<{envelope.sender}>"
-    if envelope.international:
+    command = f"MAIL FROM:<{envelope.reverse_path}>"
+    in_headers = message is not None and message.is_international()
+    if envelope.international or in_headers:
         if "SMTPUTF8" not in capabilities:
-            raise envelope_error(
-                "an address is not ASCII, and the server does not announce SMTPUTF8 (RFC 6531)",
-                "MAIL FROM",
-            )
+            raise _not_international(envelope)
         command += " SMTPUTF8"
     if envelope.require_tls:
         _require_requiretls(session)
@@ -207,6 +206,13 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
     return command
 
 
+def _not_international(envelope: Envelope) -> SMTPError:
+    if envelope.international:
+        return envelope.not_international()
+    text = "The headers of the message are not ASCII, and the server does not announce SMTPUTF8"
+    return envelope_error(f"{text} (RFC 6531)", "MAIL FROM")
+
+
 def _require_requiretls(session: Session) -> None:
     """Raise :class:`SMTPError` unless REQUIRETLS may be asked for (RFC 8689 section 4.2.1)."""
     if not session.secure:
@@ -226,9 +232,9 @@ def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
         dsn = envelope.dsn.rcpt if envelope.dsn is not None else ""
         return [
             f"RCPT TO:<{recipient}>{own.get(place, dsn)}"
-            for place, recipient in enumerate(envelope.recipients)
+            for place, recipient in enumerate(envelope.forward_paths)
         ]
-    return [f"RCPT TO:<{recipient}>" for recipient in envelope.recipients]
+    return [f"RCPT TO:<{recipient}>" for recipient in envelope.forward_paths]
 
 
 def _envelope_in_steps(

@@ -2,14 +2,16 @@
 
 A selector, like the system, knows descriptors by their number alone, and a number goes on to
 somebody else as soon as its file is closed.  Files that were handed over may be closed by their
-owners at any moment, and the selector says nothing of that: epoll and kqueue forget a closed
-descriptor without a word.  So:
+owners at any moment, and most selectors say nothing of that: epoll and kqueue forget a closed
+descriptor without a word, poll reports an event, and select() fails for all the others as well.
+So:
 
 - A handle asks its file for the number once.  What it has registered it takes back by that number,
   whatever has become of the file.
 - Two handles of one number mean that one of the files is closed.  That file's handle is *lost*: it
   is out of the table for good, its methods do nothing any more, and its owner is told.
 - The selector may have forgotten a number that is in the table.  Then it is registered again.
+- When select() fails, the handles whose numbers the system does not know are lost.
 - As long as handles are watched whose owners want to know (``lost``), a timer looks once a second
   whether their files are still open.
 
@@ -20,6 +22,7 @@ selector holds then is found out by trying.
 from __future__ import annotations
 
 import errno
+import select
 import selectors
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -61,6 +64,14 @@ def number_of(file: int | HasFileno) -> int:
         return file.fileno()
     except ValueError:  # what files say, where sockets return -1
         return -1
+
+
+def _can_be_waited_for(number: int) -> bool:
+    try:
+        select.select([number], [], [], 0)
+    except OSError:
+        return False
+    return True
 
 
 class Handle:
@@ -231,6 +242,17 @@ class Handles:
         if number >= 0:
             return self.table.get(number)
         return next((handle for handle in self.table.values() if handle.file is file), None)
+
+    def lose_closed(self) -> bool:
+        """Lose the handles whose files are closed; return whether there are any."""
+        closed = [
+            handle
+            for number, handle in self.table.items()
+            if handle.is_stale or not _can_be_waited_for(number)
+        ]
+        for handle in closed:
+            handle.lose()
+        return bool(closed)
 
     def _look(self) -> None:
         for handle in list(self._foreign):

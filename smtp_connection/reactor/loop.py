@@ -4,9 +4,9 @@ The facts
 ---------
 
 **Selectors know numbers, not sockets.**  When a descriptor is closed, epoll and kqueue forget it
-without a word, poll and select report an error, and the system gives its number to the next socket
-that is opened.  An event that was collected before that may thus belong to somebody else.  When
-``modify()`` fails, Python's selectors have forgotten the descriptor as well.
+without a word, poll reports an event, select fails, and the system gives its number to the next
+socket that is opened.  An event that was collected before that may thus belong to somebody else.
+When ``modify()`` fails, Python's selectors have forgotten the descriptor as well.
 
 **An epoll object is shared across fork().**  The child inherits a descriptor of the same object of
 the kernel: what the child registers, removes or waits for, it does to its parent.
@@ -538,6 +538,11 @@ class Reactor:
             if wait is not None and wait > _LONGEST_WAIT:
                 wait = _LONGEST_WAIT
             events = self._selector.select(wait)
+        except OSError:
+            # Where there is only select(), one closed descriptor makes it fail for all of them.
+            if not self._descriptors.lose_closed():
+                raise
+            events = []
         finally:
             self._waiting = False
         self.now = now = self._clock()

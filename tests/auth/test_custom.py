@@ -72,6 +72,17 @@ def test_a_handler_converses_and_resolves(login, diary):
     }
 
 
+def test_a_handler_that_only_looks_like_a_function_fails_at_once(login, diary):
+    async def handler(context):
+        context.resolve()
+
+    assert login(lambda context: handler(context)) == []
+    assert diary.error("login").code == "EAUTH"
+    assert str(diary.error("login")) == (
+        "Login with X-OWN failed: the handler has returned a coroutine, which nobody would await"
+    )
+
+
 def test_only_the_mechanism_is_logged(login, diary):
     def handler(context):
         context.sendCommand("AUTH X-OWN s3cr3t")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .clients import AIO, OURS
+from .clients import AIO, OURS, WITH_LEDGER
 from .task import Task
 
 __all__ = ["WORKLOADS", "Entry", "Goal", "Workload"]
@@ -145,6 +145,12 @@ _COMPARISONS = (
         _compared(Task(connections=50, at_once=50, messages=20), (AIO, "aiosmtplib", OURS)),
         (Goal(0.6, "aiosmtplib", AIO), Goal(1.0, "aiosmtplib", AIO, "wall")),
         remark="Opening and closing the connections is included.",
+    ),
+    Workload(
+        "ledger",
+        "1 KB to 1 recipient, 200 messages on each of 50 connections, with the gate and a ledger",
+        _compared(Task(connections=50, at_once=50, messages=200), (WITH_LEDGER, OURS)),
+        remark="What the ledger costs is the difference.",
     ),
     Workload(
         "recipients-100",

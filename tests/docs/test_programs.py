@@ -637,6 +637,122 @@ def test_console(run_program, submission):
     assert re.fullmatch(r" +\d+  server  221 Bye", last)
 
 
+# -- docs/pool.rst ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sending_many(submission, authority, tmp_path) -> Any:
+    """Start the program that sends to a list of recipients, in a folder with that list."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    people = "".join(f"r{number}@x.org,Reader {number}\n" for number in range(60))
+    (tmp_path / "recipients.csv").write_text("address,name\n" + people, encoding="utf-8")
+    program = INTERRUPTIBLE + PROGRAMS["sending-many"]
+    program = program.replace("'smtp.example.com'", f"'{submission.host}'")
+    program = re.sub(r"'port': 587", f"'port': {submission.port}", program)
+    environment = {
+        **os.environ,
+        "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+    def start(rate: int = 1000) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", program.replace("'rateLimit': 100", f"'rateLimit': {rate}")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
+
+    return start
+
+
+def recipients_of(server: Running) -> list[str]:
+    return [envelope.rcpt_tos[0] for envelope in server.mailbox.envelopes]
+
+
+def test_sending_many(sending_many, submission):
+    stdout, stderr = sending_many().communicate()
+    assert (stdout, stderr) == ("60 sent; in doubt: []\n", "")
+    assert sorted(recipients_of(submission)) == sorted(f"r{n}@x.org" for n in range(60))
+    stdout, stderr = sending_many().communicate()
+    assert (stdout, stderr) == ("0 sent; in doubt: []\n", "")
+
+
+def test_sending_many_goes_on_after_ctrl_c_and_sends_nothing_twice(sending_many, submission):
+    process = sending_many(rate=5)
+    wait_until(lambda: len(submission.mailbox.envelopes) >= 2)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stderr) == (0, "")
+    first = len(submission.mailbox.envelopes)
+    assert 2 <= first < 60
+    assert stdout == f"{first} sent; in doubt: []\n"
+    stdout, _ = sending_many().communicate()
+    assert stdout == f"{60 - first} sent; in doubt: []\n"
+    assert sorted(recipients_of(submission)) == sorted(f"r{n}@x.org" for n in range(60))
+
+
+def test_sending_many_sends_nothing_twice_after_a_kill(sending_many, submission):
+    process = sending_many(rate=5)
+    wait_until(lambda: len(submission.mailbox.envelopes) >= 2)
+    process.kill()
+    process.communicate()
+    stdout, _ = sending_many().communicate()
+    doubtful = eval(stdout.partition("in doubt: ")[2])
+    recipients = recipients_of(submission)
+    assert len(set(recipients)) == len(recipients)
+    assert len(doubtful) <= 12
+    assert set(recipients) | set(doubtful) == {f"r{n}@x.org" for n in range(60)}
+
+
+def test_shared_limiter(run_text):
+    # In the place of Redis: memory, which the program alone can see.
+    program = PROGRAMS["shared-limiter"].replace("redis://localhost:6379", "memory://")
+    done = run_text(
+        program
+        + """
+from smtp_connection import SMTPPool
+waits = [limiter.acquire() for _ in range(20)]
+assert waits[:14] == [0] * 14, waits
+assert all(0 < wait <= 1 for wait in waits[14:]), waits
+SMTPPool(rateLimiter=limiter)
+"""
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_prometheus(run_text, submission, authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    done = run_text(
+        PROGRAMS["prometheus"]
+        + f"""
+from prometheus_client import generate_latest
+from smtp_connection import SMTPPool, run
+
+pool = SMTPPool({{
+    'host': '{submission.host}',
+    'port': {submission.port},
+    'auth': {{'user': 'username', 'pass': 'password'}},
+}})
+export(pool)
+for _ in range(3):
+    pool.send({{'from': 'a@x.org', 'to': 'b@x.org'}}, 'hi', lambda err: err and print(err))
+print(generate_latest().decode())
+pool.close({{'drain': True}})
+run()
+print(generate_latest().decode())
+"""
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    before, after = done.stdout.split("\n\n")[:2]
+    assert 'smtp_waiting{where="queued"} 3.0' in before
+    assert 'smtp_messages_total{outcome="sent"} 3.0' in after
+    assert 'smtp_connections{state="idle"} 0.0' in after
+
+
 # -- docs/testing.rst ------------------------------------------------------------------------------
 
 

@@ -7,7 +7,15 @@ import re
 
 import pytest
 
-from smtp_connection import CommandReply, ProbeInfo, SendInfo, SMTPConnection, SMTPError
+from smtp_connection import (
+    CommandReply,
+    PoolStats,
+    ProbeInfo,
+    SendInfo,
+    SMTPConnection,
+    SMTPError,
+    SMTPPool,
+)
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2 import createXOAuth2Generator
 from tests.support.manual import PAGES, ROOT, named_in, section, simple_rows
@@ -31,6 +39,16 @@ def test_the_tls_options_are_those_of_the_table(reactor):
 def test_the_options_of_a_token_generator_are_those_of_the_table(reactor):
     options = createXOAuth2Generator(reactor=reactor).options
     assert set(options) == first_column("logins", "Access tokens")
+
+
+def test_the_options_of_a_pool_are_those_of_the_table(reactor):
+    own = set(SMTPPool(reactor=reactor).options) - set(SMTPConnection(reactor=reactor).options)
+    reactor.run()
+    assert own == first_column("pool", "The options of a pool")
+
+
+def test_the_values_of_the_statistics_are_those_of_the_table():
+    assert set(PoolStats._keys) == first_column("pool", "What it does just now")
 
 
 def test_every_error_code_is_in_the_table():

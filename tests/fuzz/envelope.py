@@ -49,12 +49,12 @@ def _check_commands(envelope: Envelope, announced: tuple[str, ...]) -> None:
     finally:
         dialogue.close()
     if not announced:
-        _check_line(step.line, envelope.sender)
+        _check_line(step.line, envelope.reverse_path)
         return
     assert isinstance(step, Pipeline)
     mail, *recipients, end = step.lines
-    _check_line(mail, envelope.sender)
-    for line, address in zip(recipients, envelope.recipients, strict=True):
+    _check_line(mail, envelope.reverse_path)
+    for line, address in zip(recipients, envelope.forward_paths, strict=True):
         _check_line(line, address)
     assert end == "DATA"
 

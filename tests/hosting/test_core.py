@@ -60,6 +60,11 @@ class ByHand:
         pytest.fail("it does not come to rest")
 
 
+def as_it_is(loop: ByHand) -> ByHand:
+    """Make a host of a loop that is one."""
+    return loop
+
+
 class WithoutDescriptors(ByHand):
     """A loop that only takes calls, from other threads as well."""
 
@@ -290,16 +295,16 @@ def test_somebody_turns_it_as_soon_as_it_is_attached(loop, timed):
 
 
 def test_the_same_loop_gives_the_same_hosting(loop, timed):
-    with host(loop, timed) as hosting:
-        assert host(loop, timed) is hosting
+    with host(loop, as_it_is, timed) as hosting:
+        assert host(loop, pytest.fail, timed) is hosting
         loop.until_idle()
         assert not loop.timers
 
 
 def test_another_loop_of_the_thread_takes_over(loop, timed):
-    hosting = host(loop, timed)
+    hosting = host(loop, as_it_is, timed)
     other = ByHand()
-    with host(other, timed):
+    with host(other, as_it_is, timed):
         assert not loop.watched
         calls = []
         timed.call_soon(calls.append, "called")
@@ -312,7 +317,7 @@ def test_another_loop_of_the_thread_takes_over(loop, timed):
 
 def test_without_a_reactor_it_is_the_default_one(loop, timed, monkeypatch):
     monkeypatch.setattr(default, "_default", timed)
-    with host(loop, None) as hosting:
+    with host(loop, as_it_is, None) as hosting:
         assert hosting.reactor is timed
 
 
@@ -325,18 +330,18 @@ def test_a_hosted_reactor_does_not_run(hosting, timed):
 
 def test_a_closed_reactor_is_detached(loop):
     reactor = Reactor()
-    host(loop, reactor)
+    host(loop, as_it_is, reactor)
     reactor.close()
     assert not loop.watched
     assert not loop.timers
     with pytest.raises(RuntimeError, match="closed"):
-        host(loop, reactor)
+        host(loop, as_it_is, reactor)
 
 
 def test_a_running_reactor_cannot_be_attached(loop, timed):
     def attach():
         with pytest.raises(RuntimeError, match="running"):
-            host(loop, timed)
+            host(loop, as_it_is, timed)
         calls.append("tried")
 
     calls = []
@@ -348,7 +353,7 @@ def test_a_running_reactor_cannot_be_attached(loop, timed):
 def test_a_reactor_that_another_thread_turns_cannot_be_attached(hosting, timed):
     def attach():
         with pytest.raises(RuntimeError, match="on another thread"):
-            host(ByHand(), timed)
+            host(ByHand(), as_it_is, timed)
         tried.append(True)
 
     tried = []
@@ -357,8 +362,8 @@ def test_a_reactor_that_another_thread_turns_cannot_be_attached(hosting, timed):
 
 
 def test_a_thread_that_has_ended_hosts_nothing(loop, timed):
-    in_thread(host, ByHand(), timed).join()
-    with host(loop, timed):
+    in_thread(host, ByHand(), as_it_is, timed).join()
+    with host(loop, as_it_is, timed):
         calls = []
         timed.call_soon(calls.append, "called")
         loop.until_idle()
@@ -371,7 +376,7 @@ def test_a_child_leaves_the_loop_of_its_parent_alone(hosting, loop, timed):
         hosting.detach()
         assert loop.watched == watched  # whose selector it shares
         with pytest.raises(RuntimeError, match="parent"):
-            host(loop, timed)
+            host(loop, as_it_is, timed)
 
     def child_that_turns():
         timed.call_soon(pytest.fail)
@@ -391,7 +396,7 @@ def test_a_loop_that_fails_to_watch_leaves_the_reactor_free(timed):
             raise LookupError("broken")
 
     with pytest.raises(LookupError, match="broken"):
-        host(Broken(), timed)
+        host(Broken(), as_it_is, timed)
     assert timed.hosting is None
     timed.run()
 

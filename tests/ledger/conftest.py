@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from smtp_connection import Reactor
 from smtp_connection.ledger import Ledger
 
 
@@ -15,6 +14,6 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def ledger(path: str, reactor: Reactor) -> Iterator[Ledger]:
-    with Ledger(path, reactor=reactor) as ledger:
+def ledger(path: str) -> Iterator[Ledger]:
+    with Ledger(path) as ledger:
         yield ledger

@@ -159,7 +159,8 @@ def test_date_and_message_id_are_made_where_there_is_none() -> None:
         ({"sender": "s@sender.org"}, "sender.org"),
         ({"from": "Team: t@team.org;"}, "team.org"),
         ({"from": "<root>"}, "localhost"),
-        ({"from": "a@köln.example"}, "localhost"),
+        ({"from": "a@köln.example"}, "xn--kln-sna.example"),
+        ({"from": "ä@köln.example"}, "localhost"),
         ({"from": None}, "localhost"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from smtp_connection import Reactor
 from smtp_connection.net.connector import Connector, prepare
+from smtp_connection.reactor.handles import Handle
 from tests.support.helpers import Clock, turn_until
 
 LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
@@ -109,7 +110,7 @@ class Race:
     @property
     def tried(self):
         """The addresses that are being tried."""
-        return [address.sockaddr for address in self.connector._attempts.values()]
+        return [attempt.address.sockaddr for attempt in self.connector._attempts.values()]
 
 
 @pytest.fixture
@@ -410,7 +411,7 @@ def interrupt(*args, **more):
         "smtp_connection.net.connector.prepare",
         "socket.socket.connect_ex",
         "socket.socket.getsockopt",
-        "smtp_connection.reactor.loop.Reactor.add_writer",
+        "smtp_connection.reactor.handles.Handle.set_writer",
         "smtp_connection.net.connector.Connector._family",
         "smtp_connection.net.connector.Connector._stop",
     ],
@@ -442,13 +443,13 @@ def test_an_interrupt_is_handed_on_and_no_socket_is_left(race, network, monkeypa
 def test_an_interrupt_leaves_no_closed_socket_in_the_selector(race, network, monkeypatch):
     network.add_silent()
     running = race()
-    add_writer = running.reactor.add_writer
+    set_writer = Handle.set_writer
 
-    def interrupted(*args):
-        add_writer(*args)
+    def interrupted(handle, writer):
+        set_writer(handle, writer)
         raise Interrupt
 
-    monkeypatch.setattr(running.reactor, "add_writer", interrupted)
+    monkeypatch.setattr(Handle, "set_writer", interrupted)
     running.connector.start("mx.example.com", 25, 30)
     with pytest.raises(Interrupt):
         running.reactor.run()

@@ -15,6 +15,7 @@ import pytest
 from smtp_connection import SMTPConnection
 from smtp_connection.net.proxy import ProxyConnector, _Handshake
 from smtp_connection.options.proxy import ProxyURL
+from smtp_connection.reactor.handles import Handle
 from tests.support.helpers import in_thread, worker_threads
 from tests.support.proxy_servers import Tunnels, read_request, take
 from tests.support.scripted_server import Peer
@@ -424,11 +425,11 @@ def test_a_proxy_that_never_answers_is_bounded_by_connection_timeout(serve, fail
 def test_a_proxy_that_cannot_be_reached_is_bounded_by_connection_timeout(
     fail, movable_clock, reactor, monkeypatch
 ):
-    def wait_in_vain(sock, callback):
+    def wait_in_vain(handle, callback):
         movable_clock.ahead += 61
 
     monkeypatch.setattr(socket.socket, "connect_ex", lambda self, address: 0)
-    monkeypatch.setattr(reactor, "add_writer", wait_in_vain)
+    monkeypatch.setattr(Handle, "set_writer", wait_in_vain)
 
     error = fail(Nowhere, proxy="http://192.0.2.1:8080", connectionTimeout=60_000)
 

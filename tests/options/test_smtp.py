@@ -182,8 +182,8 @@ def test_nor_is_one_that_would_turn_verification_off_in_no_other_way():
     [
         ("service", "createTransport, not to a connection; use 'host' and 'port'"),
         ("url", "SMTPConnection('smtps://...')"),
-        ("pool", "make several connections"),
-        ("maxConnections", "createTransport"),
+        ("maxConnections", "it belongs to SMTPPool, not to a connection"),
+        ("pool", "use SMTPPool"),
         ("hostname", "use 'host'"),
         ("username", "use 'auth', as in auth: {'user': ..., 'pass': ...}"),
         ("user", "use 'auth'"),
@@ -621,6 +621,16 @@ def test_mechanisms_of_the_caller_s():
     takes = "option 'customAuth' takes a dict of mechanism names and handlers"
     assert error(TypeError, customAuth=[handler]) == f"{takes}; got list"
     assert error(TypeError, customAuth={"X-OWN": 5}) == f"{takes}; got int for 'X-OWN'"
+
+    async def never_awaited(context):
+        pass
+
+    for handler in (never_awaited, partial(never_awaited, "more")):
+        assert error(TypeError, customAuth={"X-OWN": handler}) == (
+            f"{takes} that call resolve() or reject(err) of their context, or return a"
+            f" concurrent.futures.Future; got {type(handler).__name__} for 'X-OWN', an 'async def'"
+            " function, which nobody would await"
+        )
     for name in ("X OWN", "X-OWN\r\nQUIT", "", 5):
         assert error(ValueError, customAuth={name: handler}) == (
             f"{takes}; {name!r} is no mechanism name"

@@ -148,13 +148,24 @@ def test_what_is_no_envelope(envelope):
     [
         ("a@x.org", "b@x.org", False),
         ("\xe4@x.org", "b@x.org", True),
-        ("a@x.org", "b@\u4f8b.org", True),
+        ("a@x.org", "\xe4@\u4f8b.org", True),
         ("", "b@x.org", False),
     ],
 )
 def test_addresses_that_are_not_ascii_are_noted(sender, recipient, international):
     envelope = Envelope.parse({"from": sender, "to": ["c@x.org", recipient]})
     assert envelope.international is international
+
+
+def test_domains_become_a_labels():
+    given = {"from": "a@b\xfccher.example", "to": ["b@\u4f8b\u3048.jp", "c@x.org"]}
+    envelope = Envelope.parse(given)
+    assert not envelope.international
+    assert envelope.recipients == given["to"], "they are reported as they were given"
+    assert envelope.sender == given["from"]
+    assert envelope.reverse_path == "a@xn--bcher-kva.example"
+    assert envelope.forward_paths == ["b@xn--r8jz45g.jp", "c@x.org"]
+    assert envelope.part([1]).forward_paths == ["c@x.org"]
 
 
 # -- the other keys -------------------------------------------------------------------------------

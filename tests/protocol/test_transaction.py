@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from smtp_connection import SMTPError
@@ -255,6 +257,7 @@ def test_the_message_id_that_the_server_gave():
         (["SMTPUTF8"], {}, "MAIL FROM:<a@x.org>"),
         (["SMTPUTF8"], {"from": "\xe4@x.org"}, "MAIL FROM:<\xe4@x.org> SMTPUTF8"),
         (["SMTPUTF8"], {"to": "\xe4@x.org"}, "MAIL FROM:<a@x.org> SMTPUTF8"),
+        (["SMTPUTF8"], {"from": "a@\xe4.org"}, "MAIL FROM:<a@xn--4ca.org>"),
         (["DSN"], {"dsn": {"ret": "HDRS"}}, "MAIL FROM:<a@x.org> RET=HDRS"),
         ([], {"dsn": {"ret": "HDRS"}}, "MAIL FROM:<a@x.org>"),
     ],
@@ -283,6 +286,44 @@ def test_a_message_that_is_known_to_be_too_large_is_not_sent():
     assert talk.error.permanent
 
 
+NOT_ANNOUNCED = "is not ASCII, and the server does not announce SMTPUTF8 (RFC 6531)"
+
+
+def test_rcpt_has_a_labels(pipelining):
+    talk = Answers(pipelining).send("250 ok", ["550 no"], to=["b@\xe4.org"])
+    assert "RCPT TO:<b@xn--4ca.org>" in (talk.said[0] if pipelining else talk.said)
+    assert talk.error.rejected == ["b@\xe4.org"]
+
+
+def test_headers_that_are_not_ascii_need_smtputf8(monkeypatch):
+    for extensions, command in ((["SMTPUTF8"], "MAIL FROM:<a@x.org> SMTPUTF8"), ([], None)):
+        desk = Desk(*extensions)
+        monkeypatch.setattr(desk.message, "is_international", lambda: True)
+        if command:
+            assert desk.mail() == command
+            continue
+        talk = desk.send()
+        assert talk.said == []
+        text = "The headers of the message are not ASCII, and the server does not announce SMTPUTF8"
+        failed(talk, "EENVELOPE", "MAIL FROM", f"{text} (RFC 6531)")
+
+
+def test_a_domain_that_has_no_a_labels():
+    error = Desk().send(**{"from": "a@\xe4_x.org"}, to="\xe4@x.org").error
+    assert str(error).startswith(f"The address 'a@\xe4_x.org' {NOT_ANNOUNCED}")
+    assert "; its domain has no ASCII form: Codepoint U+005F" in str(error)
+
+
+def test_a_domain_without_the_package_idna(monkeypatch):
+    monkeypatch.setitem(sys.modules, "idna", None)
+    assert Desk("SMTPUTF8").mail(to="b@\xe4.org") == "MAIL FROM:<a@x.org> SMTPUTF8"
+    error = Desk().send(to="b@\xe4.org").error
+    assert error.code == "EENVELOPE"
+    assert str(error).endswith(
+        "needs the extra 'idna' of smtp_connection (in a checkout: pip install '.[idna]')"
+    )
+
+
 @pytest.mark.parametrize(("extensions", "asked"), [(["DSN"], " NOTIFY=NEVER"), ([], "")])
 def test_rcpt(pipelining, extensions, asked):
     answers = Answers(pipelining, *extensions)
@@ -306,7 +347,7 @@ def test_rcpt(pipelining, extensions, asked):
             {},
             {"to": "\xe4@x.org"},
             "EENVELOPE",
-            "an address is not ASCII, and the server does not announce SMTPUTF8 (RFC 6531)",
+            f"The address '\xe4@x.org' {NOT_ANNOUNCED}",
         ),
         (
             ["REQUIRETLS"],

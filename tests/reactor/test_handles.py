@@ -11,6 +11,7 @@ import pytest
 
 from smtp_connection import Reactor
 from smtp_connection.reactor.timers import Timer
+from tests.support.helpers import SELECTORS
 
 
 @pytest.fixture
@@ -175,6 +176,61 @@ def test_a_file_that_is_found_closed_when_it_is_to_be_watched_is_lost(ends):
             reactor.handle(ends[0]).set_reader(pytest.fail)
         assert not reactor.run_once()
     assert lost == [True]
+
+
+@pytest.mark.parametrize("kind", SELECTORS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("way", ["close", "os.close"])
+def test_a_closed_descriptor_harms_no_other(ends, kind, way):
+    read = []
+    near, far = socket.socketpair()
+    with far, Reactor(selector=kind()) as reactor:
+        reactor.handle(near).set_reader(lambda: None)  # poll() says that it is readable
+        if way == "close":
+            near.close()
+        else:
+            os.close(near.detach())
+        reactor.add_reader(ends[0], lambda: read.append(ends[0].recv(1)))
+        reactor.call_soon(read.append, b"soon")
+        reactor.run_once()
+        reactor.run_once()
+        assert sorted(read) == [b"soon", b"x"]
+
+
+def test_a_number_that_is_closed_is_forgotten_by_select(ends):
+    """Nobody else but select() would find that out."""
+    near, far = socket.socketpair()
+    with far, Reactor(selector=selectors.SelectSelector()) as reactor:
+        number = near.fileno()
+        reactor.add_reader(number, pytest.fail)
+        near.close()
+        assert not reactor.run_once()
+
+
+def test_select_finds_out_what_is_closed(ends):
+    """It fails for all descriptors because of one."""
+    lost = []
+    with Reactor(selector=selectors.SelectSelector()) as reactor:
+        reactor.handle(ends[0], lambda: lost.append("handle")).set_reader(lambda: None)
+        near, far = socket.socketpair()
+        reactor.add_reader(near, pytest.fail)
+        ends[0].close()
+        near.close()
+        far.close()
+        assert not reactor.run_once()
+        assert lost == ["handle"]
+
+
+class Failing(selectors.SelectSelector):
+    def select(self, timeout=None):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+def test_a_selector_that_fails_for_another_reason_is_heard(ends):
+    with Reactor(selector=Failing()) as reactor:
+        reactor.add_reader(ends[0], pytest.fail)
+        with pytest.raises(OSError, match="memory"):
+            reactor.run_once()
+        reactor.remove_reader(ends[0])
 
 
 def test_a_handle_that_a_signal_closes_while_it_is_closed(reactor, ends, monkeypatch):

@@ -54,7 +54,7 @@ CONNECT = [
     "smtp_connection.net.connector.Connector._family",
     "smtp_connection.net.connector.Connector._stop",
     "smtp_connection.net.connector.prepare",
-    "smtp_connection.reactor.loop.Reactor.add_writer",
+    "smtp_connection.reactor.handles.Handle.set_writer",
     "socket.socket.getsockopt",
 ]
 STREAM = [

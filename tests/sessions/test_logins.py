@@ -415,6 +415,38 @@ def test_what_has_no_methods_is_no_generator(refused):
     assert "getToken" in refused("", {"xoauth2": object()}, **ASK).message
 
 
+@pytest.mark.parametrize("name", ["getToken", "get_token", "generateToken", "generate_token"])
+def test_a_generator_that_would_have_to_be_awaited_is_refused_at_once(by_hand, reactor, name):
+    async def give(callback):
+        callback(None, "Zmlyc3Q=")
+
+    generator = Generator()
+    setattr(generator, name, give)
+    connection, _ = by_hand()
+    connection.connect()
+    with pytest.raises(TypeError) as caught:
+        connection.login({"user": "me", "xoauth2": generator}, pytest.fail)
+    assert str(caught.value) == (
+        "auth 'xoauth2' is an access token or an object with getToken(callback), which calls"
+        f" callback(err, token); the {name}() of Generator is an 'async def' function, which nobody"
+        " would await"
+    )
+    connection.close()
+    reactor.run()
+
+
+def test_a_generator_that_only_looks_like_one_fails_at_once(refused):
+    async def give(callback):
+        callback(None, "Zmlyc3Q=")
+
+    generator = Generator()
+    generator.getToken = lambda callback: give(callback)
+    assert refused("", {"xoauth2": generator}, **ASK).message == (
+        "No access token: what was to call its callback has returned a coroutine, which nobody"
+        " would await"
+    )
+
+
 def test_a_generator_that_never_answers_does_not_outlive_close(by_hand, diary):
     asked = []
     connection, peer = by_hand()

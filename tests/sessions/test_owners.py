@@ -7,9 +7,20 @@ import socket
 
 import pytest
 
+from smtp_connection import Reactor, SMTPConnection
+from tests.support.helpers import SELECTORS
 from tests.support.sessions import ENVELOPE
 
 SAID = ("220 ready", "250 me", "250 ok", "250 ok", "354 go")
+
+
+@pytest.fixture(params=SELECTORS, ids=lambda kind: kind.__name__)
+def reactor(request, movable_clock):
+    """A reactor that has one of the selectors of this system."""
+    with Reactor(clock=movable_clock, selector=request.param()) as reactor:
+        yield reactor
+        assert not reactor._handles
+        assert not reactor._timers.live
 
 
 @pytest.fixture
@@ -62,6 +73,44 @@ def test_a_connection_that_its_owner_closes_ends(
     code = "ECONNECTION" if then == "closes" else "EBADF"
     assert diary.error("sent").code == code
     stranger_is_served()
+
+
+@pytest.mark.parametrize("then", ["waits", "closes"])
+def test_a_socket_that_its_owner_closes_while_it_is_being_connected(
+    full_port, diary, reactor, movable_clock, stranger_is_served, then
+):
+    own = socket.socket()
+    connection = SMTPConnection(host="127.0.0.1", port=full_port, socket=own, reactor=reactor)
+    diary.listen(connection)
+    connection.connect(diary.callback("connected"))
+    for _ in range(3):
+        reactor.run_once(0)
+    own.close()
+    if then == "closes":
+        connection.close()
+    else:
+        movable_clock.ahead += 2
+    reactor.run()
+    assert diary.names() == [*([] if then == "closes" else ["error"]), "connected", "end"]
+    assert diary.error("connected").code == ("ECONNECTION" if then == "closes" else "EBADF")
+    stranger_is_served()
+
+
+def test_a_connection_that_its_owner_closes_harms_no_other(by_hand, diary, reactor, movable_clock):
+    connection, peer = by_hand()
+    connection.connect()
+    peer.settle()
+    connection, other = by_hand(errors=False)
+    connection.connect(diary.callback("other"))
+    other.settle()
+    peer.client_end.close()
+    for reply in ("220 ready", "250 me"):
+        other.feed(f"{reply}\r\n")
+    assert ("other", None, None) in diary.entries
+    connection.close()
+    other.hang_up()
+    movable_clock.ahead += 2
+    reactor.run()
 
 
 def test_an_idle_connection_that_its_owner_closes_just_ends(
@@ -153,6 +202,7 @@ def test_a_source_that_its_owner_closes_fails(
         peer.settle()
     elif when == "in between":
         write(b"the first piece")
+        peer.settle()
         for reply in SAID[2:]:
             peer.feed(f"{reply}\r\n")
         source.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import inspect
 import io
 import os
@@ -545,7 +546,8 @@ def test_lmtp_all_refuse_the_message(send_by, diary):
         ({"use8BitMime": True}, ["8BITMIME"], "MAIL FROM:<a@example.com> BODY=8BITMIME"),
         ({"use8BitMime": True}, [], "MAIL FROM:<a@example.com>"),
         ({"from": "ä@example.com"}, ["SMTPUTF8"], "MAIL FROM:<ä@example.com> SMTPUTF8"),
-        ({"to": "b@exämple.com"}, ["SMTPUTF8"], "MAIL FROM:<a@example.com> SMTPUTF8"),
+        ({"to": "ä@exämple.com"}, ["SMTPUTF8"], "MAIL FROM:<a@example.com> SMTPUTF8"),
+        ({"from": "a@exämple.com"}, [], "MAIL FROM:<a@xn--exmple-cua.com>"),
     ],
 )
 def test_the_parameters_of_mail(send, diary, more, extensions, command):
@@ -613,7 +615,7 @@ def test_what_is_announced_only_after_the_login(serve, connect_to, reactor, diar
     [
         ({"size": 101}, ["SIZE 100"], "EMESSAGE"),
         ({"from": "ä@example.com"}, ["8BITMIME"], "EENVELOPE"),
-        ({"to": ["b@example.com", "b@exämple.com"]}, ["8BITMIME"], "EENVELOPE"),
+        ({"to": ["b@example.com", "ä@exämple.com"]}, ["8BITMIME"], "EENVELOPE"),
     ],
     ids=["SIZE", "SMTPUTF8, sender", "SMTPUTF8, recipient"],
 )
@@ -622,6 +624,58 @@ def test_what_the_server_cannot_do_is_not_asked_of_it(send_by, diary, more, exte
     (err, _), (last, _) = diary.of("sent")
     assert (err.code, err.command, err.response) == (code, "MAIL FROM", None)
     assert last is None
+
+
+INTERNATIONAL = {
+    "dict": lambda: {"to": "b@x.org", "replyTo": "jörg@x.org", "text": "hi"},
+    "large dict": lambda: {"to": "b@x.org", "replyTo": "jörg@x.org", "text": "hi\n" * 50_000},
+    "str": lambda: "Subject: Grüße\r\n\r\nhi",
+    "bytes": lambda: "Subject: Grüße\n\nhi\n".encode() + b"x" * 100_000,
+    "file": lambda: io.BytesIO("Subject: Grüße\n\nhi\n".encode()),
+    "EmailMessage": lambda: email.message_from_string("Reply-To: jörg@x.org\n\nhi"),
+}
+
+
+@pytest.mark.parametrize("make", INTERNATIONAL.values(), ids=INTERNATIONAL)
+def test_headers_that_are_not_ascii_need_smtputf8(send, diary, make):
+    def script(peer):
+        peer.expect("MAIL FROM:<a@example.com> SMTPUTF8")
+        peer.play("S: 250\nC: RCPT\nS: 250\nC: DATA\nS: 354")
+        assert not peer.read_message().partition(b"\r\n\r\n")[0].isascii()
+        peer.send("250 ok\r\n")
+
+    send(script, (ENVELOPE, make()), extensions=["SMTPUTF8"])
+    assert diary.of("sent")[0][0] is None
+
+
+@pytest.mark.parametrize("make", INTERNATIONAL.values(), ids=INTERNATIONAL)
+def test_without_smtputf8_nothing_is_said(send_by, diary, make):
+    send_by(take, (ENVELOPE, make()), (ENVELOPE, "hi"), extensions=["8BITMIME"])
+    (err, _), (last, _) = diary.of("sent")
+    assert (err.code, err.command, err.response) == ("EENVELOPE", "MAIL FROM", None)
+    assert "The headers of the message are not ASCII" in str(err)
+    assert last is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Subject: hi\r\n\r\nGrüße",
+        "Grüße, without any header",
+        b"Subject: \xfc\r\n\r\nin another charset",
+        b"Subject: hi\n\nbody \xc3\xbc\n",
+        {"to": "info@bücher.example", "subject": "Grüße", "text": "Grüße"},
+    ],
+)
+def test_what_does_not_need_smtputf8(send_by, diary, message):
+    def script(peer, turns):
+        turns(("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go"))
+        peer.read_message()
+        peer.send("250 ok\r\n")
+
+    send_by(script, (ENVELOPE, message), extensions=["SMTPUTF8"])
+    assert diary.of("sent")[0][0] is None
+    assert any("MAIL FROM:<a@example.com>" in said.split("\n") for said in diary.commands())
 
 
 @pytest.mark.parametrize(

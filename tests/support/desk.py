@@ -20,6 +20,9 @@ class Letter:
     size = 123
     known = 0
 
+    def is_international(self) -> bool:
+        return False
+
     def known_size(self) -> int:
         return self.known
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import selectors
 import signal
 import threading
 import time
@@ -91,6 +93,25 @@ def turn_until(reactor: Reactor, condition: Callable[[], object]) -> None:
     """Turn ``reactor`` until ``condition()`` holds; fail if it never can any more."""
     while not condition():
         assert reactor.run_once(5) or condition(), "nothing is left that could bring it about"
+
+
+SELECTORS = [
+    getattr(selectors, name)
+    for name in ("EpollSelector", "KqueueSelector", "PollSelector", "SelectSelector")
+    if hasattr(selectors, name)
+]
+"""Those of this system, each of which may be all that another one has."""
+
+
+def has_events(reactor: Reactor) -> bool:
+    """Whether ``reactor`` would not have to wait for a descriptor now."""
+    try:
+        return bool(select.select([reactor], [], [], 0)[0])
+    except RuntimeError:  # its selector has no descriptor
+        try:
+            return bool(reactor._selector.select(0))
+        except OSError:
+            return True
 
 
 def reply(text: str) -> Reply:

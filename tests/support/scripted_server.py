@@ -12,7 +12,6 @@ What a script raises is raised again in the test, when the server is closed.
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 import threading
@@ -20,6 +19,7 @@ from collections.abc import Callable
 
 from smtp_connection import Reactor
 
+from .helpers import has_events
 from .smtp_server import reset
 
 _PATIENCE = 20.0
@@ -190,7 +190,7 @@ class HandFedPeer:
     def settle(self) -> None:
         """Let the client do all that can be done now."""
         reactor = self._reactor
-        while reactor.next_timeout() == 0 or select.select([reactor], [], [], 0)[0]:
+        while reactor.next_timeout() == 0 or has_events(reactor):
             reactor.run_once(0)
 
     def heard(self) -> bytes:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..tools import Missing, Program, Tools
 
-__all__ = ["AIO", "BENCH_EXTRA", "CLIENTS", "OURS", "Client"]
+__all__ = ["AIO", "BENCH_EXTRA", "CLIENTS", "OURS", "WITH_LEDGER", "Client"]
 
 OURS = "smtp_connection"
 AIO = "smtp_connection.aio"
+WITH_LEDGER = "smtp_connection.ledger"
 BENCH_EXTRA = "pip install 'smtp_connection[bench]'"
 
 
@@ -93,6 +94,11 @@ CLIENTS = {
             _python("twisted_client", "twisted", "OpenSSL", "service_identity"),
         ),
         Client(AIO, "the same with coroutines", _python("ours_asyncio", "pyee")),
+        Client(
+            WITH_LEDGER,
+            "the same with the gate and a ledger in SQLite",
+            _python("ours_ledger", "pyee"),
+        ),
         Client("imports", "an import in a new interpreter", _python("imports")),
     )
 }

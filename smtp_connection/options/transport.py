@@ -1,0 +1,127 @@
+"""The options of a pool of connections: nodemailer's names, beside those of each connection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .checks import WrongType, WrongValue, flag, number, or_default
+from .smtp import Options
+from .table import Option, Settings
+
+__all__ = ["ClosingOptions", "PoolOptions"]
+
+_SUBMISSION, _SUBMISSIONS = 587, 465
+
+_duration = or_default(number("a number of milliseconds, 0 or more"))
+
+
+def _count(takes: str) -> Callable[[object], int | None]:
+    """Return a check for a whole number; 0 stands for the default, and infinity for so many that
+    nobody gets there, as ``Infinity`` in Node."""
+
+    def check(value: object) -> int | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise WrongType(f"takes {takes}", value)
+        if value == math.inf:
+            return 1 << 62
+        if not value >= 0 or value != int(value):
+            raise WrongValue(f"takes {takes}", value)
+        return int(value) or None
+
+    return check
+
+
+def _requeues(value: object) -> int:
+    says = "takes a number of times, or -1 for any number"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WrongType(says, value)
+    if value == math.inf or value < 0:
+        return -1
+    if value != value or value != int(value):
+        raise WrongValue(says, value)
+    return int(value)
+
+
+def _idle_time(value: object) -> float:
+    says = "takes a number of milliseconds, or 0 for ever"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WrongType(says, value)
+    if value != value:
+        raise WrongValue(says, value)
+    return 0 if value < 0 or value == math.inf else value
+
+
+def _function(value: object) -> Callable[..., Any]:
+    if not callable(value):
+        raise WrongType("takes a function", value)
+    return value
+
+
+def _limiter(value: object) -> Any:
+    if not callable(getattr(value, "acquire", None)):
+        raise WrongType("takes an object with acquire()", value)
+    return value
+
+
+def _advice(name: str) -> str | None:
+    from .foreign import advice_for  # only for the text of an error
+
+    return advice_for(name)
+
+
+class PoolOptions(Options, shows=repr, advice=_advice):
+    """All options of :class:`SMTPPool`, with their defaults filled in: those of a connection, and
+    those of the pool.  Times are in milliseconds.  ``repr`` leaves out what may be secret."""
+
+    maxConnections: Option[int] = Option(_count("a number of connections"), 5)
+    maxMessages: Option[int] = Option(_count("a number of messages"), 100)
+    maxRequeues: Option[int] = Option(_requeues, 5)
+    maxQueued: Option[int] = Option(_count("a number of messages"), 0)
+    rateLimit: Option[int] = Option(_count("a number of messages"), 0)
+    rateDelta: Option[float] = Option(_duration, 1000)
+    rateLimiter: Option[Any] = Option(_limiter, None)
+    idleTimeout: Option[float] = Option(_idle_time, 240_000)
+    maxLifetime: Option[float] = Option(_idle_time, 0)
+    getSocket: Option[Callable[..., Any] | None] = Option(_function, None)
+    forceAuth: Option[bool] = Option(flag, True)
+
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> None:
+        _check_one_socket(values)
+        if values.get("rateLimit") and values.get("rateLimiter") is not None:
+            raise ValueError(
+                "options 'rateLimit' and 'rateLimiter' exclude each other: the limiter has a limit"
+                " of its own"
+            )
+        # Whoever sends much submits it (RFC 6409), as in nodemailer.
+        secure = values.get("secure")
+        values.setdefault("port", _SUBMISSIONS if secure else _SUBMISSION)
+        super()._complete(values)
+
+    def for_connection(self, more: Mapping[str, Any] | None = None) -> Options:
+        """Return the options of one of the connections; ``more`` are those that ``getSocket`` has
+        given.  Raises ``TypeError`` or ``ValueError`` for what they cannot be."""
+        values = {name: self[name] for name in Options.defaults}
+        if more:
+            # What it gives alone is checked: the rest has been.
+            given = Options.parse(more)
+            values.update({name: given[name] for name in Options._canonical(more)})
+        return Options(**values)
+
+
+class ClosingOptions(Settings, noun="option of close()"):
+    """How a pool is closed: ``drain``, after what is queued, or ``force``, at once."""
+
+    drain: Option[bool] = Option(flag, False)
+    force: Option[bool] = Option(flag, False)
+
+
+def _check_one_socket(values: Mapping[str, Any]) -> None:
+    for name in ("socket", "connection"):
+        if name in values:
+            raise ValueError(
+                f"option {name!r} is the socket of one connection, and a pool has several: use"
+                " 'getSocket'"
+            )

@@ -1,0 +1,1 @@
+"""Many messages over several connections to one server, each message sent once."""
