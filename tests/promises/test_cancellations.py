@@ -56,4 +56,5 @@ def test_it_notices_a_connection_that_is_out_of_step(monkeypatch):
         self.next_dialogue()
 
     monkeypatch.setattr(Lifecycle, "cut_off", go_on)
+    monkeypatch.setattr("tests.promises.cancellations.PATIENCE", 0.5)  # some of them never end
     assert trial(10).problems
