@@ -170,11 +170,11 @@ async def serving(records: Records) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await server.wait_closed()
         for session in list(records.sessions):
             session.hang_up()
         while records.sessions:
             await asyncio.sleep(0)
+        await server.wait_closed()  # from Python 3.12 on, also until all sessions are over
 
 
 # -- the operations --------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ The suite cancels some hundreds; ``python -m tests.promises.cancellations`` canc
 
 from __future__ import annotations
 
-import pytest
-
 from smtp_connection.aio.answers import Answer
 from smtp_connection.driver.lifecycle import Lifecycle
 from smtp_connection.protocol.steps import Command
@@ -42,7 +40,6 @@ def test_it_notices_cancellations_that_get_lost(monkeypatch):
     assert any("a cancellation was lost" in problem for problem in trial().problems)
 
 
-@pytest.mark.timeout(400)  # some operations never end, and have the patience of the trial
 def test_it_notices_a_connection_that_is_out_of_step(monkeypatch):
     """One that goes on although a reply is still to come, which the next command gets."""
     cut_off = Lifecycle.cut_off
@@ -59,4 +56,4 @@ def test_it_notices_a_connection_that_is_out_of_step(monkeypatch):
         self.next_dialogue()
 
     monkeypatch.setattr(Lifecycle, "cut_off", go_on)
-    assert trial(1).problems
+    assert trial(10).problems
