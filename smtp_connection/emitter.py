@@ -65,12 +65,12 @@ class NodeEmitter(EventEmitter):
 
         def fire(*args: Any, **more: Any) -> Any:
             me = emitter()
-            if me is None:
-                return None
-            with me._lock:
-                if f not in me._events.get(event, ()):
-                    return None  # a listener before it has removed it
-                me._remove_listener(event, f)
+            if me is None or f not in me._events.get(event, ()):
+                return None  # a listener before it has removed it
+            try:
+                me.remove_listener(event, f)
+            except KeyError:
+                return None  # another thread was faster
             return f(*args, **more)
 
         self._add_event_handler(event, f, fire)
