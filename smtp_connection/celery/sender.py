@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import SMTPError
 from ..ledger import Claim, Ledger
+from ..ledger.entries import REFUSED, SENDING, Change
 from ..pool.pool import SMTPPool
 from ..reactor.loop import Reactor
 from ..records import SendInfo
@@ -78,7 +79,12 @@ class Sender:
         that shares it has done so in this hour."""
         hour = time.strftime("%Y-%m-%d %H:00 UTC", time.gmtime())
         claim = self._ledger.claim(f"login at {self._pool.options.host}", [hour])
-        return claim.attempts == {hour: 1}
+        if claim.attempts != {hour: 1}:
+            return False
+        # Refused, or it would count as a message that is still to be sent.
+        said = Change(claim.message, hour, 1, (SENDING,), REFUSED, error.message)
+        self._ledger.write([[said]], lambda made, failure: None)
+        return True
 
     def _begin(self, claim: Claim, message: Mapping[str, Any]) -> Future[Outcome]:
         end: Future[Outcome] = Future()

@@ -185,7 +185,7 @@ class _Sending:
                 reactor.run()
             except KeyboardInterrupt:
                 complain("interrupted: what is being sent is finished (Ctrl-C again: it is not)")
-                self._end()
+                self._end(drain=False)
                 try:
                     reactor.run()
                 except KeyboardInterrupt:
@@ -209,10 +209,10 @@ class _Sending:
     ) -> None:
         self._reading = False
         if error is not None:
-            self._end()
+            self._end(drain=False)
             raise error
-        if not claims:
-            self._end()
+        if not claims and not self._ended:
+            self._end(drain=True)
         for row, claim in claims or ():
             if not self._ended:
                 self._send(row, claim)
@@ -249,14 +249,11 @@ class _Sending:
     def _fail(self, error: SMTPError) -> None:
         if self._failure is None:
             self._failure = error
-            self._end()
+            self._end(drain=False)
 
-    def _end(self) -> None:
+    def _end(self, *, drain: bool) -> None:
         self._ended = True
-        self._pool.close({"drain": self._failure is None and not self._interrupted()})
-
-    def _interrupted(self) -> bool:
-        return isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        self._pool.close({"drain": drain})
 
     def report(self, *, as_json: bool) -> int:
         """Print what has become of all; return the exit status."""

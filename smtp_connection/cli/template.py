@@ -84,8 +84,10 @@ class Template:
 
 def _names_in(text: str) -> set[str]:
     names = set()
-    for found in re.finditer(r"\$", _PLACEHOLDER.sub("", text)):
-        around = _PLACEHOLDER.sub("", text)[max(0, found.start() - 20) : found.start() + 20]
+    rest = _PLACEHOLDER.sub("", text)
+    at = rest.find("$")
+    if at >= 0:
+        around = rest[max(0, at - 20) : at + 20]
         raise ValueError(f"a $ that is no placeholder is written $$; see {around!r}")
     for escaped, bare, braced in _PLACEHOLDER.findall(text):
         if not escaped:

@@ -125,6 +125,11 @@ def test_a_wrong_password_is_one_alarm(make_task, smtp_server, told, place):
             task.delay([message(name)]).get()
     (alarm,) = told.alarms
     assert alarm.code == "EAUTH"
+    assert counts(place) == {"sending": 2, "refused": 1}
+    with Ledger(place) as ledger:
+        (entry,) = ledger.entries("refused")
+    assert entry.message == f"login at {smtp_server.host}"
+    assert entry.response.startswith("Invalid login: 535")
     # Once for each attempt of a task, not once for each message.
     logins = [each for each in smtp_server.sessions if "AUTH PLAIN" in str(each.transcript)]
     assert len(logins) <= 6
