@@ -24,7 +24,7 @@ def addressed(key: str, make: Callable[[str], Any] = str) -> Put:
 
 def probed(key: str) -> Put:
     def put(world: World, text: str) -> str:
-        envelope = {"from": "a@x.org", "to": "b@y.org", key: text}
+        envelope: Any = {"from": "a@x.org", "to": "b@y.org", key: text}
         said = world.server().hear(lambda connection, done: connection.probe(envelope, done))
         pattern = "MAIL FROM:<([^<>]*)>(?: SMTPUTF8)?\nRCPT TO:<([^<>]*)>\nRSET"
         found = re.fullmatch(pattern, "\n".join(said))

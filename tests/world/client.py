@@ -251,7 +251,8 @@ class Client:
     def _callback(self, operation: Operation) -> Callable[..., None] | None:
         if operation.has_callback:
             operation.callback = self._listener(operation)
-        return operation.callback
+        callback: Callable[..., None] | None = operation.callback
+        return callback
 
     def _listener(self, operation: Operation) -> Callable[..., None]:
         roll = self.chance.random()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from itertools import pairwise
 from typing import Any
 
@@ -111,7 +111,7 @@ def _as_generator(mail: Mail, content: bytes, chance: Chance, world: SourceWorld
     if doomed:
         del pieces[-1]
 
-    def generate() -> Iterator[bytes]:
+    def generate() -> Generator[bytes, None, None]:
         for piece in pieces:
             world.asked()
             yield piece
@@ -156,7 +156,9 @@ class _Faucet(EventEmitter):
         super().__init__()
         self._pieces = pieces
         self._world = world
-        self._last = ("error", OSError("the source fails")) if doomed else ("end",)
+        self._last: tuple[Any, ...] = ("end",)
+        if doomed:
+            self._last = ("error", OSError("the source fails"))
         self._flowing = self._due = False
 
     def pause(self) -> None:

@@ -246,7 +246,8 @@ class VirtualReactor(Reactor):
         return not self.elsewhere
 
     def job(self, function: Any, callback: Any, workers: Any = None) -> Any:
-        return super().job(self._on_other_thread(function), callback, self._network)
+        network: Any = self._network  # takes the place of the threads
+        return super().job(self._on_other_thread(function), callback, network)
 
     def _on_other_thread(self, function: Callable[[], Any]) -> Callable[[], Any]:
         def run() -> Any:
