@@ -1,6 +1,6 @@
 """Interrupts between any two lines of a call that waits: all that it had is gone afterwards.
 
-That an interrupt ends the wait itself is in ``tests/test_blocking.py``.
+That an interrupt ends the wait itself is in ``tests/blocking``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from itertools import count
 import pytest
 
 from smtp_connection import blocking
+from smtp_connection.blocking import connection as blocking_connection
+from smtp_connection.blocking import thread as blocking_thread
 from tests.support.helpers import in_thread, wait_until
 from tests.support.sessions import ENVELOPE
 from tests.support.smtp_server import BackgroundServer
@@ -24,12 +26,12 @@ STRIDE = 7
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(blocking, "_shared", None)
+    monkeypatch.setattr(blocking_thread, "_shared", None)
     gc.freeze()  # what other tests have left would make each collection slow
     with BackgroundServer("PIPELINING") as server:
         yield server
     gc.unfreeze()
-    reactor, thread = blocking._shared
+    reactor, thread = blocking_thread._shared
     assert not thread.is_alive
     reactor.close()
 
@@ -61,7 +63,7 @@ def hold_session(server, at):
 
 def everything_is_over(server):
     """Whether no thread is left, and every client has hung up."""
-    home = blocking._shared
+    home = blocking_thread._shared
     return (home is None or not (home.thread.is_alive or home.reactor.has_work)) and all(
         line.hung_up for line in server._lines
     )
@@ -90,7 +92,7 @@ def test_it_notices_what_an_interrupt_has_left(server, monkeypatch):
     lines = hold_session(server, None).count
     with monkeypatch.context() as patched:
         patched.setattr(blocking.SMTPConnection, "close", lambda self: None)
-        patched.setattr(blocking, "_forgotten", lambda connection, reactor: None)
+        patched.setattr(blocking_connection, "_forgotten", lambda connection, reactor: None)
         for at in range(0, lines, lines // 20):
             in_thread(hold_session, server, at).join(10)
     hold_session(server, None)

@@ -14,44 +14,14 @@ from email.message import EmailMessage
 
 import pytest
 
-from smtp_connection import AbortSignal, SMTPError, blocking
-from smtp_connection.blocking import SMTPConnection, sendMail
+from smtp_connection import AbortSignal, SMTPError
+from smtp_connection.blocking import SMTPConnection, sendMail, thread
+from tests.blocking.conftest import content_with, interrupt
 from tests.support.helpers import handling, in_child, in_thread, wait_until
 from tests.support.mail_server import LOGIN, Recorder, context_of, mail_server
 from tests.support.sessions import ENVELOPE, PASSWORD
 
 MAIL = {"from": "a@example.com", "to": "b@example.com", "subject": "hi", "text": "hello"}
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch):
-    """The connections of the test have a reactor of their own, and its thread has ended when the
-    test is over."""
-    monkeypatch.setattr(blocking, "_shared", None)
-    yield
-    if blocking._shared is not None:
-        reactor, thread = blocking._shared
-        thread.join(20)
-        assert not thread.is_alive
-        reactor.close()
-
-
-@pytest.fixture
-def place(serve):
-    """Return the options of a connection to a server that plays ``script``."""
-
-    def make(script, **options):
-        server = serve(script)
-        return {"host": server.host, "port": server.port, "name": "me", **options}
-
-    return make
-
-
-def content_with(peer):
-    """Take a message, and answer QUIT."""
-    peer.greet()
-    peer.take_message()
-    peer.take_quit()
 
 
 # -- methods ---------------------------------------------------------------------------------------
@@ -248,10 +218,6 @@ def test_quit_does_not_wait_for_a_goodbye_for_ever(place):
 # -- Ctrl-C ----------------------------------------------------------------------------------------
 
 
-def interrupt():
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-
 WAITS = {
     "connect": ("", lambda connection: connection.connect()),
     "the greeting's answer": ("S: 220 hi\nC: EHLO", lambda connection: connection.connect()),
@@ -362,7 +328,7 @@ def test_whatever_a_signal_handler_raises_ends_the_wait(place):
 
 def test_where_waits_cannot_be_interrupted_they_are_short(place, monkeypatch):
     """As on Windows."""
-    monkeypatch.setattr(blocking, "_LOOK_UP_EVERY", 0.001)
+    monkeypatch.setattr(thread, "_LOOK_UP_EVERY", 0.001)
     with SMTPConnection(place(content_with)) as connection:
         connection.send(ENVELOPE, "hi")
 
@@ -538,7 +504,7 @@ def test_a_child_has_connections_of_its_own(place):
         assert sendMail(options, MAIL).accepted
 
     with mail_server() as server, SMTPConnection(place(script)) as connection:
-        with blocking._lock, connection._home.thread._lock:
+        with thread._lock, connection._home.thread._lock:
             assert in_child(child)
         forked.set()
         connection.send(ENVELOPE, "hi")

@@ -24,37 +24,33 @@ The strategy
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 import weakref
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .connection import SMTPConnection as CallbackConnection
-from .errors import SMTPError
-from .message.whole import envelope_and_message
-from .protocol.commands import CommandReply, ProbeInfo
-from .protocol.envelope import Envelope
-from .reactor.background import Background
-from .reactor.default import current_reactor
-from .reactor.loop import Reactor
-from .records import SendInfo
-from .wrapped import Wrapped
+from ..connection import SMTPConnection as CallbackConnection
+from ..errors import SMTPError
+from ..message.whole import envelope_and_message
+from ..protocol.commands import CommandReply, ProbeInfo
+from ..protocol.envelope import Envelope
+from ..reactor.default import current_reactor
+from ..reactor.loop import Reactor
+from ..records import SendInfo
+from ..wrapped import Wrapped
+from .thread import Outcome, home, wait_for
 
 if TYPE_CHECKING:
     from email.message import Message
 
-    from . import types
-    from .abort import AbortSignal
-    from .types import Loaded
+    from .. import types
+    from ..abort import AbortSignal
+    from ..types import Loaded
 
 __all__ = ["SMTPConnection", "sendMail"]
-
-# Windows does not interrupt a thread that waits for a lock; it has to look up now and then.
-_LOOK_UP_EVERY = None if os.name == "posix" else 0.2
 
 
 class SMTPConnection(Wrapped):
@@ -76,12 +72,12 @@ class SMTPConnection(Wrapped):
         options: types.ConnectionOptions | Loaded | str | None = None,
         **more: Any,
     ) -> None:
-        self._home = home = _home()
-        super().__init__(CallbackConnection(options, reactor=home.reactor, **more))
+        self._home = here = home()
+        super().__init__(CallbackConnection(options, reactor=here.reactor, **more))
         self._started = False
         self._over = threading.Event()
         self._connection.once("end", self._over.set)
-        self._awaited: set[_Outcome] = set()
+        self._awaited: set[Outcome] = set()
 
     def connect(self, *, signal: AbortSignal | None = None) -> None:
         """Open the session: connect, take the greeting, EHLO, STARTTLS where it applies."""
@@ -152,7 +148,7 @@ class SMTPConnection(Wrapped):
             self._connection.quit()
             self._home.thread.start()
             for outcome in before:
-                _wait_for(outcome.known)
+                wait_for(outcome.known)
             self._over.wait(self.options.socketCloseTimeout / 1000)
         finally:
             self.close()
@@ -164,7 +160,7 @@ class SMTPConnection(Wrapped):
         self._connection.close()
         if current_reactor() is not self.reactor:
             self._home.thread.start()
-            _wait_for(self._over)
+            wait_for(self._over)
 
     def __enter__(self) -> SMTPConnection:
         self.connect()
@@ -186,7 +182,7 @@ class SMTPConnection(Wrapped):
     def _call(self, method: Callable[..., object], signal: AbortSignal | None) -> Any:
         """Call ``method(callback=..., signal=...)``; return or raise what its callback gets."""
         self._check_place()
-        outcome = _Outcome()
+        outcome = Outcome()
         self._awaited.add(outcome)
         asked = False
         try:
@@ -194,9 +190,9 @@ class SMTPConnection(Wrapped):
             asked = True
             # Asked first, looked second: the thread may be about to end.
             self._home.thread.start()
-            _wait_for(outcome.known)
+            wait_for(outcome.known)
             if outcome.error is not None and self.destroyed:
-                _wait_for(self._over)  # whoever hears of it finds the connection closed
+                wait_for(self._over)  # whoever hears of it finds the connection closed
         except BaseException as exc:
             # A TypeError of the method itself is about its arguments.
             if asked or not isinstance(exc, TypeError):
@@ -242,64 +238,6 @@ def sendMail(
         if connection.options.auth is not None:
             connection.login()
         return connection.send(envelope, content)
-
-
-# -- the thread ------------------------------------------------------------------------------------
-
-
-class _Home(NamedTuple):
-    """Where all blocking connections of the process live."""
-
-    reactor: Reactor
-    thread: Background
-
-
-_shared: _Home | None = None
-_lock = threading.Lock()
-
-
-def _home() -> _Home:
-    global _shared
-    with _lock:
-        # It is closed when the program ends, before functions run that are registered with atexit.
-        if _shared is None or not _shared.reactor.may_register:
-            reactor = Reactor()
-            _shared = _Home(reactor, Background(reactor, forever=False))
-        return _shared
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()  # a thread that does not exist here may have held it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-class _Outcome:
-    """What becomes of one operation.
-
-    - ``known`` (threading.Event): it is over
-    - ``error``, ``value``: what its callback got
-    """
-
-    __slots__ = ("error", "known", "value")
-
-    def __init__(self) -> None:
-        self.known = threading.Event()
-        self.error: SMTPError | None = None
-        self.value: Any = None
-
-    def tell(self, err: SMTPError | None = None, value: Any = None) -> None:
-        """The callback of the operation."""
-        self.error, self.value = err, value
-        self.known.set()
-
-
-def _wait_for(event: threading.Event) -> None:
-    while not event.wait(_LOOK_UP_EVERY):
-        pass
 
 
 def _forgotten(connection: CallbackConnection, reactor: Reactor) -> None:
