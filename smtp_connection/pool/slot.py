@@ -10,6 +10,7 @@ from ..connection import SMTPConnection
 from ..errors import SMTPError, message_error
 from ..options.transport import PoolOptions
 from ..reactor.loop import Reactor
+from ..reactor.timers import Timer
 from ..records import LogEntry, SendInfo
 from .verdicts import Stage
 
@@ -92,7 +93,7 @@ class Slot:
         self._reactor = reactor
         self._options = options
         self._login = login
-        self._timer = reactor.timer(self._timed_out)
+        self._timer: Timer | None = None
         self.began = self.idle_since = reactor.time()
         self.connection: SMTPConnection | None = None
         self.entry: Entry | None = None
@@ -113,7 +114,7 @@ class Slot:
         if get_socket is None:
             self._connect(None)
             return
-        self._timer.start(self._options.connectionTimeout / 1000)
+        self._give(self._options.connectionTimeout / 1000)
         try:
             options = dict(self._options.for_connection())
             answer = (options, self._answer_from_anywhere)
@@ -131,7 +132,7 @@ class Slot:
             if sock is not None and (self.connection is None or sock is not self._handed_over()):
                 sock.close()
             return
-        self._timer.cancel()
+        self._stop_timer()
         if not error:
             self._connect(given or None)
             return
@@ -144,6 +145,17 @@ class Slot:
     def _handed_over(self) -> Any:
         connection = self.connection
         return None if connection is None else connection.options.connection
+
+    def _give(self, seconds: float) -> None:
+        """Let something take ``seconds`` at most."""
+        self._stop_timer()
+        self._timer = self._reactor.timer(self._timed_out)
+        self._timer.start(seconds)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _timed_out(self) -> None:
         """The answer of ``getSocket``, or that to QUIT, takes too long."""
@@ -248,7 +260,7 @@ class Slot:
         if self.destroyed or self.connection is None:
             return
         if not is_sending:
-            self._timer.start(_PATIENCE)
+            self._give(_PATIENCE)
         if not self._said_quit:
             # At once, whether or not the message is still under way: the connection knows, and an
             # interrupt may have kept it from telling.
@@ -261,8 +273,9 @@ class Slot:
             self.state = State.CLOSING
             if self.connection is None:
                 self._reactor.call_soon(self._end)
-        if self.connection is not None:
-            self.connection.close()
+        connection = self.connection
+        if connection is not None:
+            connection.close()
 
     def bury(self) -> None:
         """Take a connection that is over for one whose ``'end'`` was lost in an interrupt."""
@@ -272,8 +285,9 @@ class Slot:
     def _end(self) -> None:
         if self.state != State.GONE:
             self.state = State.GONE
-            self._timer.cancel()
+            self._stop_timer()
             self._owner.ended(self)
+            self.connection = None  # which knows this method: what is over is freed at once
 
 
 def _heard(error: SMTPError) -> None:
