@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .pool.records import PoolStats
     from .protocol.commands import CommandReply, ProbeInfo
     from .terminal import console
+    from .transports.create import createTransport
 else:
     # Not for type checkers: they would take any name for one of these.
     def __getattr__(name: str) -> object:
@@ -50,6 +51,7 @@ __all__ = [
     "compose",
     "SMTPPool",
     "PoolStats",
+    "createTransport",
     "console",
     "future",
     "__version__",
@@ -66,6 +68,7 @@ _ON_USE = {
     "PoolStats": "pool.records",
     "compose": "mime.compose",
     "console": "terminal",
+    "createTransport": "transports.create",
     "future": "futures",
 }
 

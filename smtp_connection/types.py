@@ -14,7 +14,10 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from email.message import Message as _EmailMessage
-from typing import Any, Literal, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
+
+if TYPE_CHECKING:
+    from .abort import AbortSignal
 
 __all__ = [
     "Address",
@@ -32,12 +35,17 @@ __all__ = [
     "Mail",
     "MailEnvelope",
     "Message",
+    "PoolOptions",
     "Proxy",
     "Recipients",
     "TLSOptions",
     "Text",
     "TokenGenerator",
     "TransferEncoding",
+    "TransportAuth",
+    "TransportMail",
+    "TransportOptions",
+    "Transporter",
 ]
 
 
@@ -136,9 +144,30 @@ Auth = TypedDict(
 """The ``auth`` of ``login``, and the option."""
 
 
-class ConnectionOptions(TypedDict, total=False):
-    """The options of a connection; times are in milliseconds."""
+class TransportAuth(Auth, total=False):
+    """The option ``auth`` of a pool or of a transport: with the type OAuth2, that of a token
+    generator as well."""
 
+    clientId: str | None
+    clientSecret: str | None
+    refreshToken: str | None
+    accessUrl: str | None
+    accessToken: str | None
+    timeout: float | None
+    expires: float | None
+    customHeaders: Mapping[str, str] | None
+    customParams: Mapping[str, str] | None
+    service: str | None
+    serviceClient: str | None
+    scope: str | None
+    privateKey: str | None
+    serviceRequestTimeout: float | None
+    provisionCallback: Callable[..., object] | None
+    requestTimeout: float | None
+    tls: TLSOptions | Unchecked | ssl.SSLContext | None
+
+
+class _SharedOptions(TypedDict, total=False):
     host: str | None
     port: int | str | None
     secure: bool | None
@@ -154,13 +183,10 @@ class ConnectionOptions(TypedDict, total=False):
     logger: Any
     transactionLog: bool | None
     lmtp: bool | None
-    auth: Auth | Unchecked | None
     authMethod: str | list[str] | tuple[str, ...] | None
     ehloAfterAuth: bool | None
     tls: TLSOptions | Unchecked | ssl.SSLContext | None
     servername: str | None
-    socket: _socket.socket | None
-    connection: _socket.socket | None
     secured: bool | None
     maxResponseSize: int | None
     socketCloseTimeout: float | None
@@ -171,6 +197,57 @@ class ConnectionOptions(TypedDict, total=False):
     disableUrlAccess: bool | None
     attachDataUrls: bool | None
     beforeCommit: BeforeCommit | None
+
+
+class ConnectionOptions(_SharedOptions, total=False):
+    """The options of a connection; times are in milliseconds."""
+
+    auth: Auth | Unchecked | None
+    socket: _socket.socket | None
+    connection: _socket.socket | None
+
+
+class Transporter(Protocol):
+    """What ``createTransport`` takes in place of options."""
+
+    def send(self, mail: Any, callback: Any, /) -> Any: ...
+
+
+class _Limiter(Protocol):
+    def acquire(self) -> Any: ...
+
+
+class PoolOptions(_SharedOptions, total=False):
+    """The options of a pool: those of its connections as well."""
+
+    auth: TransportAuth | Unchecked | None
+    socket: None
+    connection: None
+    maxConnections: float | None
+    maxMessages: float | None
+    maxRequeues: float | None
+    maxQueued: float | None
+    rateLimit: float | None
+    rateDelta: float | None
+    rateLimiter: _Limiter | None
+    idleTimeout: float | None
+    maxLifetime: float | None
+    getSocket: Callable[..., object] | None
+    forceAuth: bool | None
+    service: str | None
+    url: str | None
+
+
+class TransportOptions(PoolOptions, total=False):
+    """The options of ``createTransport``."""
+
+    pool: bool | None
+    streamTransport: bool | None
+    jsonTransport: bool | None
+    buffer: bool | None
+    newline: str | None
+    skipEncoding: bool | None
+    maxRecipients: float | None
 
 
 # -- whom a message is for -------------------------------------------------------------------------
@@ -404,3 +481,11 @@ its names; where it is annotated as a :class:`Message`, it does not."""
 
 Mail = Message
 """What ``sendMail`` takes: the same, also without an envelope beside it."""
+
+
+class TransportMail(Message, total=False):
+    """What ``sendMail`` of a transport takes."""
+
+    auth: TransportAuth | Unchecked | None
+    maxRecipients: float | None
+    signal: AbortSignal | None

@@ -27,18 +27,20 @@ FLOORS = [
     "testing",
     "__init__",
     "celery blocking aio",
-    "wrapped",
+    "wrapped transports",
     "pool",
     "connection terminal hosting futures ledger",
     "listeners",
     "driver auth xoauth2",
     "protocol",
     "message",
-    "net mime abort",
+    "net mime",
+    "types",
+    "abort",
     "options",
     "records emitter",
     "reactor errors callbacks hosts _version",
-    "text status types",
+    "text status",
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
@@ -76,6 +78,7 @@ RESERVED = {
         "aio.connection",
         "aio.listeners",
         "aio.reactors",
+        "aio.transport",
         # for aiosmtpd
         "testing.loopback",
         "testing.conversation",

@@ -18,7 +18,10 @@ from smtp_connection.auth.credentials import Credentials
 from smtp_connection.mime import addresses, checks, content, lists, mail, parts
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
+from smtp_connection.options.transport import PoolOptions, TransportOptions
 from smtp_connection.protocol import dsn, envelope
+from smtp_connection.transports.mail import OF_A_TRANSPORT
+from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.support.manual import ROOT
 
 PROGRAMS = Path(__file__).parent / "typing"
@@ -82,9 +85,15 @@ TABLES = {
     "TLSOptions": TLSOptions.defaults,
     # nodemailer's programs also say of which 'type' it is, which makes no difference here.
     "Auth": asked_for(Credentials.__init__) | {"type"},
+    "TransportAuth": asked_for(Credentials.__init__)
+    | {"type", "serviceClient"}
+    | set(XOAuth2Options.defaults),
+    "PoolOptions": PoolOptions.defaults,
+    "TransportOptions": TransportOptions.defaults,
     "Envelope": envelope._KEYS._exact,
     "DSN": dsn._KEYS._exact,
     "Message": mail._NAMES._exact,
+    "TransportMail": {*mail._NAMES._exact, *OF_A_TRANSPORT},
     "MailEnvelope": {*envelope._KEYS._exact, "cc", "bcc"},
     "Attachment": content.FILE._exact,
     "_Content": content._CONTENT._exact,
@@ -108,9 +117,16 @@ def test_the_names_are_those_of_the_table(name):
     assert shape == table, what_to_do
 
 
-@pytest.mark.parametrize("settings", [Options, TLSOptions], ids=["options", "tls"])
-def test_flags_and_numbers_are_of_the_kind_that_the_table_says(settings):
-    shape = types.ConnectionOptions if settings is Options else types.TLSOptions
+SHAPES = {
+    Options: types.ConnectionOptions,
+    TLSOptions: types.TLSOptions,
+    PoolOptions: types.PoolOptions,
+    TransportOptions: types.TransportOptions,
+}
+
+
+@pytest.mark.parametrize(("settings", "shape"), SHAPES.items())
+def test_flags_and_numbers_are_of_the_kind_that_the_table_says(settings, shape):
     hints = typing.get_type_hints(shape)
     for name, option in settings._options.items():
         if name != "logger" and option.kind in (bool, int, float):

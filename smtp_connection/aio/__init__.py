@@ -1,7 +1,21 @@
-"""Connections whose methods are coroutines, for programs with asyncio."""
+"""Connections and transports whose methods are coroutines, for programs with asyncio."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .connection import SMTPConnection
 
-__all__ = ["SMTPConnection"]
+if TYPE_CHECKING:
+    from .transport import Transport, createTransport
+else:
+    # Not every program needs them.
+    def __getattr__(name: str) -> object:
+        if name not in ("Transport", "createTransport"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import transport
+
+        return getattr(transport, name)
+
+
+__all__ = ["SMTPConnection", "Transport", "createTransport"]

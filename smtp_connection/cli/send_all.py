@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import Reactor, SendInfo, SMTPError, SMTPPool
 from ..ledger import Claim, Ledger
@@ -20,6 +20,9 @@ from .account import CannotDo
 from .server import URL_VARIABLE, add_server_arguments, server_options
 from .template import Template
 from .terminal import complain
+
+if TYPE_CHECKING:
+    from ..types import Envelope
 
 __all__ = ["add_parser"]
 
@@ -223,7 +226,7 @@ class _Sending:
         self._counts[IN_DOUBT] += len(claim.in_doubt)
         if not claim.recipients:
             return
-        envelope = {
+        envelope: Envelope = {
             "from": self._template.sender,
             "to": claim.recipients,
             "beforeCommit": claim.before_commit,

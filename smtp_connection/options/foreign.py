@@ -7,27 +7,38 @@ from .tls import TLSOptions
 
 __all__ = ["advice_for"]
 
-_CREATE_TRANSPORT = "it belongs to nodemailer's createTransport, not to a connection; "
 _TLS = "use 'tls', as in tls: {{{!r}: ...}}"
 _AUTH = "use 'auth', as in auth: {'user': ..., 'pass': ...}"
 _MESSAGE = "it belongs to what send() gets: the envelope and the message"
 
 _ADVICE = {
     # nodemailer's transports
-    "service": _CREATE_TRANSPORT + "use 'host' and 'port' of the service's SMTP server",
-    "url": _CREATE_TRANSPORT
-    + "give the URL in place of all options: SMTPConnection('smtps://...')",
-    "pool": "use SMTPPool, which takes the options of a connection as well",
+    "service": (
+        "it goes to createTransport(), as in createTransport({'service': 'Gmail', ...}), or to"
+        " SMTPPool; a connection takes 'host' and 'port' of the service's SMTP server"
+    ),
+    "url": (
+        "it goes to createTransport() or to SMTPPool; a connection takes a URL in place of all"
+        " options: SMTPConnection('smtps://...')"
+    ),
+    "pool": (
+        "it goes to createTransport(), as in createTransport({'pool': True, ...}), which takes the"
+        " options of a connection as well"
+    ),
     **dict.fromkeys(
         (
             *("maxConnections", "maxMessages", "maxRequeues", "maxQueued", "maxLifetime"),
             *("rateLimit", "rateDelta", "rateLimiter", "idleTimeout", "getSocket", "forceAuth"),
         ),
-        "it belongs to SMTPPool, not to a connection",
+        "it goes to SMTPPool, or to createTransport() with 'pool'",
     ),
     **dict.fromkeys(
-        ("sendmail", "streamTransport", "jsonTransport", "SES", "direct"),
-        _CREATE_TRANSPORT + "a connection speaks SMTP or LMTP with the server at 'host'",
+        ("streamTransport", "jsonTransport"),
+        "it goes to createTransport(); a connection speaks SMTP or LMTP with a server",
+    ),
+    **dict.fromkeys(
+        ("sendmail", "SES", "direct"),
+        "a connection speaks SMTP or LMTP with the server at 'host'",
     ),
     "component": "give a logger that has a name of its own as 'logger'",
     "allowInternalNetworkInterfaces": "leave it out; the system's resolver decides",

@@ -90,7 +90,7 @@ class Dispatcher:
         self._emit = emit
         self._reactor = reactor
         self._options = options
-        self._login = login
+        self.login = login
         self._trace = trace
         self._queue = Queue()
         self._delayed: dict[Entry, Timer] = {}  # that are queued again after a while
@@ -119,6 +119,11 @@ class Dispatcher:
         return len(self._unsettled)
 
     @property
+    def queued(self) -> int:
+        """How many messages wait for their turn, also for another attempt."""
+        return len(self._queue) + len(self._delayed)
+
+    @property
     def waits_for_run(self) -> bool:
         """Whether messages wait for a reactor of this process that has never run."""
         reactor = self._reactor
@@ -133,7 +138,7 @@ class Dispatcher:
             self._refuse(entry, abort_error(entry.signal.reason))
             return
         options = self._options
-        if options.maxQueued and len(self._queue) + len(self._delayed) >= options.maxQueued:
+        if options.maxQueued and self.queued >= options.maxQueued:
             self._refuse(entry, queue_full(options.maxQueued))
             return
         entry.since = self._openings.count
@@ -173,8 +178,7 @@ class Dispatcher:
         for slot in list(self._slots):
             if slot.state in connections:
                 connections[slot.state] += 1
-        now, counts, queued = self._reactor.time(), self._counts, len(self._queue)
-        queued += len(self._delayed)
+        now, counts, queued = self._reactor.time(), self._counts, self.queued
         return PoolStats(
             queued=queued,
             sending=max(len(self._unsettled) - queued, 0),
@@ -250,7 +254,7 @@ class Dispatcher:
         if openings.in_a_row or not self._trusted:
             wanted = min(wanted, 1 - opening)
         for _ in range(wanted):
-            slot = Slot(self, self._reactor, self._options, self._login)
+            slot = Slot(self, self._reactor, self._options, self.login)
             self._slots[slot] = None
             slot.open()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._version import __version__
 from ..abort import AbortSignal
 from ..callbacks import arguments_taken
 from ..driver.trace import Trace
@@ -19,6 +20,11 @@ from .dispatcher import Dispatcher
 from .entry import Entry
 from .login import login_for
 from .records import PoolLogEntry, PoolStats
+from .verification import Verification
+
+if TYPE_CHECKING:
+    from .. import types
+    from ..types import Loaded
 
 __all__ = ["SMTPPool"]
 
@@ -50,6 +56,7 @@ class SMTPPool(NodeEmitter):
 
     Attributes:
 
+    - ``name``, ``version`` (str): what it is, and the version of the package
     - ``options``: all options, with their defaults filled in
     - ``id`` (str): a random string that marks log entries of the pool itself
     - ``reactor`` (:class:`Reactor`): the one that carries everything out
@@ -63,9 +70,12 @@ class SMTPPool(NodeEmitter):
         "log": 1,
     }
 
+    name = "SMTP (pool)"
+    version = __version__
+
     def __init__(
         self,
-        options: Mapping[str, Any] | str | None = None,
+        options: types.PoolOptions | Loaded | str | None = None,
         *,
         reactor: Reactor | None = None,
         **more: Any,
@@ -74,9 +84,9 @@ class SMTPPool(NodeEmitter):
         self.options = settings = PoolOptions.parse(options, more)
         self.reactor = reactor if reactor is not None else get_reactor()
         self.id = os.urandom(6).hex()
-        self._login = login_for(settings.auth, self.reactor, self._new_token)
+        login = login_for(settings.auth, self.reactor, self._new_token)
         self._dispatcher = Dispatcher(
-            self.emit, self.reactor, settings, self._login, self._trace(settings)
+            self.emit, self.reactor, settings, login, self._trace(settings)
         )
         # As in nodemailer: whoever feeds the pool in a listener of 'idle' can begin.
         self.reactor.call_soon(self._begin)
@@ -108,8 +118,8 @@ class SMTPPool(NodeEmitter):
 
     def send(
         self,
-        envelope: Mapping[str, Any] | None,
-        message: Any,
+        envelope: types.Envelope | Loaded | None,
+        message: types.AnyMessage,
         callback: Callable[..., object] | None = None,
         *,
         signal: AbortSignal | None = None,
@@ -136,6 +146,11 @@ class SMTPPool(NodeEmitter):
         """Whether there is room in the queue: fewer messages wait than there may be connections.
         ``'idle'`` tells when it becomes true."""
         return self._dispatcher.idling
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait for their turn."""
+        return self._dispatcher.queued
 
     def pendingCount(self) -> int:
         """Return how many messages have been queued whose outcome is not known yet."""
@@ -166,6 +181,22 @@ class SMTPPool(NodeEmitter):
         if callback is not None:
             done = partial(callback, *arguments_taken(callback).fit(None))
         self._dispatcher.close(drain=wishes.drain, force=wishes.force, callback=done)
+
+    def verify(self, callback: Callable[..., object], *, signal: AbortSignal | None = None) -> None:
+        """Find out whether the server can be reached and takes the login: ``callback(err, True)``.
+
+        That is done over a connection of its own, which sends nothing.  ``signal`` aborts it
+        (``EABORT``).
+        """
+        logged = self._dispatcher.logged
+        Verification(self.reactor, self.options, self._dispatcher.login, callback, signal, logged)
+
+    def provide_tokens(self, provision: Callable[..., object]) -> None:
+        """Have access tokens fetched by ``provision(user, renew, callback)``, if ``auth`` is of the
+        type OAuth2 and has no ``provisionCallback``.  To be called before the first message."""
+        self._dispatcher.login = login_for(
+            self.options.auth, self.reactor, self._new_token, provision
+        )
 
     @property
     def waits_for_run(self) -> bool:

@@ -11,7 +11,9 @@ from smtp_connection import CommandReply, LogEntry, SendInfo, SMTPConnection, SM
 from smtp_connection.auth.custom import AuthContext
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
+from smtp_connection.options.transport import TransportOptions
 from smtp_connection.protocol.envelope import Envelope
+from smtp_connection.transports import Mailer
 from smtp_connection.xoauth2 import Token, XOAuth2Generator
 from smtp_connection.xoauth2.options import XOAuth2Options
 from tests.support.manual import ROOT, grid_rows, named_in, section
@@ -46,6 +48,7 @@ TITLES = [
     "Names of methods and events",
     "Names of attributes",
     "Arguments and results",
+    "nodemailer's createTransport",
     "Error codes",
 ]
 
@@ -109,6 +112,27 @@ NODE_CODES = """
 )
 def test_every_name_that_node_has(title, listed):
     assert set(listed.split()) <= named_by_node(title)
+
+
+# README, documentation and sources of nodemailer 10.
+NODEMAILERS_OPTIONS = """
+    service url pool maxConnections maxMessages maxRequeues rateDelta rateLimit idleTimeout
+    getSocket forceAuth streamTransport buffer newline jsonTransport skipEncoding maxRecipients
+    sendmail SES direct dkim normalizeHeaderKey
+"""
+NODEMAILERS_METHODS = "sendMail verify close isIdle use set get getVersionString send"
+NODEMAILERS_EVENTS = "idle clear error token"
+
+
+def test_every_name_of_a_transport_on_either_side():
+    title = "nodemailer's createTransport"
+    theirs = {name.partition("(")[0] for name in named_by_node(title)}
+    assert set(f"{NODEMAILERS_OPTIONS} {NODEMAILERS_METHODS}".split()) <= theirs
+    assert set(NODEMAILERS_EVENTS.split()) <= theirs
+    ours = set(TransportOptions.defaults) - set(Options.defaults)
+    assert ours | public(Mailer) - {"plugins_of", "prepared", "limits", "hand_over", "report"} <= (
+        names(title)
+    )
 
 
 def test_every_method_that_node_has():

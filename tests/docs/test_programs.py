@@ -816,3 +816,40 @@ def test_the_ledger(run_program):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "{'sending': 0, 'in doubt': 0, 'sent': 1, 'refused': 0}\n"
     assert len(server.mailbox.envelopes) == 1
+
+
+# -- docs/transport.rst ----------------------------------------------------------------------------
+
+
+def test_transport(run_program, submission):
+    done = run_program("transport", submission)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = sorted(re.sub("<.*>", "<id>", line) for line in done.stdout.splitlines())
+    assert said == [
+        "<id> accepted for ['ann@example.com']",
+        "<id> accepted for ['bob@example.com']",
+    ]
+    assert sorted(recipients_of(submission)) == ["ann@example.com", "bob@example.com"]
+    message = email.message_from_bytes(submission.mailbox.envelopes[0].content)
+    assert message["From"] == "News <news@example.com>"
+
+
+def test_transport_plugin(run_text):
+    done = run_text(PROGRAMS["transport-plugin"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SUBJECT: WELCOME, ANN\n" in done.stdout
+    assert done.stdout.endswith("DEAR ANN,\n\nIT IS GOOD THAT YOU ARE HERE.\n\n")
+
+
+def test_transport_with_coroutines(run_program):
+    with mail_server() as server:
+        done = run_program("transport-with-coroutines", server)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "10 accepted\n", "")
+    assert len(server.mailbox.envelopes) == 10
+
+
+def test_transport_waiting(run_program):
+    with mail_server() as server:
+        done = run_program("transport-waiting", server)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "10 accepted\n", "")
+    assert len(server.mailbox.envelopes) == 10

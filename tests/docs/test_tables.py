@@ -16,6 +16,8 @@ from smtp_connection import (
     SMTPError,
     SMTPPool,
 )
+from smtp_connection.options.services import SERVICES
+from smtp_connection.options.transport import PoolOptions, TransportOptions
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.xoauth2 import createXOAuth2Generator
 from tests.support.manual import PAGES, ROOT, named_in, section, simple_rows
@@ -45,6 +47,17 @@ def test_the_options_of_a_pool_are_those_of_the_table(reactor):
     own = set(SMTPPool(reactor=reactor).options) - set(SMTPConnection(reactor=reactor).options)
     reactor.run()
     assert own == first_column("pool", "The options of a pool")
+
+
+def test_the_options_of_a_transport_are_those_of_the_table():
+    own = set(TransportOptions.defaults) - set(PoolOptions.defaults)
+    assert own == first_column("transport", "Options")
+
+
+def test_all_services_are_named():
+    listed = PAGES["transport"].partition(".. services begin")[2].partition(".. services end")[0]
+    names = [service.name for service in SERVICES]
+    assert " ".join(listed.split()).startswith(", ".join(names) + ", and Amazon SES")
 
 
 def test_the_values_of_the_statistics_are_those_of_the_table():

@@ -16,6 +16,7 @@ from smtp_connection.options import smtp as options_module
 from smtp_connection.options.names import folded
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
+from smtp_connection.options.transport import PoolOptions, TransportOptions
 
 DEFAULTS = {
     "host": "localhost",
@@ -180,10 +181,12 @@ def test_nor_is_one_that_would_turn_verification_off_in_no_other_way():
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("service", "createTransport, not to a connection; use 'host' and 'port'"),
+        ("service", "createTransport({'service': 'Gmail', ...}), or to SMTPPool"),
         ("url", "SMTPConnection('smtps://...')"),
-        ("maxConnections", "it belongs to SMTPPool, not to a connection"),
-        ("pool", "use SMTPPool"),
+        ("maxConnections", "it goes to SMTPPool, or to createTransport() with 'pool'"),
+        ("pool", "createTransport({'pool': True, ...})"),
+        ("streamTransport", "it goes to createTransport()"),
+        ("sendmail", "the server at 'host'"),
         ("hostname", "use 'host'"),
         ("username", "use 'auth', as in auth: {'user': ..., 'pass': ...}"),
         ("user", "use 'auth'"),
@@ -212,6 +215,13 @@ def test_a_name_from_elsewhere_leads_to_the_one_here(name, advice):
     assert advice in text
     assert "did you mean" not in text
     assert "geheim" not in text
+
+
+def test_what_goes_elsewhere_is_taken_there():
+    for table, name in ((TransportOptions, "createTransport"), (PoolOptions, "SMTPPool")):
+        there = {option for option, text in foreign._ADVICE.items() if name in text}
+        assert len(there) > 10
+        assert there <= set(table.defaults)
 
 
 def test_advice_names_options_that_exist():

@@ -9,7 +9,7 @@ import pytest
 
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
-from smtp_connection.options.transport import ClosingOptions, PoolOptions
+from smtp_connection.options.transport import ClosingOptions, PoolOptions, TransportOptions
 
 DEFAULTS = {
     "maxConnections": 5,
@@ -23,6 +23,8 @@ DEFAULTS = {
     "maxLifetime": 0,
     "getSocket": None,
     "forceAuth": True,
+    "service": None,
+    "url": None,
 }
 
 
@@ -139,3 +141,62 @@ def test_how_a_pool_is_closed():
     assert ClosingOptions.parse({"drain": True}).drain
     with pytest.raises(TypeError, match=r"unknown option of close\(\) 'drian'"):
         ClosingOptions.parse({"drian": True})
+
+
+# -- transports ------------------------------------------------------------------------------------
+
+
+def test_transports_have_some_more():
+    options = TransportOptions.parse(None)
+    assert set(options) - set(PoolOptions.defaults) == {
+        *("pool", "streamTransport", "jsonTransport", "buffer", "newline", "skipEncoding"),
+        "maxRecipients",
+    }
+    assert [options.pool, options.streamTransport, options.jsonTransport] == [False] * 3
+    assert TransportOptions.parse({"newline": "windows"}).newline == "\r\n"
+    assert TransportOptions.parse({"newline": "unix"}).newline == "\n"
+    assert TransportOptions.parse({"newline": ""}).newline is None
+    assert options.maxRecipients == 100_000
+    for none in (0, False, math.inf):
+        assert TransportOptions.parse({"maxRecipients": none}).maxRecipients == 0
+    for wrong in (True, "3", -1, 1.5, math.nan):
+        with pytest.raises((TypeError, ValueError), match="takes a number of recipients, or 0"):
+            TransportOptions.parse({"maxRecipients": wrong})
+
+
+def test_the_option_url_wins_as_in_nodemailer():
+    given = {"url": "smtps://me:pw@mx/?pool=true", "host": "other", "maxConnections": 2}
+    options = TransportOptions.parse(given, {"port": 25})
+    assert (options.host, options.secure, options.port, options.pool) == ("mx", True, 25, True)
+    assert (options.maxConnections, options.auth) == (2, {"user": "me", "pass": "pw"})
+    assert options.url is None
+    for wrong in (7, b"smtp://mx"):
+        with pytest.raises(TypeError, match="option 'url' takes a string"):
+            TransportOptions.parse({"url": wrong})
+    with pytest.raises(TypeError) as caught:
+        TransportOptions.parse({"url": "smtp:geheim"})
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"sendmail": True}, TypeError, "run the program with subprocess"),
+        ({"SES": object()}, TypeError, "'service': 'SES-us-east-1'"),
+        ({"direct": True}, TypeError, "look the MX records up"),
+        ({"newline": "mac"}, ValueError, "option 'newline' takes 'windows' or 'unix'; got 'mac'"),
+        ({"newline": 7}, TypeError, "option 'newline' takes 'windows' or 'unix'; got 7"),
+        ({"pool": True, "streamTransport": True}, ValueError, "'pool' and 'streamTransport'"),
+        ({"pool": "yes"}, TypeError, "option 'pool' takes True or False"),
+    ],
+)
+def test_wrong_transports(given, error, text):
+    with pytest.raises(error) as caught:
+        TransportOptions.parse(given)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pool", "streamTransport", "json_transport"])
+def test_a_pool_is_no_other_transport(name):
+    with pytest.raises(TypeError, match=r"belongs to createTransport\(\), and SMTPPool is a pool"):
+        PoolOptions.parse({name: True})

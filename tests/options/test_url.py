@@ -166,7 +166,7 @@ def test_malformed_urls(url, objection):
     ("query", "kind", "text"),
     [
         ("requireTSL=true", TypeError, "unknown option 'requireTSL'; did you mean 'requireTLS'?"),
-        ("pool=true", TypeError, "unknown option 'pool': use SMTPPool"),
+        ("pool=true", TypeError, "unknown option 'pool': it goes to createTransport()"),
         ("a.b=1", TypeError, "unknown option 'a.b'"),
         ("tls.frob=1", TypeError, "unknown tls option 'frob'"),
         ("requireTLS=yes", TypeError, "option 'requireTLS' takes True or False; got 'yes'"),

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from smtp_connection import SMTPPool
+from smtp_connection import SMTPPool, createTransport
+from smtp_connection.transports.mailer import Mailer
 from tests.world.chance import Calm
 from tests.world.network import Network, VirtualReactor
 from tests.world.schedule import _SOCKET_MODULE, virtual_world
@@ -260,6 +261,13 @@ class Site:
         )
         pool.on("error", lambda err: self.outcomes.append(("error", err)))
         return pool
+
+    def transport(self, *defaults: Any, **options: Any) -> Mailer:
+        """Return a transport whose server this is; ``'error'`` is heard."""
+        server = {"host": "127.0.0.1", "name": "c.test"}
+        mailer = createTransport({**server, **options}, *defaults, reactor=self.reactor)
+        mailer.on("error", lambda err: self.outcomes.append(("error", err)))
+        return mailer
 
     def send(self, pool: SMTPPool, count: int = 1, message: Any = None) -> list[int]:
         """Send ``count`` messages, numbered on; their outcomes go to ``outcomes``."""

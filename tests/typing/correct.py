@@ -26,14 +26,26 @@ from smtp_connection import (
     SendInfo,
     SMTPConnection,
     SMTPError,
+    SMTPPool,
     aio,
     blocking,
     compose,
     console,
+    createTransport,
     future,
     run,
 )
-from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Mail, Message
+from smtp_connection.transports import MailMessage
+from smtp_connection.types import (
+    Attachment,
+    Auth,
+    ConnectionOptions,
+    Envelope,
+    Mail,
+    Message,
+    PoolOptions,
+    TransportOptions,
+)
 from smtp_connection.xoauth2 import createXOAuth2Generator
 
 # -- options ---------------------------------------------------------------------------------------
@@ -235,6 +247,55 @@ async def converse() -> SendInfo:
         await awaited.login(auth)
         await awaited.noop(signal=in_time)
         return await awaited.send(envelope, lines())
+
+
+# -- pools and transports --------------------------------------------------------------------------
+
+pool_options: PoolOptions = {"host": "mx", "maxConnections": 3, "rateLimit": 10, "secure": True}
+with_tokens: TransportOptions = {
+    "service": "Gmail",
+    "pool": True,
+    "auth": {"type": "OAuth2", "user": "me", "clientId": "id", "refreshToken": "secret"},
+}
+pool = SMTPPool(pool_options)
+pool.send(envelope, lines(), sent, signal=in_time)
+pool.on("idle", lambda: None).close({"drain": True}, lambda: None)
+SMTPPool("smtps://mx.example.com/?maxConnections=3", maxMessages=float("inf"), getSocket=print)
+
+
+class Sender:
+    def send(self, mail: MailMessage, callback: Callable[..., object]) -> None:
+        callback(None, {"messageId": mail.data["messageId"]})
+
+
+templates: dict[str, Any] = json.loads("{}")
+
+
+def fill(mail: MailMessage, callback: Callable[..., object]) -> None:
+    mail.data["text"] = templates[mail.data["template"]]
+    callback()
+
+
+for transport in (
+    createTransport(with_tokens, {"from": "me@x.org"}),
+    createTransport("smtps://mx.example.com", host="mx"),
+    createTransport(loaded),
+    createTransport(pool),
+    createTransport(Sender(), from_anywhere),
+    createTransport({"jsonTransport": True, "skipEncoding": True}),
+):
+    transport.use("compile", fill).set("key", 1)
+    transport.sendMail({"to": "b@x.org", "text": "hi", "dsn": {"ret": "HDRS"}}, print)
+    transport.sendMail(letter, sent, signal=in_time)
+    transport.sendMail(from_anywhere)
+with blocking.createTransport(with_tokens) as many:
+    ids: list[str | None] = [many.sendMail(letter).messageId]
+
+
+async def send_many() -> bool:
+    async with aio.createTransport(with_tokens) as transport:
+        print((await transport.sendMail(letter)).envelope)
+        return await transport.verify()
 
 
 # -- events ----------------------------------------------------------------------------------------

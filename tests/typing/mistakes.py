@@ -5,8 +5,18 @@ This file is never run.
 
 from __future__ import annotations
 
-from smtp_connection import SMTPConnection, aio, blocking
-from smtp_connection.types import Attachment, Auth, ConnectionOptions, Envelope, Message, TLSOptions
+import socket
+
+from smtp_connection import SMTPConnection, SMTPPool, aio, blocking, createTransport
+from smtp_connection.types import (
+    Attachment,
+    Auth,
+    ConnectionOptions,
+    Envelope,
+    Message,
+    PoolOptions,
+    TLSOptions,
+)
 
 # -- options ---------------------------------------------------------------------------------------
 
@@ -66,6 +76,21 @@ async def converse() -> None:
         awaited.on("eror", print)  # E: No overload variant of "on"
         print(awaited.noop().accepted)  # E: "Coroutine[Any, Any, bool]" has no attribute "accepted"
 
+
+# -- pools and transports --------------------------------------------------------------------------
+
+pool = SMTPPool({"maxConnection": 3})  # E: expected "PoolOptions | str | None"
+SMTPPool({"socket": socket.socket()})  # E: expected "PoolOptions | str | None"
+pool.send({"form": "a@x.org"}, "hi")  # E: expected "Envelope | None"
+createTransport({"pool": "yes"})  # E: expected "TransportOptions | Transporter | str | None"
+createTransport({"auth": {"clientid": "id"}})  # E: expected "TransportOptions |
+createTransport(25)  # E: expected "TransportOptions | Transporter | str | None"
+createTransport("smtp://mx", {"form": "a@x.org"})  # E: expected "TransportMail | None"
+createTransport("smtp://mx").sendMail({"form": "a@x.org"})  # E: expected "TransportMail |
+createTransport("smtp://mx").sendMail("hello")  # E: incompatible type "str"
+blocking.createTransport({"pol": True})  # E: expected "TransportOptions | Transporter | str | None"
+print(blocking.createTransport().sendMail({}).acepted)  # E: "MailInfo" has no attribute "acepted"
+wrong_pool: PoolOptions = {"rateLimits": 3}  # E: Extra key "rateLimits"
 
 # -- events ----------------------------------------------------------------------------------------
 
