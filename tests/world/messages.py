@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 from collections.abc import Callable, Generator
@@ -121,7 +122,7 @@ def _as_generator(mail: Mail, content: bytes, chance: Chance, world: SourceWorld
 
     mail.source = generator = generate()
     # One that runs just now, because it called close() itself, goes on to its end.
-    mail.let_go = lambda: generator.gi_frame is None
+    mail.let_go = lambda: inspect.getgeneratorstate(generator) == inspect.GEN_CLOSED
 
 
 class _SlowFile:
