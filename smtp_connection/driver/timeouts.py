@@ -12,9 +12,6 @@ from ..reactor.loop import Reactor
 
 __all__ = ["TimeOuts"]
 
-# How often silence is looked for within the time that is allowed for it.
-_LOOKS = 4
-
 
 class TimeOuts:
     """The time-outs of one session; ``expired(error)`` is called when one of them passes, and
@@ -27,7 +24,6 @@ class TimeOuts:
     __slots__ = (
         "_broke",
         "_describe",
-        "_due",
         "_expired",
         "_last_heard",
         "_phase",
@@ -52,7 +48,6 @@ class TimeOuts:
         self._phase = reactor.timer(self._expire)
         self._silence = reactor.timer(self._look)
         self._last_heard: Callable[[], float] = float
-        self._due = 0.0  # when it has been silent for too long, as far as is known
         self._waiting_for: Callable[[], str] = str
 
     def watch_connecting(self, host: str, port: int, waiting_for: Callable[[], str]) -> None:
@@ -97,11 +92,8 @@ class TimeOuts:
 
         ``last_heard()`` is when, on the reactor's clock (seconds), something was last said or
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
-        It looks more often than need be, because ``last_heard()`` may learn of some things only by
-        comparing what it finds with what it found the last time.
         """
         self._last_heard, self._waiting_for = last_heard, waiting_for
-        self._due = self._reactor.now
         self._look()
 
     def broke(self, exc: BaseException) -> None:
@@ -111,12 +103,9 @@ class TimeOuts:
     @guarded
     def _look(self) -> None:
         milliseconds = self._settings.socketTimeout
-        seconds = milliseconds / 1000
-        now, heard = self._reactor.now, self._last_heard()
-        if now >= self._due:
-            self._due = heard + seconds
-        if now < self._due:
-            self._silence.start(min(self._due - now, seconds / _LOOKS))
+        left = self._last_heard() + milliseconds / 1000 - self._reactor.now
+        if left > 0:
+            self._silence.start(left)
             return
         missing = self._waiting_for()
         waiting = f", waiting for {missing}" if missing else ""

@@ -23,7 +23,7 @@ a forked child that calls it ends the stream of its parent, too.
 
 **The system's buffer may be large.**  It may take megabytes at once and need minutes to hand them
 on, and a socket is writable only when a third of that is gone.  Over TLS a record counts as sent
-when all of it is taken.
+when all of it is taken.  The system tells what it still holds, but nobody of its becoming less.
 
 **Readiness is only a hint.**  A socket that is reported as readable may have nothing to read.
 
@@ -32,6 +32,8 @@ The strategy
 
 - ``write()`` sends at once.  What the system does not take waits, in order and without a copy, and
   the owner is told when all of it is gone (``drained``).
+- As long as the system holds much of what was written, it is asked every 0.25 seconds how much that
+  is: so it is known when the peer last took something, at most 0.25 seconds late.
 - In clear text one event is one read, so that no connection starves the others.  Over TLS it is as
   many reads as it takes to empty what is decrypted.
 - After a failed write nothing more is written.  The peer's last words are read and handed on, and
@@ -78,6 +80,9 @@ _READ_SIZE = 16 * 1024
 
 # What the system may hold for the peer without being late: a command that is not acknowledged yet.
 _BACKLOG = 4096
+
+# How often the system is asked what it still holds, seconds.
+_ASK_EVERY = 0.25
 
 
 class TransportOwner(Protocol):
@@ -126,6 +131,7 @@ class Transport:
         "_linger_timer",
         "_must_read",
         "_owner",
+        "_progress",
         "_queued",
         "_reactor",
         "_servername",
@@ -169,7 +175,8 @@ class Transport:
         self.uncertain = False
         """Whether an exception that nobody has foreseen came in the middle of something, so that
         more may have been sent than is known."""
-        self._queued = 0  # what the system held for the peer when last_taken() was last asked
+        self._queued = 0  # what the system held for the peer when it was last asked
+        self._progress: Timer | None = None  # until it is asked again
 
     def start(self) -> None:
         """Begin to read.  Raises ``OSError`` for what cannot be watched."""
@@ -239,13 +246,27 @@ class Transport:
         reactor's clock, seconds.
 
         The system tells how much the peer has left to take, but not when it last took some.  That
-        is found out by asking now and then, and counts as taken just now.
+        is found out by asking every 0.25 seconds, and here, and counts as taken just then.
         """
         queued = queued_bytes(self._sock)
         if queued < self._queued and self._queued > _BACKLOG:
             self.last_sent = self._reactor.now
         self._queued = queued
         return self.last_sent
+
+    def _watch_progress(self) -> None:
+        """Ask again and again what the system holds, as long as that is much."""
+        if self._progress is None:
+            self._progress = self._reactor.timer(self._ask)
+        if not self._progress.active:
+            self._queued = queued_bytes(self._sock)
+            self._progress.start(_ASK_EVERY)
+
+    @guarded
+    def _ask(self) -> None:
+        self.last_taken()
+        if self._queued > _BACKLOG and self._progress is not None:
+            self._progress.start(_ASK_EVERY)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -311,6 +332,8 @@ class Transport:
             self._unsent.append(memoryview(data))
             return
         sent = self._send(data)
+        if len(data) > _BACKLOG:
+            self._watch_progress()
         if sent < len(data) and self._write_error is None:
             self._unsent.append(memoryview(data)[sent:])
             if self._tls is not None:
@@ -488,6 +511,8 @@ class Transport:
         self._closed = True
         self._owner = _NOBODY
         self._unsent.clear()
+        if self._progress is not None:
+            self._progress.cancel()
         self._handle.set_writer(None)
         self._handle.set_reader(self._discard)
         if self._announce_end():
@@ -547,8 +572,9 @@ class Transport:
         self._closed = True
         self._owner = _NOBODY
         self._unsent.clear()
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-            self._linger_timer = None
+        for timer in (self._linger_timer, self._progress):
+            if timer is not None:
+                timer.cancel()
+        self._linger_timer = self._progress = None
         self._handle.close()
         self._sock.close()

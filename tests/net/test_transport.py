@@ -153,6 +153,51 @@ def test_what_the_peer_takes_of_what_the_system_holds_counts_as_taken(reactor, m
     far.close()
 
 
+@pytest.fixture
+def slow(reactor, movable_clock, monkeypatch):
+    """An end, and a peer that takes what the test says: ``slow.held`` bytes are left."""
+
+    class Slow(End):
+        held = 0
+
+        def after(self, seconds):
+            movable_clock.ahead += seconds
+            while reactor.next_timeout() == 0:
+                reactor.run_once(0)
+
+    end = Slow(reactor, *tcp_pair())
+    monkeypatch.setattr("smtp_connection.net.transport.queued_bytes", lambda sock: end.held)
+    end.held = 100_000
+    end.transport.write(bytes(10_000))
+    yield end
+    end.transport.hang_up()
+    end.peer.close()
+
+
+def test_when_the_peer_took_something_is_known_a_quarter_of_a_second_later(slow):
+    for less in (90_000, 50_000, 5_000, 0):
+        slow.after(100)
+        slow.held = less
+        taken = slow.reactor.time()
+        slow.after(0.25)
+        slow.after(1000)
+        assert 0 <= slow.transport.last_taken() - taken <= 1  # a part of it is this test's own time
+
+
+def test_nobody_asks_the_system_when_it_holds_no_more(slow):
+    slow.after(1)
+    assert slow.reactor._timers.live
+    slow.held = 0
+    slow.after(1)
+    assert not slow.reactor._timers.live
+
+
+@pytest.mark.parametrize("linger", [0, 5])
+def test_nobody_asks_the_system_after_the_end(slow, linger):
+    slow.transport.close(linger)
+    assert slow.reactor._timers.live == (1 if linger else 0)
+
+
 def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):
     """A server that refuses a client says why, and hangs up without listening."""
     end = End(reactor, *socket.socketpair())

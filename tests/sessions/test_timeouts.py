@@ -141,6 +141,29 @@ def test_a_server_that_stops_reading_in_the_middle_of_a_message(by_hand, diary, 
     assert diary.error().message.endswith("waiting for the end of the message")
 
 
+def test_a_server_that_stops_reading_is_silent_from_then_on(
+    by_hand, diary, movable_clock, monkeypatch
+):
+    """The system holds all of the message; what the server takes of it is found out in time."""
+    held = 100_000
+    monkeypatch.setattr("smtp_connection.net.transport.queued_bytes", lambda sock: held)
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, b"x" * 10_000, diary.callback("sent"))
+    for reply in ("220 ready", "250 scripted", "250 ok", "250 ok", "354 go"):
+        peer.feed(f"{reply}\r\n")
+    passed = 0.0
+    while diary.names() == ["connect"]:
+        passed += 0.25
+        movable_clock.ahead += 0.25
+        if passed == SILENCE * 0.3:
+            held = 50_000
+        peer.settle()
+
+    assert diary.error().code == "ETIMEDOUT"
+    assert SILENCE * 1.3 <= passed <= SILENCE * 1.3 + 0.5
+
+
 def test_that_nothing_was_said_for_a_while_does_not_count_against_what_begins(
     by_hand, diary, movable_clock
 ):
@@ -468,6 +491,48 @@ def test_a_source_of_empty_pieces_starves_nobody(by_hand, diary, reactor, movabl
     reactor.run()
     assert diary.names() == ["connect", "error", "sent", "end"]
     assert diary.error("sent").code == "ETIMEDOUT"
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_two_connections_of_which_one_has_nothing_but_empty_pieces(by_hand, diary, reactor, before):
+    """Before its first piece or after it, the other one sends its messages."""
+
+    def text_and_nothing():
+        yield from ["a piece\n"] * before
+        asked = 0
+        while True:
+            asked += 1
+            assert asked < 1_000_000, "the other one has no turn"
+            yield b""
+
+    starving, its_peer = by_hand()
+    starving.connect()
+    starving.send(ENVELOPE, text_and_nothing(), diary.callback("never"))
+    for reply in ("220 ready", "250 me", "250 ok", "250 ok", "354 go")[: 4 + before]:
+        its_peer.sock.send(f"{reply}\r\n".encode())
+        for _ in range(4):
+            reactor.run_once(0)
+    assert (b"DATA" in its_peer.heard()) == bool(before)
+
+    connection, peer = by_hand()
+    connection.connect()
+    for number in range(3):
+        connection.send(ENVELOPE, iter(["text"]), diary.callback(f"sent {number}"))
+    connection.quit()
+    for reply in ("220 hi", "250 me", *["250 ok", "250 ok", "354 go", "250 queued"] * 3, "221 bye"):
+        peer.sock.send(f"{reply}\r\n".encode())
+        for _ in range(4):
+            reactor.run_once(0)
+    peer.sock.close()
+    for _ in range(4):
+        reactor.run_once(0)
+    assert [diary.of(f"sent {number}")[0][0] for number in range(3)] == [None] * 3
+    assert connection.destroyed
+    assert diary.of("never") == []
+    starving.close()
+    its_peer.sock.close()
+    reactor.run()
+    assert diary.error("never").code == "ECONNECTION"
 
 
 def test_a_callback_that_blocks_does_not_time_out_what_begins_behind_it(
