@@ -552,16 +552,14 @@ class Exchange:
             )
         self._owner.connection_failed(error)
 
+    def discreet(self, text: str) -> str:
+        """Return ``text``, the server's words without their beginning or end, without secrets."""
+        return text if self._secrets is None else self._secrets.masked_cut(text)
+
     @guarded
     def connection_lost(self, error: SMTPError | None) -> None:
         """The stream is over: it failed with ``error``, or the server has closed its side."""
-        remainder = self._parser.remainder.strip()
-        if self._secrets is not None:
-            remainder = self._secrets.masked(remainder)
-            if error is not None:
-                # It may quote clear text of the server's.
-                error.message = self._secrets.masked(error.message)
-                error.args = (error.message,)
+        remainder = self.discreet(self._parser.remainder.strip())
         response = None
         if remainder:
             self.last_response = remainder

@@ -101,6 +101,10 @@ class TransportOwner(Protocol):
         """``exc``, which nobody has foreseen, was raised while something was read or written; the
         reactor raises it."""
 
+    def discreet(self, text: str) -> str:
+        """Return what may be shown of ``text``, the words of the peer, of which something may be
+        cut off at both ends."""
+
 
 class _Nobody:
     """The owner of a transport that is closed: neither of them has to keep the other."""
@@ -116,6 +120,10 @@ class _Nobody:
 
     def broke(self, exc: BaseException) -> None:
         """Do nothing."""
+
+    def discreet(self, text: str) -> str:
+        """Show nothing."""
+        return ""
 
 
 _NOBODY = _Nobody()
@@ -310,7 +318,7 @@ class Transport:
                 self._handle.set_writer(self._go_on_writing)
                 return
             except ssl.SSLError as exc:
-                self._lose(self._write_error or tls_session_error(exc, tls, self._servername))
+                self._lose(self._write_error or self._session_error(exc, tls))
                 return
             except OSError as exc:
                 self._lose(self._write_error or socket_error(exc, "Connection failed"))
@@ -321,6 +329,9 @@ class Transport:
             self._owner.data_received(data)
             if self._tls is not tls or self._closed or not tls.pending():
                 return
+
+    def _session_error(self, exc: ssl.SSLError, tls: ssl.SSLSocket) -> SMTPError:
+        return tls_session_error(exc, tls, self._servername, self._owner.discreet)
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -354,7 +365,7 @@ class Transport:
             return 0
         except ssl.SSLError as exc:
             assert self._tls is not None
-            self._write_failed(tls_session_error(exc, self._tls, self._servername))
+            self._write_failed(self._session_error(exc, self._tls))
         except OSError as exc:
             self._write_failed(socket_error(exc, "Connection failed"))
         return 0
