@@ -17,7 +17,7 @@ The strategy
 ------------
 
 There is one state, and one way from ``ENDING`` to ``CLOSED``: :meth:`Lifecycle._end`.  Whoever
-wants the connection to end says why (``_Ending``; the first reason counts) and then has ``_end``
+wants the connection to end says why (``ending.py``; the first reason counts) and then has ``_end``
 called: a failure at once, because it is found on the reactor's thread, between two steps;
 ``close()`` at the end of the turn, because its caller may have interrupted anything.  Nothing is
 said to the server once the state is ``ENDING``.
@@ -57,6 +57,7 @@ from ..protocol.transaction import quit_session
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..records import TLSInfo
+from .ending import CLOSED_HERE, OVER, Ending
 from .events import Emitter, Events
 from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Connect, Operation, Operations, Quit, connection_error
@@ -81,70 +82,6 @@ class _State:
 
 _OPEN = (_State.READY, _State.CONNECTING)
 
-_CLOSED_HERE = "Connection closed by close()"
-
-
-class _Ending:
-    """Why a connection ends, and what that means for the operations that are not finished.
-
-    - ``error`` (SMTPError): for the operation under way
-    - ``text`` (str or None): for the others, where the connection did not fail
-    - ``own`` (bool): ``error`` is the failure of one operation alone
-    - ``heard`` (bool): somebody hears of it without the listeners of ``'error'``: callbacks do, or
-      ``run()`` raises the cause
-    - ``opening`` (bool): the session had not been opened
-    - ``logged``, ``told`` (bool): the log, and the listeners of ``'error'``, have heard of it
-    """
-
-    __slots__ = ("_unsent", "error", "heard", "logged", "opening", "own", "text", "told")
-
-    def __init__(
-        self,
-        error: SMTPError,
-        *,
-        text: str | None = None,
-        own: bool = False,
-        heard: bool = False,
-    ) -> None:
-        self.error = error
-        self.text = text
-        self.own = own
-        self.heard = heard
-        self.opening = False
-        self.logged = self.told = False
-        # What the operations that are not under way get, each as a copy: the server's words, which
-        # may be a megabyte, are in the text once.
-        if own:
-            # It is the failure of one message; the others did not fail, they were not sent.
-            unsent = f"Connection closed, because the message before failed: {error}"
-            if error.code == "EABORT":
-                unsent = "Connection closed, because the operation before was aborted"
-            self._unsent = SMTPError(unsent, code="ECONNECTION", command="CONN")
-        else:
-            self._unsent = error.copy()
-
-    @property
-    def failed(self) -> bool:
-        """Whether the connection failed, rather than being closed in an orderly way."""
-        return self.text is None
-
-    def for_others(self) -> SMTPError:
-        """Return the error for one of the operations that are not under way."""
-        error = self.error
-        if self.text is not None:
-            return connection_error(self.text)
-        other = self._unsent.copy()
-        if error.inDoubt or (error.permanent and not self.opening):
-            # Only the operation under way is in doubt, or refused.
-            other.response = other.responseCode = None
-        other.__cause__ = error
-        return other
-
-
-_OVER = _Ending(connection_error("The connection is over"), text="")
-_OVER.logged = _OVER.told = True
-"""Takes the place of every other reason once all has been told."""
-
 
 class Lifecycle:
     """What one connection is going through.
@@ -159,7 +96,7 @@ class Lifecycle:
         self._settings = settings
         self._sid = sid
         self._state: str = _State.NEW
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
         self._opening: Operation | None = None  # the connect() that a signal may abort
         self._host, self._port = settings.host, settings.port
         self.stage = "init"
@@ -295,7 +232,7 @@ class Lifecycle:
             self._reactor.call_soon(self._let_go)
             self._reactor.call_soon(self._tell_end)
             return
-        self._decide(_Ending(connection_error(_CLOSED_HERE), text=_CLOSED_HERE))
+        self._decide(Ending(connection_error(CLOSED_HERE), text=CLOSED_HERE))
         # Not at once: the caller may be a signal handler, which has interrupted anything.
         self._reactor.call_last(self._close)
         if not self._reactor.will_turn:
@@ -507,7 +444,7 @@ class Lifecycle:
         """End the connection with ``error``; with ``own`` it is that of the operation under way
         alone."""
         if not self.destroyed:
-            self._decide(_Ending(error, own=own))
+            self._decide(Ending(error, own=own))
             self._end()
 
     def broke(self, exc: BaseException) -> None:
@@ -520,7 +457,7 @@ class Lifecycle:
             text = f"Connection closed, because {what} was raised in the middle of a step"
             error = SMTPError(text, code="ECONNECTION", command="CONN")
             error.__cause__ = exc
-            self._decide(_Ending(error, heard=True))
+            self._decide(Ending(error, heard=True))
         self._end()
 
     def _leave(self) -> None:
@@ -533,10 +470,10 @@ class Lifecycle:
     def _finish(self) -> None:
         """End in an orderly way: QUIT was answered, or the server ended an idle session."""
         text = self._leaving or NOT_ITS_TURN
-        self._decide(_Ending(connection_error(text), text=text))
+        self._decide(Ending(connection_error(text), text=text))
         self._end()
 
-    def _decide(self, ending: _Ending) -> None:
+    def _decide(self, ending: Ending) -> None:
         """Take ``ending`` for the reason, unless there is one already."""
         if self._ending is None:
             ending.opening = self._state is _State.CONNECTING
@@ -564,33 +501,12 @@ class Lifecycle:
         self._time_outs.stop()
         self._heed_no_more()
         operations = self._operations
-        unfinished, current = operations.unfinished, operations.current
-        value, first = self._exchange.stop(ending.error)
-        if current is None:
-            # An outcome that is there may be that of the operation before.
-            value, first = None, (first if ending.opening else None) or ending.error
+        value, error = self._exchange.stop(ending.error)
         operations.close_sources()
-        waiting = [operation for operation in unfinished if not operation.settled]
         if ending.failed:
-            concerned = waiting[:1] if ending.own else waiting
-            ending.heard = ending.heard or any(
-                operation.has_callback
-                for operation in concerned
-                if operation is not current or first is not None  # it may have succeeded
-            )
+            ending.note_who_hears(operations, error)
             self._reactor.call_soon(self._tell_failure)
-        under_way = current
-        if current is None and ending.own:
-            under_way = operations.connecting
-        elif current is None and waiting and (ending.opening or not ending.failed):
-            under_way = waiting[0]
-        for operation in unfinished:
-            if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):
-                operation.settle_silently()  # 'end' or 'error' tells of it
-            elif operation is under_way:
-                operations.settle(operation, first, value)
-            else:
-                operations.settle(operation, ending.for_others())
+        ending.settle(operations, value, error)
         self._let_go()
         self._reactor.call_soon(self._tell_end)
         operations.forget()
@@ -601,14 +517,14 @@ class Lifecycle:
         orderly = ending is not None and not ending.failed and self.stage == "connected"
         self._dialing.close(self._settings.socketCloseTimeout / 1000 if orderly else 0)
 
-    def _log_end(self, ending: _Ending) -> None:
+    def _log_end(self, ending: Ending) -> None:
         if ending.logged or self._trace is None:
             return
         ending.logged = True
         try:
             if ending.failed:
                 self._trace.failure(ending.error)
-            elif ending.text == _CLOSED_HERE:
+            elif ending.text == CLOSED_HERE:
                 self.tell(lambda: "Closing connection to the server")
         except BaseException as exc:  # a logger's; it must not keep the connection from ending
             self._reactor.call_soon(_raise, exc)
@@ -632,7 +548,7 @@ class Lifecycle:
             self._events.emit_last("end")
         finally:
             # These know this object, and this object knows them: circles cost a garbage collection.
-            self._ending = _OVER
+            self._ending = OVER
             self._operations.dissolve()
             self._time_outs.dissolve()
             self._dialing.dissolve()
