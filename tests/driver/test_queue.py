@@ -8,7 +8,7 @@ from smtp_connection.driver.queue import Operations
 
 
 def test_an_empty_queue_costs_next_to_nothing(reactor):
-    """Most connections have one, and there may be thousands of them; a deque would take 600 bytes."""
+    """Most connections have one, and there may be thousands; a deque would take 600 bytes."""
     Operations(reactor, print)
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
