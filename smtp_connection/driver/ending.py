@@ -94,8 +94,12 @@ class Ending:
             return operations.current
         if self.own:
             return operations.connecting
-        waiting = _waiting(operations)
-        return waiting[0] if waiting and (self.opening or not self.failed) else None
+        if self.failed and not self.opening:
+            return None
+        # The same one, should an interrupt have it done again: not by what is waiting still.
+        unfinished = operations.unfinished
+        failing = (one for one in unfinished if not one.settled or one.error is not None)
+        return next(failing, None)
 
     def _for_others(self) -> SMTPError:
         """Return the error for one of the operations that are not under way."""

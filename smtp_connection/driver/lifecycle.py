@@ -507,10 +507,15 @@ class Lifecycle:
             ending.note_who_hears(operations, error)
             self._reactor.call_soon(self._tell_failure)
         ending.settle(operations, value, error)
-        self._let_go()
-        self._reactor.call_soon(self._tell_end)
-        operations.forget()
-        self._state = _State.CLOSED
+        try:
+            self._let_go()
+        except BaseException:
+            self._reactor.call_soon(self._let_go)  # it may have been interrupted
+            raise
+        finally:
+            self._reactor.call_soon(self._tell_end)
+            operations.forget()
+            self._state = _State.CLOSED
 
     def _let_go(self) -> None:
         ending = self._ending

@@ -526,7 +526,12 @@ class Transport:
             self._progress.cancel()
         self._handle.set_writer(None)
         self._handle.set_reader(self._discard)
-        if self._announce_end():
+        try:
+            waits = self._announce_end()
+        except BaseException:
+            self._drop()
+            raise
+        if waits:
             self._linger_timer = self._reactor.timer(self._drop)
             self._linger_timer.start(linger)
         else:
@@ -538,9 +543,11 @@ class Transport:
         Needs no reactor that runs; may be called from any thread.
         """
         pointless = self._handshaking or self._write_error is not None
-        if not (self._closed or pointless or self._reactor.is_parents):
-            self._announce_end()
-        self._drop()
+        try:
+            if not (self._closed or pointless or self._reactor.is_parents):
+                self._announce_end()
+        finally:
+            self._drop()
 
     def read_now(self) -> None:
         """Hand on what has arrived, without waiting for the reactor to say so."""
