@@ -32,6 +32,7 @@ _emit = SMTPConnection.emit
 _let_go = Lifecycle._let_go
 _close = Lifecycle.close
 _data_received = Exchange.data_received
+_broke = Lifecycle.broke
 
 
 # -- callbacks and what they are told --------------------------------------------------------------
@@ -179,6 +180,31 @@ def _swallow_interrupts(self: Any, data: bytes) -> None:
         pass
 
 
+# -- after what nobody has foreseen ----------------------------------------------------------------
+
+
+def _go_on(self: Any, exc: BaseException) -> None:
+    if self.destroyed:
+        self._end()
+
+
+def _swallow_all(self: Any, data: bytes) -> None:
+    try:
+        _data_received(self, data)
+    except AssertionError:
+        raise
+    except BaseException:
+        pass
+
+
+def _raise_twice(self: Any, exc: BaseException) -> None:
+    def raise_again() -> None:
+        raise exc
+
+    _broke(self, exc)
+    self._reactor.call_soon(raise_again)
+
+
 # -- all of them -----------------------------------------------------------------------------------
 
 
@@ -218,6 +244,9 @@ FAULTS = {
     "close() is tried once": Fault(Lifecycle, "close", _close_once),
     "an interrupt is swallowed": Fault(Exchange, "data_received", _swallow_interrupts),
     "what an interrupt has lost stays lost": Fault(Operations, "tell_again", _nothing),
+    "what nobody has foreseen ends nothing": Fault(Lifecycle, "broke", _go_on),
+    "what nobody has foreseen is swallowed": Fault(Exchange, "data_received", _swallow_all),
+    "what nobody has foreseen comes twice": Fault(Lifecycle, "broke", _raise_twice),
     "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
 }
 

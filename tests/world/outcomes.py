@@ -33,7 +33,7 @@ def judge_by_wire(judge: Judge, mail: Mail, stream: Stream | None, error: Any) -
     position = sent.find(mail.last_words)
     if stream is None or position < 0:
         judge.require(error is not None, f"{name} succeeds, and its end was never sent")
-        doubtful = error.inDoubt and not judge.disturbed
+        doubtful = error.inDoubt and not judge.uncertain
         judge.require(not doubtful, f"{name} is in doubt, and its end was never sent")
         return
     read = b"".join(stream.read)
@@ -111,7 +111,7 @@ def _judge_each(
     source = error if info is None else info
     if source is None:
         return  # a callback that takes no result
-    if judge.disturbed and error is not None and error.inDoubt and not error.rejected:
+    if judge.uncertain and error is not None and error.inDoubt and not error.rejected:
         return  # an interrupt has ended the dialogue that knew of recipients
     rejected = dict(zip(source.rejected or [], source.rejectedErrors or [], strict=True))
     if info is None:
