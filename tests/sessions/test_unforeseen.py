@@ -379,6 +379,20 @@ def test_a_socket_that_was_not_let_go_of_is_let_go_of_at_once(by_hand, reactor, 
     assert peer.client_end.fileno() == -1
 
 
+def test_nothing_is_logged_after_the_end(by_hand, reactor, diary, monkeypatch):
+    connection, peer = by_hand(socketCloseTimeout=0)
+    connection.on("log", lambda entry: diary.entries.append(("log",)))
+    connection.connect()
+    peer.settle()
+    interrupt_once(monkeypatch, Dialing, "close")
+    connection.close()
+    with pytest.raises(Unforeseen):
+        reactor.run()
+    peer.sock.sendall(b"220 hi\r\n")
+    reactor.run()
+    assert diary.names()[-1] == "end"
+
+
 def test_a_second_close_gives_the_peer_no_more_time(by_hand, reactor, movable_clock):
     connection, peer = by_hand(socketCloseTimeout=1000)
     connection.connect()
