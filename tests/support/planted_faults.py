@@ -15,6 +15,8 @@ from smtp_connection.driver.lifecycle import Lifecycle
 from smtp_connection.driver.queue import Operation, Operations
 from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
+from smtp_connection.net import transport
+from smtp_connection.net.errors import tls_error
 from smtp_connection.net.transport import Transport
 from smtp_connection.protocol import recipients
 from smtp_connection.reactor.handles import Handle
@@ -247,6 +249,7 @@ FAULTS = {
     "what nobody has foreseen ends nothing": Fault(Lifecycle, "broke", _go_on),
     "what nobody has foreseen is swallowed": Fault(Exchange, "data_received", _swallow_all),
     "what nobody has foreseen comes twice": Fault(Lifecycle, "broke", _raise_twice),
+    "TLS that is cut is a failed handshake": Fault(transport, "tls_session_error", tls_error),
     "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
 }
 

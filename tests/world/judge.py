@@ -73,6 +73,8 @@ class Judge:
     - ``disturbed`` (bool): it was interrupted at least once
     - ``uncertain`` (bool): what the client was just reading may not have counted any more
     - ``may_have_a_hole`` (bool): a piece of a message was lost on its way to the connection
+    - ``tls_done`` (bool): a handshake has succeeded
+    - ``stream_failed`` (bool): TLS has, which is only an end for those who wait for nothing
     - ``stalled`` (bool): as far as an interrupted program goes on, nothing happens any more
     - ``tally``: how often what has happened
     - ``history``: what has happened, in order, if somebody wants to know
@@ -91,6 +93,7 @@ class Judge:
         self.close_called = self._closing = False
         self.interrupted = self.disturbed = self.stalled = False
         self.uncertain = self.may_have_a_hole = False
+        self.tls_done = self.stream_failed = False
         self.noticed_by = -math.inf  # that the owner of the socket has closed it
         self._turns = 0
         self._inside: list[Operation] = []
@@ -208,6 +211,8 @@ class Judge:
 
     def _check_error(self, error: Any) -> None:
         self._raised.told(error)
+        if self.tls_done and getattr(error, "code", None) == "ETLS":
+            self.fail(f"{error!r} is told, and the handshake had succeeded")
         if not isinstance(error, SMTPError) or not error.code or not error.command:
             self.fail(f"{error!r} is no proper SMTPError")
 
@@ -404,7 +409,7 @@ class Judge:
             self.require(not self.connection.secure, "it is over, and still 'secure'")
             asked = any(one.kind in ("close", "quit") for one in self.operations)
             asked = asked or self.noticed_by >= 0  # its owner has closed the socket
-            asked = asked or self._raised.surprise_was_raised
+            asked = asked or self.stream_failed or self._raised.surprise_was_raised
             reported = self._errors or any(one.error for one in self.operations if not one.at_once)
             self.require(asked or peer_ended or reported, "the connection failed, and nobody knows")
         lost = self._raised.never_surfaced()

@@ -167,6 +167,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         self._heard = b""
         self._partial = b""
         self._decrypted = bytearray()
+        self._is_strict = self.network.chance.happens(0.5)  # about the end of the stream
         self._take_over(below)
 
     def _take_over(self, below: VirtualSocket) -> None:
@@ -198,6 +199,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         if self._context_.failure == "certificate":
             self.network.judge.tally["TLS: certificate"] += 1
             raise ssl.SSLCertVerificationError(1, "certificate verify failed")
+        self.network.judge.tls_done = True
         self.network.judge.progress()
 
     @staticmethod
@@ -227,6 +229,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
     def _decrypt(self, stream: Stream) -> None:
         if self._context_.failure == "record" and self.network.chance.happens(0.3):
             self.network.judge.tally["TLS: record"] += 1
+            self.network.judge.stream_failed = True
             raise ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac")
         sealed = stream.sealed
         try:
@@ -239,6 +242,18 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         elif data:
             self._partial += data
             raise ssl.SSLWantReadError
+        elif self._is_strict:
+            self.network.judge.tally["TLS: cut without close_notify"] += 1
+            raise self._cut_off()
+
+    def _cut_off(self) -> ssl.SSLError:
+        """Return what Python makes of the end of a stream that nobody has announced, unless it is
+        told to make nothing of it."""
+        if self.network.chance.happens(0.5):
+            return ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+        error = ssl.SSLError(1, "[SSL: UNEXPECTED_EOF_WHILE_READING] unexpected eof while reading")
+        error.reason = "UNEXPECTED_EOF_WHILE_READING"
+        return error
 
     def pending(self) -> int:
         return len(self._decrypted)

@@ -136,6 +136,7 @@ NOTICED = {
     "sockets stay open": "left open",
     "the reactor turns for nothing": "goes on and on",
     "sources are not let go of": "was not let go of",
+    "TLS that is cut is a failed handshake": "the handshake had succeeded",
     "a message is changed": "arrived as",
 }
 """What the world says to each fault."""
