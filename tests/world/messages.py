@@ -90,7 +90,10 @@ class SourceWorld:
     ``strike`` with the name of what is called."""
 
     def __init__(
-        self, asked: Callable[[], None], soon: Callable[..., None], strike: Callable[[str], None]
+        self,
+        asked: Callable[[], None],
+        soon: Callable[..., None],
+        strike: Callable[[str], object] = str,
     ) -> None:
         self.asked = asked
         self.soon = soon

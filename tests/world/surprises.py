@@ -41,7 +41,7 @@ PLACES: dict[str, tuple[type[BaseException], ...]] = {
     "TLS recv": (*_SYSTEM, ssl.SSLError),
     "TLS send": (*_SYSTEM, ssl.SSLError),
     "unwrap": _KINDS,
-    "select": (*_KINDS, OSError),
+    "select": _KINDS,
     "register": (*_KINDS, OSError),
     "modify": (*_KINDS, OSError),
     "resolver": (*_KINDS, OSError),
