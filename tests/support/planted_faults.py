@@ -249,7 +249,11 @@ FAULTS = {
     "what nobody has foreseen ends nothing": Fault(Lifecycle, "broke", _go_on),
     "what nobody has foreseen is swallowed": Fault(Exchange, "data_received", _swallow_all),
     "what nobody has foreseen comes twice": Fault(Lifecycle, "broke", _raise_twice),
-    "TLS that is cut is a failed handshake": Fault(transport, "tls_session_error", tls_error),
+    "TLS that is cut is a failed handshake": Fault(
+        transport,
+        "tls_session_error",
+        lambda exc, tls, servername, _: tls_error(exc, tls, servername),
+    ),
     "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
 }
 
