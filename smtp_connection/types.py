@@ -25,6 +25,7 @@ __all__ = [
     "Attachment",
     "Auth",
     "BeforeCommit",
+    "CommandTimeouts",
     "ConnectionOptions",
     "Content",
     "DSN",
@@ -144,6 +145,21 @@ Auth = TypedDict(
 """The ``auth`` of ``login``, and the option."""
 
 
+class CommandTimeouts(TypedDict, total=False):
+    """The option ``commandTimeouts``; times are in milliseconds."""
+
+    EHLO: float | None
+    AUTH: float | None
+    MAIL: float | None
+    RCPT: float | None
+    DATA: float | None
+    dataBlock: float | None
+    dataEnd: float | None
+    RSET: float | None
+    NOOP: float | None
+    QUIT: float | None
+
+
 class TransportAuth(Auth, total=False):
     """The option ``auth`` of a pool or of a transport: with the type OAuth2, that of a token
     generator as well."""
@@ -179,6 +195,8 @@ class _SharedOptions(TypedDict, total=False):
     connectionTimeout: float | None
     greetingTimeout: float | None
     socketTimeout: float | None
+    commandTimeouts: CommandTimeouts | Unchecked | None
+    sendTimeout: float | None
     debug: bool | None
     logger: Any
     transactionLog: bool | None

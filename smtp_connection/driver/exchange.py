@@ -280,6 +280,16 @@ class Exchange:
             return "the next operation"
         return self._step.waiting_for(len(self._collected), sent=self._pump.message is None)
 
+    @property
+    def time_out(self) -> str:
+        """Which of ``commandTimeouts`` counts now; an empty string: none of them."""
+        step = self._step
+        if step is None:
+            return ""
+        name = step.time_out(len(self._collected), sent=self._pump.message is None)
+        # Nobody waits for the system while it has taken what there is, and the source has no more.
+        return "" if name == "dataBlock" and self._transport.is_drained else name
+
     # -- the dialogue -------------------------------------------------------------------------
 
     def _advance(self, result: Any, throw: bool = False) -> Step | None:

@@ -67,7 +67,7 @@ from .trace import trace_for, warn_of_login
 if TYPE_CHECKING:
     from ..abort import AbortSignal
     from ..net.transport import Transport
-    from .aborting import Aborting
+    from .aborting import Aborting, Deadline
 
 __all__ = ["Lifecycle"]
 
@@ -123,6 +123,7 @@ class Lifecycle:
         # Not when the package is imported: what dials is much, and waits for connections anyway.
         from .dialing import Dialing
 
+        self._deadline = self._make_deadline() if settings.sendTimeout else None
         self._dialing = Dialing(reactor, settings, self, self._exchange)
 
     # -- what may be read at any time -------------------------------------------------------------
@@ -246,12 +247,23 @@ class Lifecycle:
         patience = self._settings.socketCloseTimeout / 1000
         return Aborting(signal, operation, self._reactor, self, patience)
 
+    def _make_deadline(self) -> Deadline:
+        from .aborting import Deadline  # for those who set one
+
+        settings = self._settings
+        patience = settings.socketCloseTimeout / 1000
+        return Deadline(
+            settings.sendTimeout, self._reactor, self, patience, lambda: self._exchange.waiting_for
+        )
+
     def take_back(self, operation: Operation, error: SMTPError) -> bool:
         """Let ``operation`` end with ``error`` if the server need not be told, because it waits for
         a command anyway; return whether that is so."""
         operations = self._operations
         if operations.current is operation and self._exchange.withdraw():
             operations.current = None
+            if self._deadline is not None:
+                self._deadline.cancel()
         elif not operations.take_out(operation):
             return False
         self._settle(operation, error)
@@ -298,6 +310,8 @@ class Lifecycle:
             dialogue = operations.start_next()
             if dialogue is None:
                 return
+            if self._deadline is not None:
+                self._begin_deadline(self._deadline)
             self._exchange.start(dialogue)
 
     def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
@@ -309,8 +323,15 @@ class Lifecycle:
         elif isinstance(operation, Quit) and error is None:
             self._finish()
         else:
+            if self._deadline is not None:
+                self._deadline.cancel()
             self._settle(operation, error, value)
             operations.current = None
+
+    def _begin_deadline(self, deadline: Deadline) -> None:
+        operation = self._operations.current
+        if operation is not None and operation.message is not None:
+            deadline.begin(operation)
 
     def _settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         if isinstance(operation, Quit):
@@ -342,6 +363,7 @@ class Lifecycle:
         self._time_outs.watch_silence(
             lambda: max(exchange.last_sign_of_life, transport.last_taken()),
             lambda: exchange.waiting_for if self._is_awaited() else "",
+            lambda: exchange.time_out,
         )
         exchange.start(open_session(self.session))
 
@@ -499,6 +521,8 @@ class Lifecycle:
             return
         self._log_end(ending)
         self._time_outs.stop()
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._heed_no_more()
         operations = self._operations
         value, error = self._exchange.stop(ending.error)
@@ -555,6 +579,7 @@ class Lifecycle:
             # These know this object, and this object knows them: circles cost a garbage collection.
             self._ending = OVER
             self._operations.dissolve()
+            self._deadline = None
             self._time_outs.dissolve()
             self._dialing.dissolve()
             self._exchange.dissolve()

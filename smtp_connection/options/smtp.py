@@ -10,6 +10,7 @@ from ..callbacks import only_awaited, refuse_async
 from ..hosts import a_labels, is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
+from .command_timeouts import CommandTimeouts
 from .table import Option, Settings
 from .tls import TLSOptions
 
@@ -229,6 +230,8 @@ class Options(Settings, shows=repr, advice=_advice):
     connectionTimeout: Option[float] = Option(_time_out, 120_000)
     greetingTimeout: Option[float] = Option(_time_out, 30_000)
     socketTimeout: Option[float] = Option(_time_out, 600_000)
+    commandTimeouts: Option[CommandTimeouts] = Option(CommandTimeouts.parse, CommandTimeouts())
+    sendTimeout: Option[float] = Option(_duration, 0)
     debug: Option[bool] = Option(flag, False)
     logger: Option[Any] = Option(_logger, None, kind=bool)
     transactionLog: Option[bool] = Option(flag, False)
@@ -265,6 +268,12 @@ class Options(Settings, shows=repr, advice=_advice):
     def mail_rules(self) -> dict[str, bool]:
         """Return the flags that hold for every mail that is composed."""
         return {name: True for name in _MAIL_RULES if getattr(self, name)}
+
+    @property
+    def shortest_silence(self) -> float:
+        """The least that socketTimeout and commandTimeouts allow for anything, milliseconds."""
+        own: list[float] = [each for each in self.commandTimeouts.values() if each]
+        return min(self.socketTimeout, *own)
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:

@@ -40,6 +40,9 @@ _REFUSED = {
 
 _HELLOS = ("EHLO", "HELO", "LHLO")
 
+# Those that also go out without command(), and that take no longer there.
+_USUAL = (*_HELLOS, "MAIL", "RCPT", "RSET", "NOOP")
+
 # RFC 5321 section 4.1.1.2, and what RFC 821 had in addition.
 _OPEN_TRANSACTION = ("MAIL", "SEND", "SOML", "SAML")
 
@@ -109,6 +112,10 @@ class _Line(Command):
 
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return f"the reply to {_verb(self.line)}"
+
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        verb = _verb(self.line)
+        return verb if verb in _USUAL else ""
 
 
 def _checked(line: object) -> str:

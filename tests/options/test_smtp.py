@@ -13,6 +13,7 @@ import pytest
 
 from smtp_connection.options import foreign
 from smtp_connection.options import smtp as options_module
+from smtp_connection.options.command_timeouts import CommandTimeouts
 from smtp_connection.options.names import folded
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
@@ -30,6 +31,8 @@ DEFAULTS = {
     "connectionTimeout": 120_000,
     "greetingTimeout": 30_000,
     "socketTimeout": 600_000,
+    "commandTimeouts": CommandTimeouts(),
+    "sendTimeout": 0,
     "debug": False,
     "logger": None,
     "transactionLog": False,

@@ -17,9 +17,23 @@ from tests.support.sessions import ENVELOPE, PASSWORD, POINTS, at_every_point
 
 CONNECTION, GREETING, SILENCE = 120, 30, 600  # the defaults, seconds
 
+# What RFC 5321 section 4.5.3.2 has for single commands, seconds.
+MAIL = RCPT = 5 * 60
+DATA, DATA_BLOCK = 2 * 60, 3 * 60
+LIMITS = {
+    "greeting": GREETING,
+    "MAIL": MAIL,
+    "RCPT": RCPT,
+    "the second RCPT": RCPT,
+    "DATA": DATA,
+    "a pipelined envelope": MAIL,
+    "a pipelined envelope, half of it": RCPT,
+}
+
 
 def limit_of(point):
-    return GREETING if point is POINTS["greeting"] else SILENCE
+    (name,) = [name for name, each in POINTS.items() if each is point]
+    return LIMITS.get(name, SILENCE)
 
 
 @pytest.fixture
@@ -64,7 +78,7 @@ def test_empty_lines_are_no_sign_of_life(fail_at, let_pass):
     def ending(peer):
         for _ in range(10):
             peer.send("\r\n")
-            let_pass(SILENCE / 10 + 0.01)
+            let_pass(MAIL / 10 + 0.01)
         peer.expect_end()
 
     assert fail_at(POINTS["MAIL"], ending).code == "ETIMEDOUT"
@@ -89,7 +103,7 @@ def test_empty_lines_are_no_sign_of_life(fail_at, let_pass):
     ],
 )
 def test_the_error_says_what_was_waited_for(fail_at, silence, name, missing):
-    err = fail_at(POINTS[name], silence(SILENCE + 1))
+    err = fail_at(POINTS[name], silence(limit_of(POINTS[name]) + 1))
     text = err.message.partition(" (the message had been sent")[0]
     assert text.endswith(f"waiting for the reply to {missing}")
 
@@ -259,7 +273,7 @@ def test_a_slow_server_is_not_a_silent_one(serve, connect_to, reactor, diary, le
         ]:
             peer.expect(command)
             if reply is not None:
-                let_pass(SILENCE - 1)
+                let_pass(LIMITS.get(command, SILENCE) - 1)
                 peer.send(f"{reply}\r\n")
 
     connection = connect_to(serve(script))
@@ -281,8 +295,8 @@ def test_each_reply_to_a_pipelined_envelope_is_a_sign_of_life(
     def script(peer):
         peer.greet("PIPELINING")
         peer.expect("MAIL", "RCPT", "DATA")
-        for reply in ("250 ok", "250 ok", "354 go"):
-            let_pass(SILENCE - 1)
+        for reply, limit in (("250 ok", MAIL), ("250 ok", RCPT), ("354 go", DATA)):
+            let_pass(limit - 1)
             peer.send(f"{reply}\r\n")
         peer.play("C: hi\nC: .\nS: 250 queued")
         peer.take_quit()
@@ -305,7 +319,7 @@ def test_a_message_that_takes_its_time_is_not_silence(
 
     def message() -> Iterator[bytes]:
         for _ in range(pieces):
-            movable_clock.ahead += SILENCE / 2
+            movable_clock.ahead += DATA_BLOCK / 2
             yield b"x" * 40_000 + b"\n"
 
     def script(peer):
