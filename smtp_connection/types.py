@@ -206,6 +206,7 @@ class _SharedOptions(TypedDict, total=False):
     tls: TLSOptions | Unchecked | ssl.SSLContext | None
     servername: str | None
     secured: bool | None
+    pipelineMessages: bool | None
     maxResponseSize: int | None
     socketCloseTimeout: float | None
     dnsTimeout: float | None

@@ -49,11 +49,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SMTPError
 from ..message.message import Message
 from ..options.smtp import Options
+from ..protocol.addressing import envelope_ahead
 from ..protocol.hints import about_banner, about_silence
 from ..protocol.opening import open_session
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
-from ..protocol.transaction import quit_session
+from ..protocol.transaction import quit_ahead, quit_session
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..records import TLSInfo
@@ -112,6 +113,7 @@ class Lifecycle:
             custom_auth=settings.customAuth,
             ehlo_after_auth=settings.ehloAfterAuth,
             before_commit=settings.beforeCommit,
+            pipeline_messages=settings.pipelineMessages,
         )
         self._operations = Operations(reactor, events.report)
         self._time_outs = TimeOuts(reactor, settings, self._give_up, self.broke)
@@ -390,6 +392,22 @@ class Lifecycle:
         self._time_outs.watch_upgrade()
         self._dialing.start_tls(upgraded)
 
+    def next_lines(self) -> list[str]:
+        """Return the commands of the next operation, if they may ride behind the message that is
+        about to end: those of a message, or QUIT.
+
+        An operation with a signal does not ride: it could no longer be taken back.
+        """
+        operation = self._operations.next_queued
+        if operation is None or operation.aborting is not None or self._state is not _State.READY:
+            return []
+        session = self.session
+        if operation.envelope is not None and operation.message is not None:
+            session.ahead = envelope_ahead(operation.envelope, operation.message, session)
+        elif isinstance(operation, Quit):
+            session.ahead = quit_ahead(session)
+        return session.ahead
+
     def follow(self, message: Message) -> Callable[[int], None] | None:
         """Return what to call with the bytes of ``message`` that have been sent, if anybody
         listens to ``'progress'``."""
@@ -487,7 +505,7 @@ class Lifecycle:
         hang up on who tries."""
         self._leaving = self.session.full_error().message
         self._operations.current = Quit(None)
-        self._exchange.start(quit_session())
+        self._exchange.start(quit_session(self.session))
 
     def _finish(self) -> None:
         """End in an orderly way: QUIT was answered, or the server ended an idle session."""

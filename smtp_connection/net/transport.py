@@ -134,6 +134,7 @@ class Transport:
 
     __slots__ = (
         "_closed",
+        "_dropped",
         "_handle",
         "_handshaking",
         "_linger_timer",
@@ -172,6 +173,7 @@ class Transport:
         if isinstance(sock, ssl.SSLSocket) and sock.version() is not None:
             self._tls = sock
         self._unsent: list[memoryview] = []
+        self._dropped = 0  # bytes that were written, and never will be sent
         self._write_error: SMTPError | None = None
         self._closed = False
         self._handshaking = False
@@ -211,6 +213,12 @@ class Transport:
     def is_drained(self) -> bool:
         """Whether the system has taken everything that was written."""
         return not self._unsent and self._write_error is None
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of what was written the system has not taken; if the stream has failed, or
+        is closed, it never will."""
+        return sum(map(len, self._unsent)) + self._dropped
 
     @property
     def peer_address(self) -> str | None:
@@ -338,6 +346,7 @@ class Transport:
     def write(self, data: bytes) -> None:
         """Send ``data``, at once if the system takes it; ``drained`` is called if it did not."""
         if self._closed or self._write_error is not None:
+            self._dropped += len(data)
             return
         if self._unsent:
             self._unsent.append(memoryview(data))
@@ -345,12 +354,18 @@ class Transport:
         sent = self._send(data)
         if len(data) > _BACKLOG:
             self._watch_progress()
-        if sent < len(data) and self._write_error is None:
-            self._unsent.append(memoryview(data)[sent:])
-            if self._tls is not None:
-                self._flush()
-            if self._unsent and not self._must_read:
-                self._handle.set_writer(self._writable)
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+
+    def _keep(self, rest: memoryview) -> None:
+        if self._write_error is not None:
+            self._dropped += len(rest)
+            return
+        self._unsent.append(rest)
+        if self._tls is not None:
+            self._flush()
+        if self._unsent and not self._must_read:
+            self._handle.set_writer(self._writable)
 
     def _send(self, data: bytes | memoryview) -> int:
         """Return how many bytes the system has taken."""
@@ -407,9 +422,13 @@ class Transport:
     def _write_failed(self, error: SMTPError) -> None:
         # The peer may have said why before it hung up: what is left to read is read first.
         self._write_error = error
-        self._unsent.clear()
+        self._drop_unsent()
         self._handle.set_writer(None)
         self._reactor.call_soon(self._read_last_words)
+
+    def _drop_unsent(self) -> None:
+        self._dropped = self.unsent
+        self._unsent.clear()
 
     @guarded
     def _read_last_words(self) -> None:
@@ -521,7 +540,7 @@ class Transport:
             return
         self._closed = True
         self._owner = _NOBODY
-        self._unsent.clear()
+        self._drop_unsent()
         if self._progress is not None:
             self._progress.cancel()
         self._handle.set_writer(None)
@@ -589,7 +608,7 @@ class Transport:
     def _drop(self) -> None:
         self._closed = True
         self._owner = _NOBODY
-        self._unsent.clear()
+        self._drop_unsent()
         for timer in (self._linger_timer, self._progress):
             if timer is not None:
                 timer.cancel()

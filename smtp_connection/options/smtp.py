@@ -244,6 +244,7 @@ class Options(Settings, shows=repr, advice=_advice):
     socket: Option[Socket | None] = Option(_socket, None)
     connection: Option[Socket | None] = Option(_socket, None)
     secured: Option[bool] = Option(flag, False)
+    pipelineMessages: Option[bool] = Option(flag, True)
     maxResponseSize: Option[int] = Option(or_default(_size), 1024 * 1024)
     socketCloseTimeout: Option[float] = Option(_duration, 5_000)
     dnsTimeout: Option[float] = Option(_time_out, 30_000)

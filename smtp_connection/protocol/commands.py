@@ -11,6 +11,7 @@ from ..errors import SMTPError
 from ..records import RecipientInfo, Record, recipients_told
 from ..status import split_status
 from ..text import control_in
+from .addressing import mail_command, rcpt_commands, reset, sender_refused
 from .capabilities import Capabilities
 from .envelope import Envelope
 from .opening import say_hello_again
@@ -19,7 +20,6 @@ from .replies import Reply
 from .secrets import auth_shown
 from .session import Session
 from .steps import Abandon, Command, Dialogue, Pipeline, Unanswered
-from .transaction import mail_command, rcpt_commands, reset, sender_refused
 
 __all__ = ["CommandReply", "ProbeInfo", "command", "noop", "probe"]
 

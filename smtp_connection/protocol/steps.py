@@ -103,12 +103,16 @@ class Command(_Awaiting):
 
 class Pipeline(_Awaiting):
     """Send several commands in one write (RFC 2920); the result is the list of their replies.
-    Raised inside the dialogue: :class:`Unanswered`."""
+    Raised inside the dialogue: :class:`Unanswered`.
 
-    __slots__ = ("lines",)
+    With ``said``, they have been sent already, behind the message before (``Session.ahead``).
+    """
 
-    def __init__(self, lines: list[str]) -> None:
+    __slots__ = ("lines", "said")
+
+    def __init__(self, lines: list[str], *, said: bool = False) -> None:
         self.lines = lines
+        self.said = said
 
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return _reply_to(self.lines[answered])
@@ -151,14 +155,16 @@ class Transmit(_Awaiting):
     """Send the message and its final dot; the result is the list of the ``replies`` replies.
 
     Raised inside the dialogue: :class:`TooEarly`, :class:`Unanswered`, or the :class:`SMTPError` of
-    a source that fails.
+    a source that fails.  ``last`` says that the dialogue sends nothing after it, so that what the
+    next one says first may ride in the same write.
     """
 
-    __slots__ = ("message", "replies")
+    __slots__ = ("last", "message", "replies")
 
-    def __init__(self, message: Message, replies: int = 1) -> None:
+    def __init__(self, message: Message, replies: int = 1, *, last: bool = False) -> None:
         self.message = message
         self.replies = replies
+        self.last = last
 
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return "the reply to the message" if sent else "the end of the message"

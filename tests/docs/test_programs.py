@@ -264,6 +264,25 @@ def test_priorities_and_times(run_program, serve):
     assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 held\n", "")
 
 
+def test_one_round_trip(run_program, serve):
+    def script(peer):
+        peer.greet("PIPELINING")
+        peer.play("C: MAIL\nC: RCPT\nC= DATA\nS: 250 ok\nS: 250 ok\nS: 354 go")
+        peer.read_message()
+        peer.send("250 2.0.0 first\r\n")
+        peer.play("C: MAIL\nC: RCPT\nC= DATA\nS: 250 ok\nS: 250 ok\nS: 354 go")
+        peer.read_message()
+        peer.play("C: MAIL\nC: RCPT\nC= DATA")  # before the verdict
+        peer.play("S: 250 2.0.0 second\nS: 250 ok\nS: 250 ok\nS: 354 go")
+        peer.read_message()
+        peer.expect("QUIT")
+        peer.send("250 2.0.0 third\r\n221 bye\r\n")
+
+    done = run_program("one-round-trip", serve(script))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "250 2.0.0 first\n250 2.0.0 second\n250 2.0.0 third\n"
+
+
 def test_auth_methods(run_program, submission):
     done = run_program("auth-methods", submission)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Authenticated\n", "")

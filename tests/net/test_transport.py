@@ -92,6 +92,46 @@ def test_what_does_not_fit_is_sent_as_fast_as_the_peer_reads(end):
     assert end.owner.names == ["drained"]
 
 
+def test_what_the_system_has_not_taken_is_counted(end):
+    assert end.transport.unsent == 0
+    end.transport.write(b"EHLO me\r\n")
+    assert end.transport.unsent == 0
+    end.transport.write(MORE_THAN_FITS)
+    waiting = end.transport.unsent
+    assert 0 < waiting < len(MORE_THAN_FITS)
+    end.transport.write(b"the end")
+    assert end.transport.unsent == waiting + len(b"the end")
+    end.peer_reads(len(b"EHLO me\r\n" + MORE_THAN_FITS + b"the end"))
+    end.until("drained")
+    assert end.transport.unsent == 0
+
+
+def test_what_will_never_be_sent_is_counted(reactor):
+    """Not as sent: the owner may ask for it when the stream has failed, or is closed."""
+    failed, closed = (End(reactor, *socket.socketpair()) for _ in range(2))
+    failed.peer.close()
+    failed.transport.write(b"12345")
+    failed.transport.write(b"678")
+    assert failed.transport.unsent == 8
+    closed.transport.write(MORE_THAN_FITS)
+    waiting = closed.transport.unsent
+    closed.transport.close()
+    assert closed.transport.unsent == waiting > 0
+    closed.transport.write(b"more")
+    assert closed.transport.unsent == waiting + 4
+    closed.peer.close()
+    failed.transport.close()
+
+
+def test_what_waits_when_the_peer_resets_is_counted(reactor):
+    end = End(reactor, *tcp_pair())
+    end.transport.write(MORE_THAN_FITS)
+    waiting = end.transport.unsent
+    reset(end.peer)
+    end.until("lost")
+    assert end.transport.unsent == waiting > 0
+
+
 def test_more_can_be_written_when_it_is_drained(end):
     rest = [MORE_THAN_FITS, b"the end"]
     end.owner.then = lambda entry: rest and end.transport.write(rest.pop(0))

@@ -45,6 +45,7 @@ DEFAULTS = {
     "socket": None,
     "connection": None,
     "secured": False,
+    "pipelineMessages": True,
     "maxResponseSize": 1024 * 1024,
     "socketCloseTimeout": 5_000,
     "dnsTimeout": 30_000,
@@ -57,7 +58,7 @@ DEFAULTS = {
 }
 
 FLAGS = ["secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"]
-FLAGS += ["lmtp", "ehloAfterAuth"]
+FLAGS += ["lmtp", "ehloAfterAuth", "pipelineMessages"]
 TIMEOUTS = ["connectionTimeout", "greetingTimeout", "socketTimeout", "dnsTimeout"]
 TEXTS = ["host", "name", "servername", "authMethod"]
 
@@ -155,9 +156,9 @@ def test_options_are_a_dict(given):
 @pytest.mark.parametrize("name", DEFAULTS)
 @pytest.mark.parametrize("value", [None, False, 0, 0.0, ""], ids=repr)
 def test_what_is_false_in_javascript_is_not_given(name, value):
-    means_something = {"port": [0], "socketCloseTimeout": [0, 0.0]}.get(name, [])
-    if any(value == each and type(value) is type(each) for each in means_something):
-        assert parse({name: value})[name] == 0
+    meaningful = {"port": [0], "socketCloseTimeout": [0, 0.0], "pipelineMessages": [False]}
+    if any(value == each and type(value) is type(each) for each in meaningful.get(name, [])):
+        assert parse({name: value})[name] == value
     else:
         assert dict(parse({name: value})) == DEFAULTS
 

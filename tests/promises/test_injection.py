@@ -62,6 +62,7 @@ NO_TEXT = {
         *("connectionTimeout", "greetingTimeout", "socketTimeout", "socketCloseTimeout"),
         *(
             "ehloAfterAuth",
+            "pipelineMessages",
             "dnsTimeout",
             "maxResponseSize",
             "lmtp",
@@ -168,7 +169,7 @@ def test_only_the_modules_that_are_known_for_it_say_something_to_a_server():
     speakers = {name for name, called in calls if called in steps}
     assert speakers == {
         *("custom", "mechanisms", "ntlm", "oauth", "prompts", "scram"),
-        *("opening", "transaction", "commands"),
+        *("opening", "addressing", "transaction", "commands"),
     }
     writers = {name for name, called in calls if called.endswith("transport.write")}
     assert writers == {"exchange", "pump"}

@@ -18,7 +18,9 @@ from smtp_connection.message.sources import IterableSource
 from smtp_connection.net import transport
 from smtp_connection.net.errors import tls_error
 from smtp_connection.net.transport import Transport
-from smtp_connection.protocol import recipients
+from smtp_connection.protocol import addressing, recipients, transaction
+from smtp_connection.protocol.replies import Reply
+from smtp_connection.protocol.steps import Pipeline
 from smtp_connection.reactor.handles import Handle
 from smtp_connection.reactor.timers import Timer
 
@@ -86,6 +88,18 @@ def _succeed_always(self: Any, operation: Any, error: Any, value: Any = None) ->
 
 def _add_in_front(self: Any, operation: Any) -> None:
     self._queue.insert(0, operation)
+
+
+# -- what rides behind a message -------------------------------------------------------------------
+
+
+def _ride_blindly(lines: Any, envelope: Any, told: Any, session: Any) -> Any:
+    yield Pipeline(lines, said=True)
+    told.judge([Reply(250, "250 ok")] * len(envelope.recipients))
+
+
+def _always_in_step(*args: Any) -> bool:
+    return True
 
 
 # -- events ----------------------------------------------------------------------------------------
@@ -228,6 +242,8 @@ FAULTS = {
     "no doubt": Fault(recipients, "_put_in_doubt", _nothing),
     "doubt without a reason": Fault(Operations, "settle", _always_doubt),
     "the queue has no order": Fault(Operations, "add", _add_in_front),
+    "an early refusal is believed": Fault(addressing, "_in_step", _always_in_step),
+    "a message rides blindly": Fault(transaction, "envelope_that_rode", _ride_blindly),
     "'end' is emitted twice": Fault(SMTPConnection, "emit", _end_twice),
     "'end' is not emitted": Fault(SMTPConnection, "emit", _never_end),
     "'end' is not the last": Fault(SMTPConnection, "emit", _connect_after_the_end),

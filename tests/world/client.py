@@ -60,13 +60,16 @@ class Program:
 
     @classmethod
     def by_chance(cls, chance: Chance) -> Program:
-        script = [chance.pick(("send", "send", "send", "login", "reset")) for _ in range(3)]
-        script = script[chance.below(3) :]
+        actions = ("send", "send", "send", "send", "login", "reset")
+        script = [chance.pick(actions) for _ in range(5)][chance.below(5) :]
+        many = chance.happens(0.3)
+        if many:
+            script = ["send"] * (3 + chance.below(4))  # so many that the envelopes ride
         last = chance.pick(("quit", "quit", "quit", "close", ""))
         if last:
             script.append(last)
         program = cls(script)
-        program.chained = chance.happens(0.5)
+        program.chained = not many and chance.happens(0.5)
         program.early = chance.happens(0.03)
         program.mischief = chance.pick((0.0, 0.0, 0.1, 0.3))
         program.intrusions = chance.pick((0.0, 0.0, 0.0, 0.02))

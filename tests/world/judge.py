@@ -104,6 +104,7 @@ class Judge:
         self._raised = Raised()
         self._plants = 0
         self._quit_heard = False
+        self._arrived: set[int] = set()  # the mails that the server got to their end
         self._progress = self._ended_at = 0.0
         self._begun = self._end_due = math.inf
         self._last_turn = 0  # in which 'end' has to come, once it is due
@@ -180,11 +181,15 @@ class Judge:
             self._take_out(operation)
             if self._quit_heard and getattr(error, "code", None) == "ECONNECTION":
                 kinds = [one.kind for one in self.operations]
-                if self.operations.index(operation) < kinds.index("quit"):
+                ridden_behind = operation.mail is not None and self._has_arrived(operation.mail)
+                if self.operations.index(operation) < kinds.index("quit") and not ridden_behind:
                     self.fail(f"QUIT was said before {operation.name} was carried out")
         if error is not None:
             self._told.append(error)
             self._check_error(error)
+
+    def _has_arrived(self, mail: Mail) -> bool:
+        return mail.number in self._arrived
 
     def _take_out(self, operation: Operation) -> None:
         if not self.disturbed:
@@ -435,6 +440,10 @@ class Judge:
             self.note(f"   server got {line!r}")
         if line == b"QUIT":
             self._quit_heard = True
+
+    def arrived(self, number: int) -> None:
+        """The server got something to its end, whatever that is."""
+        self._arrived.add(number)
 
     def received(
         self,

@@ -49,6 +49,9 @@ def judge_by_wire(judge: Judge, mail: Mail, stream: Stream | None, error: Any) -
 
 def judge_by_server(judge: Judge, mail: Mail, server: Server, error: Any, info: Any | None) -> None:
     """What holds if the server is honest: it knows what it has accepted."""
+    if error is not None and error.command == "MAIL FROM" and error.response is not None:
+        refused = mail.number in server.senders_refused
+        judge.require(refused, f"mail {mail.number}: the sender was not refused, but {error!r}")
     verdicts = server.verdicts.get(mail.number, [])
     if any(reply.recipient is not None for reply in verdicts):
         _judge_each(judge, mail, server, verdicts, error, info)

@@ -209,6 +209,8 @@ class _Schedule:
         }
         if plan.lmtp:
             options["lmtp"] = True
+        if not plan.rides:
+            options["pipelineMessages"] = False
         if plan.secure:
             options["secure"] = True
         if plan.secure or plan.starttls or chance.happens(0.02):

@@ -71,6 +71,10 @@ def test_no_schedule_breaks_an_invariant(in_the_world):
         assert tally[f"outcome: {kind} succeeded"] > SCHEDULES / 30
         assert tally[f"outcome: {kind} failed"] > SCHEDULES / 30
     assert tally["a message was left in doubt"] > SCHEDULES / 50
+    for event in ("what rides, it takes", "what rides, it 503", "what rides, it keeps"):
+        assert tally[f"server: {event}"] > SCHEDULES / 250, event
+    for event in ("503 to early commands", "354 that belongs to nobody"):
+        assert tally[f"server: {event}"], event
 
 
 def test_a_seed_decides_everything(in_the_world):
@@ -123,6 +127,8 @@ NOTICED = {
     "success whatever is said": "succeed",
     "no doubt": "without doubt|not in doubt",
     "doubt without a reason": "in doubt|inDoubt",
+    "an early refusal is believed": "the sender was not refused",
+    "a message rides blindly": "arrived|outside of a transaction|does not understand",
     "'end' is emitted twice": "'end' is emitted after 'end'",
     "'end' is not emitted": "never emitted",
     "'end' is not the last": "after 'end'",
@@ -143,7 +149,7 @@ NOTICED = {
 
 NOTICED_WHERE = {
     "run() stays under way": ("INTERRUPTED", "still under way|running already"),
-    "close() is tried once": ("INTERRUPTED", "never emitted|'end' is due"),
+    "close() is tried once": ("INTERRUPTED", "never emitted|'end' is due|left open"),
     "an interrupt is swallowed": ("INTERRUPTED", "never surfaced|timed out"),
     "what an interrupt has lost stays lost": ("INTERRUPTED", "called 0 times|are settled"),
     "what nobody has foreseen ends nothing": ("SURPRISED", "timed out"),
