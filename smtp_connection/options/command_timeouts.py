@@ -12,7 +12,7 @@ _limit = or_default(number("a number of milliseconds, 0 or more"))
 _MINUTE = 60_000
 
 
-class CommandTimeouts(Settings, noun="command time-out"):
+class CommandTimeouts(Settings, noun="commandTimeouts option"):
     """Milliseconds of silence, by what is waited for; 0: only ``socketTimeout`` counts.
 
     The defaults are those of RFC 5321 section 4.5.3.2.  ``EHLO`` stands for HELO and LHLO, too,

@@ -118,9 +118,9 @@ def test_a_piece_that_the_server_does_not_take(at, diary, movable_clock):
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"MIAL": 1}, "unknown command time-out 'MIAL'"),
-        ({"MAIL": "1"}, "command time-out 'MAIL' takes a number of milliseconds"),
-        (5, "command time-outs are a dict; got int"),
+        ({"MIAL": 1}, "unknown commandTimeouts option 'MIAL'"),
+        ({"MAIL": "1"}, "commandTimeouts option 'MAIL' takes a number of milliseconds"),
+        (5, "commandTimeouts options are a dict; got int"),
     ],
 )
 def test_wrong_time_outs_are_refused(by_hand, given, text):
