@@ -50,6 +50,7 @@ DEFAULTS = {
     "disableFileAccess": False,
     "disableUrlAccess": False,
     "attachDataUrls": False,
+    "dkim": None,
     "beforeCommit": None,
 }
 
