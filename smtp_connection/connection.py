@@ -90,6 +90,7 @@ class SMTPConnection(ConnectionEmitter):
         self.version = __version__
         self.id = os.urandom(6).hex()
         self._rules = settings.mail_rules()
+        self._dkim = settings.dkim
         self._lifecycle = Lifecycle(self, self.reactor, settings, self.id)
 
     @property
@@ -192,7 +193,7 @@ class SMTPConnection(ConnectionEmitter):
             elif type(message) is not str and type(message) is not bytes:
                 given, content = completed_envelope(envelope, message)
             operation.envelope = parsed = Envelope.parse(given)
-            operation.message = Message(content, self.reactor, self._rules)
+            operation.message = Message(content, self.reactor, self._rules, self._dkim)
         except SMTPError as error:
             lifecycle.refuse(operation, error.with_traceback(None))
             return

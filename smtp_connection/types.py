@@ -28,6 +28,7 @@ __all__ = [
     "CommandTimeouts",
     "ConnectionOptions",
     "Content",
+    "DKIM",
     "DSN",
     "DeliverBy",
     "Envelope",
@@ -108,6 +109,35 @@ Proxy = str
 
 BeforeCommit = Callable[[Mapping[str, Any], Callable[[Any], object]], object]
 """The option ``beforeCommit``: a function of ``(envelope, callback)``."""
+
+
+class _PrivateKey(Protocol):
+    """A private key of the package cryptography."""
+
+    @property
+    def sign(self) -> Callable[..., bytes]: ...
+
+
+class _LockedKey(TypedDict, total=False):
+    key: str | bytes | bytearray
+    passphrase: str | bytes | None
+
+
+class _DKIMKey(TypedDict, total=False):
+    domainName: str | None
+    keySelector: str | None
+    privateKey: str | bytes | bytearray | _PrivateKey | _LockedKey | None
+
+
+class DKIM(_DKIMKey, total=False):
+    """The option ``dkim``, of a connection or of a message."""
+
+    keys: _DKIMKey | Sequence[_DKIMKey | Unchecked] | None
+    headerFieldNames: str | Sequence[str] | None
+    skipFields: str | Sequence[str] | None
+    hashAlgo: str | None
+    cacheDir: str | os.PathLike[str] | Literal[False] | None
+    cacheTreshold: int | None
 
 
 class _NodeGenerator(Protocol):
@@ -215,6 +245,7 @@ class _SharedOptions(TypedDict, total=False):
     disableFileAccess: bool | None
     disableUrlAccess: bool | None
     attachDataUrls: bool | None
+    dkim: DKIM | Unchecked | None
     beforeCommit: BeforeCommit | None
 
 
@@ -488,6 +519,7 @@ Message = TypedDict(
         "disableUrlAccess": "bool | None",
         "attachDataUrls": "bool | None",
         "keepBcc": "bool | None",
+        "dkim": "DKIM | Unchecked | None",
     },
     total=False,
 )

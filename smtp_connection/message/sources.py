@@ -32,6 +32,7 @@ __all__ = [
     "PipeSource",
     "Source",
     "ThreadSource",
+    "UnsendableError",
     "WholeSource",
     "as_bytes",
     "file_source",
@@ -82,6 +83,10 @@ def has_utf8_headers(message: bytes) -> bool:
     except UnicodeDecodeError:
         return False  # another charset: there is no extension that allows it, or forbids it
     return True
+
+
+class UnsendableError(Exception):
+    """What a source has read cannot be sent, although it can be read; the text says why."""
 
 
 Convert = Callable[[Any], bytes]

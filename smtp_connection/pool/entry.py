@@ -103,6 +103,9 @@ def _can_be_read_again(value: Any) -> bool:
         return all(map(_can_be_read_again, value))
     if isinstance(value, Source):
         return False
+    signed = _class("smtp_connection.message.signed", "Signed")
+    if signed is not None and isinstance(value, signed):
+        value = value.content
     composed = _class("smtp_connection.mime.compose", "Composed")
     if composed is not None and isinstance(value, composed):
         contents = (each.content for each in value.segments if not isinstance(each, bytes))

@@ -30,6 +30,7 @@ from tests.support.manual import PROGRAMS, ROOT, TEXTS, programs
 from tests.support.oauth2_server import TokenEndpoint
 from tests.support.proxy_servers import Tunnels
 from tests.support.scripted_server import ScriptedServer
+from tests.support.signatures import RSA_PEM, tags
 
 
 @pytest.fixture
@@ -167,6 +168,16 @@ def test_compose(run_text, tmp_path):
     assert message["Subject"] == "Report"
     (report,) = message.iter_attachments()
     assert report.get_content() == "one,two"
+
+
+def test_dkim(run_program, tmp_path):
+    (tmp_path / "dkim.pem").write_text(RSA_PEM)
+    with mail_server() as server:
+        done = run_program("dkim", server)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 stored\n", "")
+    (envelope,) = server.mailbox.envelopes
+    found = tags(envelope.content)
+    assert (found["d"], found["s"]) == ("example.com", "2026")
 
 
 def test_proxy(run_program, serve, submission):

@@ -54,6 +54,7 @@ DEFAULTS = {
     "disableFileAccess": False,
     "disableUrlAccess": False,
     "attachDataUrls": False,
+    "dkim": None,
     "beforeCommit": None,
 }
 
