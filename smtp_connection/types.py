@@ -101,6 +101,7 @@ class TLSOptions(TypedDict, total=False):
     maxVersion: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] | None
     servername: str | None
     ALPNProtocols: str | Sequence[str] | None
+    session: bool | None
     context: ssl.SSLContext | None
 
 

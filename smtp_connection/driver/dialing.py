@@ -171,14 +171,18 @@ class Dialing:
     def start_tls(self, done: Callable[[], None]) -> None:
         """Upgrade the stream to TLS; ``done`` is called when the handshake has succeeded."""
         assert self.transport is not None
-        from ..net.tls import context_for  # for those who use TLS
+        from ..net.resumption import SESSIONS  # for those who use TLS
+        from ..net.tls import context_for
 
+        name, options, resumption = self._settings.servername, self._settings.tls, None
         try:
-            context = context_for(self._settings.tls)
+            context = context_for(options)
         except SMTPError as error:
             self._owner.connection_failed(error)
             return
-        self.transport.start_tls(context, self._settings.servername, done, about_tls)
+        if options.session:
+            resumption = SESSIONS.resumption(context, name, self._host, self._port)
+        self.transport.start_tls(context, name, done, about_tls, resumption)
 
     def stays_here(self) -> bool:
         """Whether what is said to the server stays on this machine."""

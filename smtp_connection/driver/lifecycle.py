@@ -429,6 +429,8 @@ class Lifecycle:
                 connecting.succeed()
             self._heed_no_more()
             self._state = _State.READY
+            if self._dialing.transport is not None:
+                self._dialing.transport.keep_session()
             self._reactor.call_soon(self._tell_connected)
 
     def _tell_connected(self) -> None:

@@ -229,11 +229,23 @@ def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
 def sent_chain(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[dict[str, Any]]:
     """Return what the server's certificates say, its own first, or nothing; each in the form of
     ``getpeercert()``."""
-    # getpeercert() refuses after a failed handshake, and says nothing of what was not verified;
-    # this is private, hence any exception.
+    return told(sent_certificates(sock))
+
+
+# getpeercert() refuses after a failed handshake, and says nothing of what was not verified; these
+# are private, hence any exception.
+def sent_certificates(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[Any]:
+    """Return the server's certificates, its own first, or nothing; for :func:`told`."""
     try:
-        sent = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]
-        return [each.get_info() for each in sent]
+        return list(sock._sslobj.get_unverified_chain())  # type: ignore[union-attr]
+    except Exception:
+        return []
+
+
+def told(certificates: list[Any]) -> list[dict[str, Any]]:
+    """Return what ``certificates`` say, each in the form of ``getpeercert()``."""
+    try:
+        return [each.get_info() for each in certificates]
     except Exception:
         return []
 

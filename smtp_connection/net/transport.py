@@ -62,16 +62,19 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SMTPError
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from ..records import TLSInfo
-from .errors import sent_chain, socket_error, tls_session_error
+from .errors import sent_chain, socket_error, tls_session_error, told
 from .handshake import Explain, Handshake, no_hint, wrap
 from .send_queue import queued_bytes
+
+if TYPE_CHECKING:
+    from .resumption import Resumption
 
 __all__ = ["Transport", "TransportOwner"]
 
@@ -143,6 +146,7 @@ class Transport:
         "_progress",
         "_queued",
         "_reactor",
+        "_resumption",
         "_servername",
         "_sock",
         "_tls",
@@ -179,6 +183,7 @@ class Transport:
         self._handshaking = False
         self._must_read = False  # before TLS can write
         self._servername = ""
+        self._resumption: Resumption | None = None
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
@@ -249,12 +254,14 @@ class Transport:
         tls = self._tls
         if tls is None or not self.secure:
             return None
-        cipher = tls.cipher()
+        cipher, resumed = tls.cipher(), bool(tls.session_reused)
+        # Where a session is taken up again, the server sends no certificate.
+        earlier = self._resumption.certificates if resumed and self._resumption else None
         return TLSInfo(
             version=tls.version() or "",
             cipher=cipher[0] if cipher else "",
-            chain=sent_chain(tls),
-            resumed=bool(tls.session_reused),
+            chain=told(earlier) if earlier else sent_chain(tls),
+            resumed=resumed,
         )
 
     def last_taken(self) -> float:
@@ -450,17 +457,21 @@ class Transport:
         servername: str,
         done: Callable[[], object],
         explain: Explain = no_hint,
+        resumption: Resumption | None = None,
     ) -> None:
         """Begin the handshake; ``done()`` is called when it has succeeded.
 
         A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
         If the peer does not speak TLS, ``explain`` is called with its first bytes, as far as they
-        are known, and what it returns becomes part of the text.
+        are known, and what it returns becomes part of the text.  ``resumption`` may know a session
+        to offer; then a failure that is not the certificate's has the code ``ECONNECTION``.
         """
         self._handshaking = True
+        self._resumption = resumption
         self._handle.set_reader(None)
+        session = resumption.offered if resumption is not None else None
         try:
-            tls = self._sock = self._handle.file = wrap(self._sock, context, servername)
+            tls = self._sock = self._handle.file = wrap(self._sock, context, servername, session)
         except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
         else:
@@ -484,6 +495,11 @@ class Transport:
 
         def ended(error: SMTPError | None) -> None:
             if error is not None:
+                distrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+                if self._resumption and self._resumption.offered and not distrusted:
+                    # Not the verdict on TLS: another attempt may well succeed.
+                    error.code = "ECONNECTION"
+                    error.add_hint("an earlier TLS session was offered; the next time it is not")
                 self._reactor.call_soon(self._lose, error)
                 return
             self._tls = tls
@@ -501,6 +517,11 @@ class Transport:
         done()
         if not self._closed:
             self._tls_readable()
+
+    def keep_session(self) -> None:
+        """Remember the TLS session, if there is one; the server has said something over TLS."""
+        if self._resumption is not None and self._tls is not None and not self._closed:
+            self._resumption.opened(self._tls)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -607,6 +628,8 @@ class Transport:
 
     def _drop(self) -> None:
         self._closed = True
+        if self._handshaking and self._resumption is not None:
+            self._resumption.failed()
         self._owner = _NOBODY
         self._drop_unsent()
         for timer in (self._linger_timer, self._progress):

@@ -68,7 +68,7 @@ NO_TEXT = {
     },
     "tls": {
         *("rejectUnauthorized", "ca", "cert", "key", "ciphers", "minVersion", "maxVersion"),
-        "context",
+        *("context", "session"),
     },
     "envelope": {
         *("use8BitMime", "requireTLSExtensionEnabled", "holdFor", "mtPriority", "beforeCommit"),
