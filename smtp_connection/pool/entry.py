@@ -76,7 +76,7 @@ def _kept(message: Any, reactor: Reactor) -> Any:
 
 
 def _kept_envelope(envelope: Any) -> Any:
-    if not isinstance(envelope, Mapping):
+    if type(envelope) is not dict and not isinstance(envelope, Mapping):
         return envelope
     kept = dict(envelope)
     to = kept.get("to")
