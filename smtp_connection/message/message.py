@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SMTPError, envelope_error, message_error, stream_error
+from ..options.checks import is_instance
 from ..reactor.loop import Reactor
 from .encoder import WireEncoder, encode_whole
 from .sources import (
@@ -32,28 +32,20 @@ _TAKES = (
 )
 
 
-def _is_a(message: object, module: str, name: str) -> bool:
-    """Return whether ``message`` is an instance of the class ``name`` in ``module``."""
-    # A module that has not been imported has no instances.  Importing the email package takes
-    # 30 ms, which every program would pay for.
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(message, getattr(loaded, name))
-
-
 def _is_email(message: object) -> bool:
-    return _is_a(message, "email.message", "Message")
+    return is_instance(message, "email.message", "Message")
 
 
 def _is_mail(message: object) -> bool:
-    return _is_a(message, "smtp_connection.mime.mail", "Mail")
+    return is_instance(message, "smtp_connection.mime.mail", "Mail")
 
 
 def _is_composed(message: object) -> bool:
-    return _is_a(message, "smtp_connection.mime.compose", "Composed")
+    return is_instance(message, "smtp_connection.mime.compose", "Composed")
 
 
 def _is_signed(message: object) -> bool:
-    return _is_a(message, "smtp_connection.message.signed", "Signed")
+    return is_instance(message, "smtp_connection.message.signed", "Signed")
 
 
 def _source_failed(exc: Exception) -> SMTPError:
