@@ -24,7 +24,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import AuthResult
 
-from tests.support.helpers import wait_until
+from tests.support.helpers import unused_port, wait_until
 from tests.support.mail_server import Recorder, Running, context_of, mail_server
 from tests.support.manual import PROGRAMS, ROOT, TEXTS, programs
 from tests.support.oauth2_server import TokenEndpoint
@@ -353,8 +353,7 @@ def test_beside_a_web_server(program):
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", port)) == 0
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = unused_port()
     assert program.count("2525") >= 1
     with mail_server() as server:
         program = program.replace("2525", str(server.port)).replace("8080", str(port))

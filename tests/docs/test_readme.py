@@ -6,13 +6,13 @@ import contextlib
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.helpers import unused_port
 from tests.support.manual import PROGRAMS, README, ROOT, TEXTS, section, simple_rows
 
 
@@ -51,8 +51,7 @@ def test_the_log_that_is_shown_is_that_of_the_demo():
 def local_server() -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run the server of the first program, on a free port."""
     (command,) = re.findall(r"^    \.venv/bin/python (-m aiosmtpd .*)$", README, re.MULTILINE)
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
+    port = unused_port()
     assert command.endswith(" localhost:2525")
     arguments = shlex.split(command.replace(":2525", f":{port}"))
     # With -d it says when it listens; unbuffered, because it is terminated at the end.

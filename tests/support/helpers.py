@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import select
 import selectors
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -21,6 +23,20 @@ from smtp_connection.message.message import Message
 from smtp_connection.protocol.replies import Reply, ReplyParser
 from smtp_connection.protocol.steps import Abandon, Ask, Command, Compute, Pipeline
 from smtp_connection.reactor.threads import release_workers
+
+
+def unused_port() -> int:
+    """Return a port of this machine that is free for a program which cannot choose one by itself.
+
+    It is none of those that systems hand out, so that nobody else gets it in the meantime.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        try:
+            socket.create_server(("localhost", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 class Clock:
