@@ -25,8 +25,10 @@ __all__ = [
     "Attachment",
     "Auth",
     "BeforeCommit",
+    "CommandTimeouts",
     "ConnectionOptions",
     "Content",
+    "DKIM",
     "DSN",
     "DeliverBy",
     "Envelope",
@@ -110,6 +112,35 @@ BeforeCommit = Callable[[Mapping[str, Any], Callable[[Any], object]], object]
 """The option ``beforeCommit``: a function of ``(envelope, callback)``."""
 
 
+class _PrivateKey(Protocol):
+    """A private key of the package cryptography."""
+
+    @property
+    def sign(self) -> Callable[..., bytes]: ...
+
+
+class _LockedKey(TypedDict, total=False):
+    key: str | bytes | bytearray
+    passphrase: str | bytes | None
+
+
+class _DKIMKey(TypedDict, total=False):
+    domainName: str | None
+    keySelector: str | None
+    privateKey: str | bytes | bytearray | _PrivateKey | _LockedKey | None
+
+
+class DKIM(_DKIMKey, total=False):
+    """The option ``dkim``, of a connection or of a message."""
+
+    keys: _DKIMKey | Sequence[_DKIMKey | Unchecked] | None
+    headerFieldNames: str | Sequence[str] | None
+    skipFields: str | Sequence[str] | None
+    hashAlgo: str | None
+    cacheDir: str | os.PathLike[str] | Literal[False] | None
+    cacheTreshold: int | None
+
+
 class _NodeGenerator(Protocol):
     def getToken(self, callback: Callable[..., Any], /) -> Any: ...
 
@@ -143,6 +174,21 @@ Auth = TypedDict(
     total=False,
 )
 """The ``auth`` of ``login``, and the option."""
+
+
+class CommandTimeouts(TypedDict, total=False):
+    """The option ``commandTimeouts``; times are in milliseconds."""
+
+    EHLO: float | None
+    AUTH: float | None
+    MAIL: float | None
+    RCPT: float | None
+    DATA: float | None
+    dataBlock: float | None
+    dataEnd: float | None
+    RSET: float | None
+    NOOP: float | None
+    QUIT: float | None
 
 
 class TransportAuth(Auth, total=False):
@@ -180,6 +226,8 @@ class _SharedOptions(TypedDict, total=False):
     connectionTimeout: float | None
     greetingTimeout: float | None
     socketTimeout: float | None
+    commandTimeouts: CommandTimeouts | Unchecked | None
+    sendTimeout: float | None
     debug: bool | None
     logger: Any
     transactionLog: bool | None
@@ -189,6 +237,7 @@ class _SharedOptions(TypedDict, total=False):
     tls: TLSOptions | Unchecked | ssl.SSLContext | None
     servername: str | None
     secured: bool | None
+    pipelineMessages: bool | None
     maxResponseSize: int | None
     socketCloseTimeout: float | None
     dnsTimeout: float | None
@@ -197,6 +246,7 @@ class _SharedOptions(TypedDict, total=False):
     disableFileAccess: bool | None
     disableUrlAccess: bool | None
     attachDataUrls: bool | None
+    dkim: DKIM | Unchecked | None
     beforeCommit: BeforeCommit | None
 
 
@@ -470,6 +520,7 @@ Message = TypedDict(
         "disableUrlAccess": "bool | None",
         "attachDataUrls": "bool | None",
         "keepBcc": "bool | None",
+        "dkim": "DKIM | Unchecked | None",
     },
     total=False,
 )

@@ -13,6 +13,7 @@ from ..net.errors import socket_error
 from ..net.transport import Transport, TransportOwner
 from ..options.smtp import Options
 from ..protocol.hints import about_black_hole, about_tls
+from ..protocol.secrets import masked
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 
@@ -134,8 +135,11 @@ class Dialing:
         else:
             assert error is not None
             self._connector = None
+            proxy = self._settings.proxy
+            if proxy is not None:
+                error.reword(masked(error.message, proxy.secrets, cut=True))
             # Only the system's own time-out has a cause: that of a look-up is not the port's fault.
-            if error.code == "ETIMEDOUT" and error.__cause__ and self._settings.proxy is None:
+            if error.code == "ETIMEDOUT" and error.__cause__ and proxy is None:
                 error.add_hint(about_black_hole(self._port))
             self._owner.connection_failed(error)
 

@@ -59,9 +59,12 @@ def wrap(
     except (OSError, ValueError) as exc:
         _close_orphan(exc)
         raise tls_error(exc, None, servername) from exc
+    except BaseException as exc:
+        _close_orphan(exc)
+        raise
 
 
-def _close_orphan(exc: Exception) -> None:
+def _close_orphan(exc: BaseException) -> None:
     """Close the socket that ``wrap_socket()`` has made and not returned because of ``exc``.
 
     Only its stack frame still knows that socket.

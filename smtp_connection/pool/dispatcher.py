@@ -209,10 +209,7 @@ class Dispatcher:
         if self._closing and (self._closing > _Closing.DRAIN or not (queue or self._delayed)):
             self._go_on_closing()
             return
-        while queue:
-            if not idle:
-                self._open_more()
-                break
+        while idle and queue:
             if next(reversed(idle)).destroyed:
                 idle.popitem()  # the server has closed it; its 'end' is still to come
             elif self._permits.may_begin():
@@ -220,7 +217,10 @@ class Dispatcher:
                 self._permits.begin(queue.popleft(), slot.send)
             else:
                 break
-        if not self.idling and len(queue) < self._options.maxConnections:
+        waiting = len(queue)
+        if waiting and not idle:
+            self._open_more()
+        if not self.idling and waiting < self._options.maxConnections:
             self.idling = True
             self._reactor.call_soon(self._emit, "idle")
         if idle and self._sweeps and not self._sweep.active:
@@ -243,6 +243,8 @@ class Dispatcher:
 
     def _open_more(self) -> None:
         """Open as many connections as there are messages for them, if the server takes them."""
+        if len(self._slots) >= self._options.maxConnections:
+            return  # as after almost every message
         now = self._reactor.time()
         openings = self._openings
         if openings.not_before > now:
@@ -384,7 +386,7 @@ class Dispatcher:
 
     def _release(self, slot: Slot, unclean: bool) -> None:
         """A message is over; ``unclean``: the server may still hold a part of its transaction."""
-        if slot.destroyed or slot.state == State.CLOSING:
+        if slot.state != State.SENDING or (unclean and slot.destroyed):
             slot.leave()  # which it has, or is about to
             self._dispatch()
         elif unclean and not self._is_worn(slot):

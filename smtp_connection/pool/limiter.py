@@ -23,7 +23,7 @@ class Window:
     makes a window hold more.  With ``limit`` 0 there is no limit but the pauses.
     """
 
-    __slots__ = ("_begun", "_delta", "_limit", "_paused_until", "_pending", "_throttled")
+    __slots__ = ("_begun", "_delta", "_limit", "_paused_until", "_pending", "_throttled", "open")
 
     def __init__(self, limit: int, delta: float) -> None:
         self._limit = limit
@@ -32,11 +32,8 @@ class Window:
         self._pending = 0
         self._paused_until = 0.0
         self._throttled = 0  # times in a row that the server has asked for a pause
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is a limit at all."""
-        return self._limit > 0
+        self.open = not limit
+        """Whether ``wait()`` need not be asked: there is no limit, and no pause."""
 
     def wait(self, now: float) -> float:
         """Return for how many seconds nobody may begin: 0 if one may now, infinity if that depends
@@ -44,6 +41,7 @@ class Window:
         pause = self._paused_until - now
         if pause > 0:
             return pause
+        self.open = not self._limit
         surplus = -self.free(now)
         if surplus < 0:
             return 0.0
@@ -87,6 +85,7 @@ class Window:
             seconds = min(2.0**self._throttled, _LONGEST_PAUSE)
         self._throttled += 1
         self._paused_until = now + seconds
+        self.open = False
         return seconds
 
     def accepted(self) -> None:

@@ -36,6 +36,7 @@ class Permits:
         """``again(seconds)``: ask then; ``failed(error)``: the caller's limiter has failed."""
         self._reactor = reactor
         self._window = Window(options.rateLimit, options.rateDelta / 1000)
+        self._limited = options.rateLimit > 0
         self._limiter = options.rateLimiter
         self._again = again
         self._failed = failed
@@ -51,7 +52,8 @@ class Permits:
 
     def may_begin(self) -> bool:
         """Whether a transaction may begin now; it is then for the caller to begin one."""
-        if not self._wait_for(self._window.wait(self._reactor.time())):
+        window = self._window
+        if not (window.open or self._wait_for(window.wait(self._reactor.time()))):
             return False
         if self._limiter is None:
             return True
@@ -98,7 +100,7 @@ class Permits:
 
     def begin(self, entry: Entry, send: Callable[[Entry], object]) -> None:
         """Let ``send(entry)`` begin a transaction, and take note of when it begins."""
-        if not self._window.limited:
+        if not self._limited:
             send(entry)
             return
         self._window.take()

@@ -49,6 +49,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--baseline", type=Path, metavar="FOLDER", help="compare with the package of that checkout"
     )
     parser.add_argument(
+        "--full", action="store_true", help="as many messages as the goals for pools are about"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="tiny sizes, one round: show that everything works"
     )
     parser.add_argument(
@@ -70,6 +73,8 @@ def _chosen(arguments: argparse.Namespace) -> list[Workload]:
     """Return the workloads that were asked for, with the clients that were asked for."""
     names = arguments.workload or list(WORKLOADS)
     workloads = [WORKLOADS[name] for name in WORKLOADS if name in names]
+    if arguments.full:
+        workloads = [workload.full() for workload in workloads]
     if arguments.quick:
         workloads = [workload.quick() for workload in workloads]
     if arguments.baseline is not None:
@@ -122,6 +127,7 @@ def _about(arguments: argparse.Namespace, bench: Bench) -> dict[str, Any]:
         "cores": bench.cores.describe(),
         "rounds": arguments.rounds,
         "quick": arguments.quick,
+        "full": arguments.full,
         "missing": {
             name: str(program)
             for name, program in bench.programs.items()

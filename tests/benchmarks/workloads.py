@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .clients import AIO, OURS, WITH_LEDGER
+from .clients import AIO, OURS, POOL, WITH_LEDGER
 from .task import Task
 
 __all__ = ["WORKLOADS", "Entry", "Goal", "Workload"]
@@ -19,12 +19,14 @@ Unit = Literal["message", "recipient", "line", "MB", "connection", "import"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a table: a client with a task; ``size`` is its place on a curve."""
+    """One line of a table: a client with a task; ``size`` is its place on a curve.  With ``full``
+    there is a larger task that takes its time."""
 
     label: str
     client: str
     task: Task
     size: int = 0
+    full: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Workload:
             entries=tuple(replace(entry, task=entry.task.quick()) for entry in entries),
         )
 
+    def full(self) -> Workload:
+        """Return the workload in the size that its goals are about."""
+        entries = [replace(entry, task=entry.full or entry.task) for entry in self.entries]
+        return replace(self, entries=tuple(entries))
+
 
 _ALL = (
     OURS,
@@ -117,6 +124,31 @@ _IN_TURN = Task(connections=1_000)
 _LARGE = Task(messages=10, size=20_000_000)
 _QUEUE = Task(messages=10_000)
 _CROWD = Task(connections=10_000, at_once=10_000, warmup=0.02)
+
+_POOLS = (POOL, OURS, "floor", "smtp-source", "nodemailer-pool", "aiosmtplib-pool")
+
+
+def _pooled(connections: int) -> Workload:
+    """Return the comparison of pools: one gets all messages, and sends them over its connections.
+
+    Those without a pool send as many messages over each of as many connections.
+    """
+
+    def entry(client: str) -> Entry:
+        few, many = (
+            Task(connections, connections, total // connections, total if "pool" in client else 1)
+            for total in (10_000, 50_000)
+        )
+        return Entry(client, client, few, full=many)
+
+    return Workload(
+        f"pool-{connections}",
+        f"1 KB to 1 recipient, all messages handed over at once, {connections} connections",
+        tuple(map(entry, _POOLS)),
+        (Goal(0.5, "nodemailer-pool", POOL), Goal(1.3, OURS, POOL)),
+        remark="Without a pool, each connection sends in its callback.",
+    )
+
 
 _COMPARISONS = (
     Workload(
@@ -287,6 +319,22 @@ _COMPARISONS = (
             Entry("1,000 queued", OURS, replace(_QUEUE, queued=1_000)),
         ),
         (Goal(1.2, "1,000 queued", "10,000 queued"),),
+    ),
+    *map(_pooled, (5, 20, 50)),
+    Workload(
+        "pool-queue",
+        "a pool of 20 connections, which gets all messages at once, and 1,000 at a time",
+        tuple(
+            Entry(
+                label,
+                POOL,
+                Task(20, 20, 1_000, queued),
+                full=Task(20, 20, 5_000, 5 * queued if queued > 1_000 else queued),
+            )
+            for label, queued in (("all queued", 20_000), ("1,000 queued", 1_000))
+        ),
+        (Goal(1.2, "1,000 queued", "all queued"),),
+        remark="All are 20,000, and 100,000 with --full.",
     ),
     Workload(
         "import",

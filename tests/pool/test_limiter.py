@@ -25,6 +25,18 @@ def test_without_a_limit_nobody_waits():
         window.began(0)
 
 
+def test_it_is_open_if_there_is_neither_a_limit_nor_a_pause():
+    assert not Window(1, 1).open
+    window = Window(0, 1)
+    assert window.open
+    window.pause(10.0, 2.0)
+    assert not window.open
+    assert window.wait(11.0) == 1.0
+    assert not window.open
+    assert window.wait(12.0) == 0
+    assert window.open
+
+
 def test_so_many_and_then_a_pause():
     window = Window(2, 1.0)
     for now in (0.0, 0.3):

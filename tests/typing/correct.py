@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from smtp_connection import (
     AbortSignal,
     LogEntry,
@@ -199,7 +201,20 @@ everything: Message = {
     "disableUrlAccess": True,
     "attachDataUrls": True,
     "keepBcc": False,
+    "dkim": {
+        "domainName": "x.org",
+        "keySelector": "2026",
+        "privateKey": {"key": "-----BEGIN", "passphrase": b"sesame"},
+        "headerFieldNames": "from:to",
+        "skipFields": ["date"],
+        "hashAlgo": "sha256",
+        "cacheDir": False,
+        "cacheTreshold": 1000,
+    },
 }
+key = Ed25519PrivateKey.generate()
+SMTPPool({"dkim": {"keys": [{"domainName": "x.org", "keySelector": "s", "privateKey": key}]}})
+SMTPConnection(dkim={"domainName": "x.org", "keySelector": "s", "privateKey": "-----BEGIN"})
 connection.send(None, everything)
 connection.send(envelope, {"raw": letter})
 SMTPConnection(disableFileAccess=True, disableUrlAccess=True, attachDataUrls=True)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..tools import Missing, Program, Tools
 
-__all__ = ["AIO", "BENCH_EXTRA", "CLIENTS", "OURS", "WITH_LEDGER", "Client"]
+__all__ = ["AIO", "BENCH_EXTRA", "CLIENTS", "OURS", "POOL", "WITH_LEDGER", "Client"]
 
 OURS = "smtp_connection"
 AIO = "smtp_connection.aio"
+POOL = "smtp_connection.pool"
 WITH_LEDGER = "smtp_connection.ledger"
 BENCH_EXTRA = "pip install 'smtp_connection[bench]'"
 
@@ -37,11 +38,11 @@ def _python(module: str, *needed: str) -> Callable[[Tools], Program]:
     return find
 
 
-def _node(package: str, entry: str) -> Callable[[Tools], Program]:
+def _node(package: str, entry: str, script: str = "node_client.mjs") -> Callable[[Tools], Program]:
     def find(tools: Tools) -> Program:
         node, folder = tools.node(package)
-        script = Path(__file__).with_name("node_client.mjs")
-        return Program([node, str(script), str(folder), package, entry])
+        path = Path(__file__).with_name(script)
+        return Program([node, str(path), str(folder), package, entry])
 
     return find
 
@@ -98,6 +99,17 @@ CLIENTS = {
             WITH_LEDGER,
             "the same with the gate and a ledger in SQLite",
             _python("ours_ledger", "pyee"),
+        ),
+        Client(POOL, "its class SMTPPool", _python("ours_pool", "pyee")),
+        Client(
+            "nodemailer-pool",
+            "its class SMTPPool",
+            _node("nodemailer", "nodemailer/lib/smtp-pool", "node_pool.mjs"),
+        ),
+        Client(
+            "aiosmtplib-pool",
+            "tasks that take messages out of a queue",
+            _python("aiosmtplib_pool", "aiosmtplib"),
         ),
         Client("imports", "an import in a new interpreter", _python("imports")),
     )

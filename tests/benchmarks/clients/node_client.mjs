@@ -3,73 +3,18 @@
 // installed in, the name of the package, and what to load from it.
 
 import { readFileSync, createReadStream } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 
-const [folder, packageName, entry] = process.argv.slice(2);
-const require = createRequire(join(folder, 'package.json'));
-const loaded = require(entry);
-const SMTPConnection = loaded.default ?? loaded;
-const { version } = require(join(folder, 'node_modules', packageName, 'package.json'));
+import { CLIENT_NAME, HOST, SENDER, carryOut, load, recipients } from './node_task.mjs';
 
-const HOST = '127.0.0.1';
-const SENDER = 'sender@client.example';
-const CLIENT_NAME = 'client.example';
-
-function shortened(task) {
-  const part = { ...task, idle: Math.min(task.idle, 0.1) };
-  if (task.messages >= 10) {
-    part.messages = Math.max(1, Math.round(task.messages * task.warmup));
-  } else {
-    part.connections = Math.max(1, Math.round(task.connections * task.warmup));
-    part.at_once = Math.min(part.connections, task.at_once);
-  }
-  return part;
-}
-
-// Measures CPU and wall time in seconds, phase by phase, and the growth of memory.
-class Stopwatch {
-  constructor(task) {
-    this.phases = [];
-    this.memory = null;
-    this.pause = null;
-    this.resident = process.memoryUsage.rss();
-    this.begin(task.together ? 'open' : 'mail');
-  }
-
-  begin(name) {
-    this.name = name;
-    this.cpu = process.cpuUsage();
-    this.wall = performance.now();
-  }
-
-  stop() {
-    const { user, system } = process.cpuUsage(this.cpu);
-    const wall = (performance.now() - this.wall) / 1e3;
-    this.phases.push({ name: this.name, user: user / 1e6, system: system / 1e6, wall });
-  }
-
-  phase(name) {
-    this.stop();
-    this.begin(name);
-  }
-
-  notePeak() {
-    this.memory = process.resourceUsage().maxRSS * 1024 - this.resident;
-  }
-
-  noteMemory() {
-    this.memory = process.memoryUsage.rss() - this.resident;
-  }
-}
+const { loaded: SMTPConnection, require, version } = load(...process.argv.slice(2));
 
 // The stream of a message with an attached file.
 function composed(task) {
   const MailComposer = require('nodemailer/lib/mail-composer');
   const mail = {
     from: SENDER,
-    to: Array.from({ length: task.recipients }, (_, n) => `recipient${n}@server.example`),
+    to: recipients(task),
     subject: 'The file',
     text: 'It is attached.',
     attachments: [{ path: task.message_file, filename: 'file.bin' }]
@@ -77,24 +22,9 @@ function composed(task) {
   return new (MailComposer.default ?? MailComposer)(mail).compile().createReadStream();
 }
 
-// Calls itself each millisecond until it is stopped; returns how much longer it had to wait.
-function pulse() {
-  let due = performance.now() + 1;
-  let longest = 0;
-  const timer = setInterval(() => {
-    longest = Math.max(longest, performance.now() - due);
-    due = performance.now() + 1;
-  }, 1);
-  return () => {
-    clearInterval(timer);
-    return longest / 1e3;
-  };
-}
-
 // Resolves when all the connections of the task are over.
 function perform(task, message, watch) {
-  const to = Array.from({ length: task.recipients }, (_, n) => `recipient${n}@server.example`);
-  const envelope = { from: SENDER, to };
+  const envelope = { from: SENDER, to: recipients(task) };
   const options = { host: HOST, port: task.port, name: CLIENT_NAME };
   if (task.starttls) {
     options.requireTLS = true;
@@ -186,22 +116,4 @@ function perform(task, message, watch) {
   });
 }
 
-const task = JSON.parse(readFileSync(0, 'utf8'));
-const message = task.attachment ? null : readFileSync(task.message_file);
-const part = shortened(task);
-if (task.warmup) {
-  await perform(part, message, new Stopwatch(part));
-}
-const watch = new Stopwatch(task);
-const stop = task.attachment ? pulse() : null;
-await perform(task, message, watch);
-watch.stop();
-if (stop) {
-  watch.pause = stop();
-  watch.notePeak();
-}
-const total = (each) => each.connections * each.messages;
-const sent = total(task) + (task.warmup ? total(part) : 0);
-const { phases, memory, pause } = watch;
-console.log(JSON.stringify({ phases, memory, pause, sent, version }));
-process.exit(0); // some keep timers that would hold the process for half a minute
+await carryOut(perform, version);
