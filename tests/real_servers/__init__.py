@@ -7,5 +7,6 @@ folder with what ``dpkg -x`` has unpacked there instead::
 
     apt-get install dovecot-core dovecot-submissiond sasl2-bin exim4-daemon-light
     apt-get download postfix && dpkg -x postfix_*.deb /tmp/unpacked
+    adduser --system postfix && addgroup --system postdrop
     UNPACKED=/tmp/unpacked python -m pytest -m real_servers
 """

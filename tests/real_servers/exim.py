@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .running import PASSWORD, USER, Site, found, free_port, root_only, serving
+from .running import PASSWORD, USER, Site, found, free_port, needs_root, serving
 
 MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL")
 
@@ -66,7 +66,7 @@ external:
 def running(site: Site) -> Iterator[int]:
     """Run the daemon and return its port; it keeps what it accepts."""
     program, user = found("exim4", "exim4-daemon-light"), "Debian-exim"
-    root_only("Exim")
+    needs_root("Exim", user)
     port = free_port()
     for folder in ("spool", "logs"):
         site.share(folder, user)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import dovecot
-from .running import PASSWORD, USER, Site, found, free_port, root_only, serving, unpacked
+from .running import PASSWORD, USER, Site, found, free_port, needs_root, serving, unpacked
 
 CYRUS_MECHANISMS = (
     *("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"),
@@ -77,10 +77,15 @@ _QUEUES = (
 )
 
 
+def _program() -> Path:
+    master = found("master", "postfix")
+    needs_root("Postfix", "postfix")
+    return master
+
+
 @contextmanager
 def _running(site: Site, more: str) -> Iterator[int]:
-    root_only("Postfix")
-    master = found("master", "postfix")
+    master = _program()
     root = Path("/") if master.is_relative_to("/usr") else unpacked()
     port = free_port()
     site.write("conf/main.cf", _MAIN.format(root=str(root).rstrip("/")) + more)
@@ -99,6 +104,7 @@ def _running(site: Site, more: str) -> Iterator[int]:
 @contextmanager
 def with_cyrus(site: Site) -> Iterator[int]:
     """Run Postfix with Cyrus SASL, which has its own passwords, and return the port."""
+    _program()
     saslpasswd = found("saslpasswd2", "sasl2-bin")
     users = site.share("users", "postfix") / "sasldb2"
     site.write(
@@ -119,7 +125,7 @@ def with_cyrus(site: Site) -> Iterator[int]:
 @contextmanager
 def with_dovecot(site: Site) -> Iterator[int]:
     """Run Postfix and return its port; Dovecot checks the logins."""
-    found("master", "postfix")
+    _program()
     own = Site(site.folder / "dovecot", site.certificate, site.ca)
     own.folder.mkdir()
     mechanisms = DOVECOT_MECHANISMS

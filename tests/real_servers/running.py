@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -68,10 +69,14 @@ def found(name: str, package: str) -> Path:
     pytest.skip(f"{name} is not installed (package {package} of Debian)")
 
 
-def root_only(name: str) -> None:
-    """Skip the test unless it may start ``name``, which changes to other users."""
+def needs_root(name: str, user: str) -> None:
+    """Skip the test unless it may start ``name``, which changes to ``user``."""
     if os.geteuid() != 0:
         pytest.skip(f"only root can start {name}")
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        pytest.skip(f"there is no user {user}, whom the package of {name} brings with it")
 
 
 def free_port() -> int:
