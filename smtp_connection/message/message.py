@@ -141,9 +141,14 @@ def _unsigned_content(message: Any, reactor: Reactor, rules: Mapping[str, bool])
 
         return ComposedSource(message, reactor)
     if _is_email(message):
-        from ..mime.email_message import serialize
+        from ..mime.email_message import segments
 
-        return _not_empty(serialize(message))
+        parts = segments(message)
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            return _not_empty(parts[0])
+        from .segmented import SegmentedSource  # for the few that are large
+
+        return SegmentedSource(parts)
     if isinstance(message, Source):
         return message  # made of what the caller gave, before its turn came
     if getattr(message, "closed", False) is True:

@@ -354,10 +354,19 @@ def _raw_message(mail: Mail) -> RawPart:
     """Return the finished message of a mail."""
     raw = mail.fields["raw"]
     if is_instance(raw, "email.message", "Message"):
-        from .email_message import serialize
+        from .email_message import segments
 
-        raw = serialize(raw)
+        parts = segments(raw)
+        if len(parts) > 1:
+            return RawPart(*(Content("raw", held=_ascii_or_bytes(part)) for part in parts))
+        raw = _ascii_or_bytes(parts[0])
     content = content_of("raw", raw, mail.access)
     if content.held is not None and not content.held:
         raise mail_error("Empty message")
     return RawPart(content)
+
+
+def _ascii_or_bytes(part: bytes | str) -> bytes | str:
+    if isinstance(part, str) and not part.isascii():
+        return part.encode("ascii", "surrogateescape")
+    return part
