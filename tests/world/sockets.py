@@ -79,6 +79,8 @@ class VirtualSocket(socket.socket):
     def connect_ex(self, address: Any) -> int:
         self._check()
         self.network.strike("connect")
+        if self.stream is not None:
+            return errno.EISCONN
         self._attempts += 1
         outcome, delay = self.network.dial()
         if outcome == 0 and delay == 0:
