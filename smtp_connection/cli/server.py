@@ -8,7 +8,7 @@ from typing import Any
 
 from ..options.smtp import Options
 from ..options.url import options_in
-from .account import add_account_arguments, options_of, refuse_password_in
+from .account import CannotDo, add_account_arguments, options_of, refuse_password_in
 from .diagnosis.targets import read_target
 
 __all__ = ["URL_VARIABLE", "add_server_arguments", "server_options"]
@@ -24,12 +24,20 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
     server.add_argument("--host", metavar="HOST[:PORT]")
     add_account_arguments(parser)
+    signing = parser.add_argument_group("signatures (DKIM)")
+    signing.add_argument(
+        "--dkim",
+        action="append",
+        metavar="DOMAIN:SELECTOR:FILE",
+        help="sign with the private key in a PEM file; may be repeated",
+    )
 
 
 def server_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a connection to the server that ``arguments`` name.
 
-    Raises :class:`CannotDo`, and ``ValueError`` or ``TypeError`` for a URL that is none.
+    Raises :class:`CannotDo`, ``ValueError`` or ``TypeError`` for a URL that is none, and
+    ``OSError`` for a key that cannot be read.
     """
     given: dict[str, Any] = {}
     url = arguments.url
@@ -54,4 +62,16 @@ def server_options(arguments: argparse.Namespace) -> dict[str, Any]:
         options.update(
             dict.fromkeys(("connectionTimeout", "greetingTimeout", "socketTimeout"), limit)
         )
+    if arguments.dkim:
+        options["dkim"] = {"keys": [_key(each) for each in arguments.dkim]}
     return options
+
+
+def _key(given: str) -> dict[str, Any]:
+    """Read an argument of ``--dkim``, and the key that it names."""
+    domain, _, rest = given.partition(":")
+    selector, _, path = rest.partition(":")
+    if not (domain and selector and path):
+        raise CannotDo(f"--dkim takes DOMAIN:SELECTOR:FILE; got {given!r}")
+    with open(path, "rb") as file:
+        return {"domainName": domain, "keySelector": selector, "privateKey": file.read()}

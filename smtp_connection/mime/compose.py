@@ -170,7 +170,7 @@ class _Composer:
         # Neither quoted-printable nor base64 contains '=_' (RFC 2045 6.7); in 7-bit text, a
         # boundary that is made of 128 random bits is not to be expected.
         self._base = f"{_boundary_of('boundaryPrefix', fields)}=_{base}"
-        self._boundaries = (f"{self._base}_{number}" for number in itertools.count(1))
+        self._numbers = itertools.count(1)  # of boundaries
         self._words = _word_encoding(fields.get("textEncoding", ""))
         encoding = fields.get("encoding", "")
         self._maker = PartMaker(
@@ -297,7 +297,8 @@ class _Composer:
         return versions
 
     def _multipart(self, subtype: str, parts: list[_AnyPart], *parameters: str) -> Multipart:
-        return Multipart(subtype, parts, next(self._boundaries), *parameters)
+        boundary = f"{self._base}_{next(self._numbers)}"
+        return Multipart(subtype, parts, boundary, *parameters)
 
     def _without_data_urls(
         self, given: Any, attachments: list[tuple[str, dict[str, Any]]]

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from tests.support.mail_server import LOGIN, Recorder, context_of, mail_server
+from tests.support.signatures import ED25519_PEM, RSA_PEM, is_verified
 
 MESSAGE = b"""\
 From: Sender <a@example.com>
@@ -229,3 +230,41 @@ def test_verbose_shows_the_conversation_on_the_standard_error(smtp, place):
     assert (done.status, done.out) == (0, "")
     assert "MAIL FROM:<a@example.com>" in done.err
     assert "250 2.0.0 stored" in done.err
+
+
+# -- signatures -----------------------------------------------------------------------------------
+
+
+def test_each_key_signs(smtp, server, place, tmp_path):
+    for name, pem in (("rsa", RSA_PEM), ("ed", ED25519_PEM)):
+        (tmp_path / f"{name}.pem").write_text(pem)
+    keys = [f"--dkim=x.org:{name}:{tmp_path}/{name}.pem" for name in ("rsa", "ed")]
+    done = smtp("send", "--host", place, *keys, "-f", "a@x.org", "b@x.org", stdin=MESSAGE)
+
+    assert done == (0, "", "")
+    envelope, _ = _stored(server)
+    assert is_verified(envelope.content, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("x.org:rsa", "--dkim takes DOMAIN:SELECTOR:FILE; got 'x.org:rsa'"),
+        ("x.org:rsa:/nowhere/key.pem", "No such file or directory: '/nowhere/key.pem'"),
+        ("x org:rsa:key.pem", "dkim option 'domainName' takes a domain"),
+        (
+            "x.org:rsa:no.pem",
+            "dkim option 'privateKey' takes a private key, RSA or Ed25519",
+        ),
+    ],
+)
+def test_a_wrong_key(smtp, server, place, tmp_path, monkeypatch, given, says):
+    (tmp_path / "key.pem").write_text(RSA_PEM)
+    (tmp_path / "no.pem").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    done = smtp("send", "--host", place, "--dkim", given, "-f", "a@x.org", "b@x.org", stdin=MESSAGE)
+
+    assert done.status != 0
+    assert says in done.err
+    assert "secret" not in done.err
+    assert server.mailbox.envelopes == []

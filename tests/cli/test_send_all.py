@@ -17,6 +17,7 @@ from smtp_connection.cli.main import main
 from smtp_connection.cli.template import Template
 from smtp_connection.ledger import Ledger
 from tests.support.manual import ROOT
+from tests.support.signatures import RSA_PEM, is_verified
 
 TEMPLATE = b"""\
 From: News <news@x.org>
@@ -204,3 +205,10 @@ def test_html_and_attachments():
 def test_what_is_no_template(content, text):
     with pytest.raises(ValueError, match=text):
         Template(content)
+
+
+def test_every_message_is_signed(campaign, smtp_server, tmp_path):
+    (tmp_path / "key.pem").write_text(RSA_PEM)
+    status, _, err = campaign("a@x.org,Anna\nb@x.org,B\n", "--dkim", "x.org:rsa:key.pem")
+    assert (status, err) == (exits.OK, "")
+    assert [is_verified(each.content) for each in smtp_server.messages] == [True, True]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import tempfile
 
 import pytest
+from pyee import EventEmitter
 
 import smtp_connection
-from smtp_connection import SMTPConnection, SMTPPool, aio, createTransport
+from smtp_connection import AbortController, SMTPConnection, SMTPPool, aio, createTransport
 from tests.support.mail_server import mail_server
 from tests.support.signatures import BOTH, ED25519, RSA, is_verified, tags
 from tests.support.smtp_server import Session
@@ -125,6 +127,51 @@ def test_a_wrong_key_of_a_mail(talk, diary):
     assert "cannot be read as one" in str(error)
     assert "MIIC" not in str(error)
     assert not [line for line in diary.commands() if line.startswith("MAIL")]
+
+
+@pytest.fixture
+def spools(monkeypatch):
+    """The temporary files that are made."""
+    made = []
+    original = tempfile.SpooledTemporaryFile
+
+    def note(*args, **more):
+        made.append(original(*args, **more))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", note)
+    return made
+
+
+@pytest.mark.parametrize("how", ["abort", "close", "the server hangs up"])
+def test_what_is_given_up_while_it_is_read_leaves_nothing(by_hand, diary, spools, how):
+    connection, peer = by_hand(dkim=ED25519)
+    session = Session("PIPELINING")
+    connection.connect()
+    peer.feed(session.greet())
+    peer.settle()
+    peer.feed(session.take(peer.heard()))
+    stream, controller = EventEmitter(), AbortController()
+    connection.send(ENVELOPE, stream, diary.callback("given up"), signal=controller.signal)
+    stream.emit("data", TEXT * 1000)
+    peer.settle()
+    assert not peer.heard()
+    assert [spool.closed for spool in spools] == [False]
+    if how == "abort":
+        controller.abort()
+        connection.send(ENVELOPE, TEXT, diary.callback("sent"))
+        while heard := (peer.settle(), peer.heard())[1]:
+            peer.feed(session.take(heard))
+        assert diary.of("sent")[0][0] is None
+        assert is_verified(received(session.messages[0]))
+    elif how == "close":
+        connection.close()
+    else:
+        peer.hang_up()
+    peer.settle()
+    assert diary.error("given up").code == ("EABORT" if how == "abort" else "ECONNECTION")
+    assert not stream.listeners("data")
+    assert all(spool.closed for spool in spools)
 
 
 def test_the_key_is_shown_nowhere(talk, diary):
