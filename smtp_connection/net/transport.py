@@ -547,8 +547,9 @@ class Transport:
         self._closed = True
         self._owner = _NOBODY
         self._unsent.clear()
+        self._handle.close()
+        self._sock.close()
+        # Last of all: should an interrupt have come before, it does the same when it is due.
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
-        self._handle.close()
-        self._sock.close()

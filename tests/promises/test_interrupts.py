@@ -1,32 +1,29 @@
 """Interrupts between any two lines: a second ``close()`` and ``run()`` end everything.
 
-The suite tries every seventh line; ``python -m tests.promises.interrupts`` tries each.
+The suite tries some lines; ``python -m tests.promises.interrupts`` tries each.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from .interrupts import PROGRAMS, lines_of, problems_of
+from .interrupts import PROGRAMS, attempts, problems_of, takes_its_place
+from .pool_interrupts import problems_of_pool
 
 STRIDE = 7
-
-# An interrupt at the very line that calls a callback, or the listeners of 'end', takes its place.
-TAKES_ITS_PLACE = ("(tell)", "(call_on_success)", "(emit_last)")
+STRIDE_OF_POOLS = 101  # they run more lines
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("start", range(2))
-def test_an_interrupt_is_survived_at_every_line(program, start):
-    lost = {}
-    for at in range(start * STRIDE // 2, lines_of(program), STRIDE):
-        problems, trace = problems_of(program, at)
-        if problems and trace.place.endswith(TAKES_ITS_PLACE):
-            (lost[trace.place],) = problems  # that callback, and nothing else
-            assert lost[trace.place].startswith(("never called: ['", "'end' came 0 times"))
-            continue
-        assert not problems, f"{trace.place}: {problems}"
-    assert len(lost) <= 2
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("program", attempts())
+def test_an_interrupt_is_survived_at_every_line(program):
+    attempt = attempts()[program]
+    problems, trace = attempt(None)
+    assert not problems
+    for at in range(0, trace.count, STRIDE if program in PROGRAMS else STRIDE_OF_POOLS):
+        problems, trace = attempt(at)
+        if not takes_its_place(problems, trace):
+            assert not problems, f"{trace.place}: {problems}"
 
 
 def test_it_notices_what_an_interrupt_has_broken(monkeypatch):
@@ -36,3 +33,11 @@ def test_it_notices_what_an_interrupt_has_broken(monkeypatch):
     monkeypatch.setattr(Lifecycle, "close", lambda self: None)
     found = [problems_of("closing", at)[0] for at in range(0, 600, 60)]
     assert any("it goes on, or waits for a time-out" in str(problems) for problems in found)
+
+
+def test_it_notices_what_an_interrupt_has_broken_in_a_pool(monkeypatch):
+    from smtp_connection.pool.slot import Slot
+
+    monkeypatch.setattr(Slot, "drop", lambda self: None)
+    found = [problems_of_pool("dropped", at)[0] for at in range(0, 14_000, 101)]
+    assert any("close() has called back 0 times of 2" in str(problems) for problems in found)
