@@ -13,9 +13,10 @@ from .emitter import NodeEmitter
 from .errors import SMTPError, envelope_error
 from .message.message import Message, completed_envelope, own_envelope
 from .options.smtp import Options
+from .protocol.addressing import reset
 from .protocol.capabilities import Capabilities
 from .protocol.envelope import Envelope
-from .protocol.transaction import quit_session, reset, transaction
+from .protocol.transaction import quit_session, transaction
 from .reactor.default import get_reactor
 from .reactor.loop import Reactor
 from .records import TLSInfo
@@ -89,6 +90,7 @@ class SMTPConnection(ConnectionEmitter):
         self.version = __version__
         self.id = os.urandom(6).hex()
         self._rules = settings.mail_rules()
+        self._dkim = settings.dkim
         self._lifecycle = Lifecycle(self, self.reactor, settings, self.id)
 
     @property
@@ -190,8 +192,8 @@ class SMTPConnection(ConnectionEmitter):
                 given, content = own_envelope(message)
             elif type(message) is not str and type(message) is not bytes:
                 given, content = completed_envelope(envelope, message)
-            parsed = Envelope.parse(given)
-            operation.message = Message(content, self.reactor, self._rules)
+            operation.envelope = parsed = Envelope.parse(given)
+            operation.message = Message(content, self.reactor, self._rules, self._dkim)
         except SMTPError as error:
             lifecycle.refuse(operation, error.with_traceback(None))
             return
@@ -274,7 +276,7 @@ class SMTPConnection(ConnectionEmitter):
         """Say QUIT after what is queued, wait for the reply, and close."""
         operation = Quit(None)
         if self._lifecycle.accepts(operation, "quit"):
-            self._lifecycle.enqueue(operation, quit_session(), signal)
+            self._lifecycle.enqueue(operation, quit_session(self._lifecycle.session), signal)
 
     def close(self) -> None:
         """Close at once.  Callbacks that are still due get ``ECONNECTION``; then ``'end'``."""

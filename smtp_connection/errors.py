@@ -129,8 +129,12 @@ class SMTPError(Exception):
     def add_hint(self, hint: str) -> None:
         """Append ``hint``, unless it is empty, to the text, in parentheses."""
         if hint:
-            self.message = f"{self.message} ({hint})"
-            self.args = (self.message,)
+            self.reword(f"{self.message} ({hint})")
+
+    def reword(self, message: str) -> None:
+        """Let ``message`` be the text."""
+        self.message = message
+        self.args = (message,)
 
     def __repr__(self) -> str:
         return f"SMTPError({self.message!r}, code={self.code!r})"

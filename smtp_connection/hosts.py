@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from socket import gethostname
 
-__all__ = ["a_labels", "is_ip", "is_loopback", "own_name", "path_of"]
+__all__ = ["a_labels", "is_domain", "is_ip", "is_loopback", "own_name", "path_of"]
 
 # ipaddress is slow to import, and most programs never ask.
 
@@ -27,6 +27,17 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_domain(name: str) -> bool:
+    """Whether ``name``, which is ASCII, is a domain (RFC 5321 section 4.1.2); an underscore is let
+    through, because machines are called so."""
+    return len(name) <= 255 and all(
+        len(label) <= 63
+        and label.replace("-", "").replace("_", "").isalnum()
+        and "-" not in (label[0], label[-1])
+        for label in name.split(".")
+    )
 
 
 def is_loopback(host: str) -> bool:

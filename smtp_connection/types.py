@@ -25,8 +25,10 @@ __all__ = [
     "Attachment",
     "Auth",
     "BeforeCommit",
+    "CommandTimeouts",
     "ConnectionOptions",
     "Content",
+    "DKIM",
     "DSN",
     "DeliverBy",
     "Envelope",
@@ -99,6 +101,7 @@ class TLSOptions(TypedDict, total=False):
     maxVersion: Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] | None
     servername: str | None
     ALPNProtocols: str | Sequence[str] | None
+    session: bool | None
     context: ssl.SSLContext | None
 
 
@@ -107,6 +110,35 @@ Proxy = str
 
 BeforeCommit = Callable[[Mapping[str, Any], Callable[[Any], object]], object]
 """The option ``beforeCommit``: a function of ``(envelope, callback)``."""
+
+
+class _PrivateKey(Protocol):
+    """A private key of the package cryptography."""
+
+    @property
+    def sign(self) -> Callable[..., bytes]: ...
+
+
+class _LockedKey(TypedDict, total=False):
+    key: str | bytes | bytearray
+    passphrase: str | bytes | None
+
+
+class _DKIMKey(TypedDict, total=False):
+    domainName: str | None
+    keySelector: str | None
+    privateKey: str | bytes | bytearray | _PrivateKey | _LockedKey | None
+
+
+class DKIM(_DKIMKey, total=False):
+    """The option ``dkim``, of a connection or of a message."""
+
+    keys: _DKIMKey | Sequence[_DKIMKey | Unchecked] | None
+    headerFieldNames: str | Sequence[str] | None
+    skipFields: str | Sequence[str] | None
+    hashAlgo: str | None
+    cacheDir: str | os.PathLike[str] | Literal[False] | None
+    cacheTreshold: int | None
 
 
 class _NodeGenerator(Protocol):
@@ -144,6 +176,21 @@ Auth = TypedDict(
 """The ``auth`` of ``login``, and the option."""
 
 
+class CommandTimeouts(TypedDict, total=False):
+    """The option ``commandTimeouts``; times are in milliseconds."""
+
+    EHLO: float | None
+    AUTH: float | None
+    MAIL: float | None
+    RCPT: float | None
+    DATA: float | None
+    dataBlock: float | None
+    dataEnd: float | None
+    RSET: float | None
+    NOOP: float | None
+    QUIT: float | None
+
+
 class TransportAuth(Auth, total=False):
     """The option ``auth`` of a pool or of a transport: with the type OAuth2, that of a token
     generator as well."""
@@ -179,6 +226,8 @@ class _SharedOptions(TypedDict, total=False):
     connectionTimeout: float | None
     greetingTimeout: float | None
     socketTimeout: float | None
+    commandTimeouts: CommandTimeouts | Unchecked | None
+    sendTimeout: float | None
     debug: bool | None
     logger: Any
     transactionLog: bool | None
@@ -188,6 +237,7 @@ class _SharedOptions(TypedDict, total=False):
     tls: TLSOptions | Unchecked | ssl.SSLContext | None
     servername: str | None
     secured: bool | None
+    pipelineMessages: bool | None
     maxResponseSize: int | None
     socketCloseTimeout: float | None
     dnsTimeout: float | None
@@ -196,6 +246,7 @@ class _SharedOptions(TypedDict, total=False):
     disableFileAccess: bool | None
     disableUrlAccess: bool | None
     attachDataUrls: bool | None
+    dkim: DKIM | Unchecked | None
     beforeCommit: BeforeCommit | None
 
 
@@ -469,6 +520,7 @@ Message = TypedDict(
         "disableUrlAccess": "bool | None",
         "attachDataUrls": "bool | None",
         "keepBcc": "bool | None",
+        "dkim": "DKIM | Unchecked | None",
     },
     total=False,
 )

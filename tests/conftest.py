@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from smtp_connection import Reactor, SMTPConnection
 from smtp_connection.reactor.threads import release_workers
@@ -23,6 +24,9 @@ from tests.support.scripted_server import HandFedPeer, Script, ScriptedServer
 
 # Where the package is installed, its entry point has loaded it under the same name.
 pytest_plugins = ["smtp_connection.pytest_plugin"]
+
+settings.register_profile("no deadline", deadline=None)  # a busy machine fails no test
+settings.load_profile("no deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,7 +38,7 @@ FLOORS = [
     "types",
     "abort",
     "options",
-    "records emitter",
+    "records emitter dkim",
     "reactor errors callbacks hosts _version",
     "text status",
 ]

@@ -16,6 +16,7 @@ import pytest
 from smtp_connection import SMTPConnection, listeners, types
 from smtp_connection.auth.credentials import Credentials
 from smtp_connection.mime import addresses, checks, content, lists, mail, parts
+from smtp_connection.options import dkim
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
 from smtp_connection.options.transport import PoolOptions, TransportOptions
@@ -90,6 +91,8 @@ TABLES = {
     | set(XOAuth2Options.defaults),
     "PoolOptions": PoolOptions.defaults,
     "TransportOptions": TransportOptions.defaults,
+    "DKIM": dkim._NAMES._exact,
+    "_DKIMKey": dkim._Key.defaults,
     "Envelope": envelope._KEYS._exact,
     "DSN": dsn._KEYS._exact,
     "Message": mail._NAMES._exact,

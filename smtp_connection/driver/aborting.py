@@ -1,4 +1,4 @@
-"""What becomes of an operation when its signal is aborted.
+"""What becomes of an operation when its signal is aborted, or when it takes too long.
 
 - As long as the server waits for a command, the operation is taken back: it has not begun, or it
   waits for the source of its message or for a token.  The connection goes on.
@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ..abort import AbortSignal, Following, abort_error
@@ -21,7 +22,7 @@ from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from .queue import Operation
 
-__all__ = ["Aborting", "AbortingOwner"]
+__all__ = ["Aborting", "AbortingOwner", "Deadline"]
 
 
 class AbortingOwner(Protocol):
@@ -42,10 +43,50 @@ class AbortingOwner(Protocol):
         """``exc``, which nobody has foreseen, was raised on the way."""
 
 
-class Aborting:
+class _GivingUp:
+    """One operation that may have to end before its time."""
+
+    __slots__ = ("_grace", "_operation", "_owner", "_patience", "_reactor")
+
+    def __init__(
+        self, operation: Operation | None, reactor: Reactor, owner: AbortingOwner, patience: float
+    ) -> None:
+        """``patience`` is how long a verdict is waited for, seconds."""
+        self._operation = operation
+        self._reactor = reactor
+        self._owner = owner
+        self._patience = patience
+        self._grace: Timer | None = None  # for the verdict
+
+    def cancel(self) -> None:
+        """The operation has ended: nothing concerns it any more."""
+        self._operation = None
+        if self._grace is not None:
+            self._grace.cancel()
+
+    def broke(self, exc: BaseException) -> None:
+        """End the connection, because ``exc`` was raised on the way."""
+        self._owner.broke(exc)
+
+    def _give_up(self, error: SMTPError) -> None:
+        operation = self._operation
+        if operation is None or self._owner.take_back(operation, error):
+            return
+        if self._owner.in_doubt:
+            self._grace = self._reactor.timer(self._cut_off, error)
+            self._grace.start(self._patience)
+        else:
+            self._owner.cut_off(error)
+
+    @guarded
+    def _cut_off(self, error: SMTPError) -> None:
+        self._owner.cut_off(error)
+
+
+class Aborting(_GivingUp):
     """One operation, and the signal that may abort it, until the operation has ended."""
 
-    __slots__ = ("_following", "_grace", "_operation", "_owner", "_patience", "_reactor", "_signal")
+    __slots__ = ("_following", "_signal")
 
     def __init__(
         self,
@@ -55,20 +96,13 @@ class Aborting:
         owner: AbortingOwner,
         patience: float,
     ) -> None:
-        """``patience`` is how long a verdict is waited for, seconds.
-
-        Raises ``TypeError`` if ``signal`` is no :class:`AbortSignal`.
-        """
+        """Raises ``TypeError`` if ``signal`` is no :class:`AbortSignal`."""
         if not isinstance(signal, AbortSignal):
             instead = "; give its signal" if hasattr(signal, "signal") else ""
             raise TypeError(f"signal takes an AbortSignal; got {type(signal).__name__}{instead}")
+        super().__init__(operation, reactor, owner, patience)
         self._signal = signal
-        self._operation: Operation | None = operation
-        self._reactor = reactor
-        self._owner = owner
-        self._patience = patience
         self._following: Following | None = None
-        self._grace: Timer | None = None  # for the verdict
 
     @property
     def error(self) -> SMTPError | None:
@@ -86,15 +120,9 @@ class Aborting:
 
     def cancel(self) -> None:
         """The operation has ended: the signal does not concern it any more."""
-        self._operation = None
+        super().cancel()
         if self._following is not None:
             self._following.cancel()
-        if self._grace is not None:
-            self._grace.cancel()
-
-    def broke(self, exc: BaseException) -> None:
-        """End the connection, because ``exc`` was raised on the way."""
-        self._owner.broke(exc)
 
     def _noticed(self) -> None:
         # On any thread, or in a signal handler.
@@ -106,18 +134,45 @@ class Aborting:
 
     @guarded
     def _abort(self) -> None:
-        operation, error = self._operation, self.error
-        if operation is None or error is None or self._owner.take_back(operation, error):
-            return
-        if self._owner.in_doubt:
-            self._grace = self._reactor.timer(self._cut_off, error)
-            self._grace.start(self._patience)
-        else:
-            self._owner.cut_off(error)
+        error = self.error
+        if error is not None:
+            self._give_up(error)
+
+
+class Deadline(_GivingUp):
+    """``sendTimeout``: how long each message of a connection may take, one after the other."""
+
+    __slots__ = ("_milliseconds", "_timer", "_waiting_for")
+
+    def __init__(
+        self,
+        milliseconds: float,
+        reactor: Reactor,
+        owner: AbortingOwner,
+        patience: float,
+        waiting_for: Callable[[], str],
+    ) -> None:
+        """``waiting_for()`` is what the error then says was missing."""
+        super().__init__(None, reactor, owner, patience)
+        self._milliseconds = milliseconds
+        self._waiting_for = waiting_for
+        self._timer = reactor.timer(self._expired)
+
+    def begin(self, operation: Operation) -> None:
+        """It is the turn of ``operation``, a ``send``."""
+        self._operation = operation
+        self._timer.start(self._milliseconds / 1000)
+
+    def cancel(self) -> None:
+        """The message has its outcome."""
+        super().cancel()
+        self._timer.cancel()
 
     @guarded
-    def _cut_off(self, error: SMTPError) -> None:
-        self._owner.cut_off(error)
+    def _expired(self) -> None:
+        text = f"Timeout: the message was not sent in {self._milliseconds:g} ms"
+        text += f", waiting for {self._waiting_for()}"
+        self._give_up(SMTPError(text, code="ETIMEDOUT", command="CONN"))
 
 
 def _aborted(error: SMTPError) -> Dialogue[None]:

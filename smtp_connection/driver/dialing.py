@@ -13,6 +13,7 @@ from ..net.errors import socket_error
 from ..net.transport import Transport, TransportOwner
 from ..options.smtp import Options
 from ..protocol.hints import about_black_hole, about_tls
+from ..protocol.secrets import masked
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 
@@ -134,8 +135,11 @@ class Dialing:
         else:
             assert error is not None
             self._connector = None
+            proxy = self._settings.proxy
+            if proxy is not None:
+                error.reword(masked(error.message, proxy.secrets, cut=True))
             # Only the system's own time-out has a cause: that of a look-up is not the port's fault.
-            if error.code == "ETIMEDOUT" and error.__cause__ and self._settings.proxy is None:
+            if error.code == "ETIMEDOUT" and error.__cause__ and proxy is None:
                 error.add_hint(about_black_hole(self._port))
             self._owner.connection_failed(error)
 
@@ -167,14 +171,18 @@ class Dialing:
     def start_tls(self, done: Callable[[], None]) -> None:
         """Upgrade the stream to TLS; ``done`` is called when the handshake has succeeded."""
         assert self.transport is not None
-        from ..net.tls import context_for  # for those who use TLS
+        from ..net.resumption import SESSIONS  # for those who use TLS
+        from ..net.tls import context_for
 
+        name, options, resumption = self._settings.servername, self._settings.tls, None
         try:
-            context = context_for(self._settings.tls)
+            context = context_for(options)
         except SMTPError as error:
             self._owner.connection_failed(error)
             return
-        self.transport.start_tls(context, self._settings.servername, done, about_tls)
+        if options.session:
+            resumption = SESSIONS.resumption(context, name, self._host, self._port)
+        self.transport.start_tls(context, name, done, about_tls, resumption)
 
     def stays_here(self) -> bool:
         """Whether what is said to the server stays on this machine."""

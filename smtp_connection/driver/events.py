@@ -59,9 +59,9 @@ class Events:
             emitter.once(event, listener)
 
     def emit(self, event: str, *args: Any) -> None:
-        """Call the listeners of ``event``."""
+        """Call the listeners of ``event``, unless the last one has been emitted."""
         emitter = self._emitter()
-        if emitter is not None:
+        if emitter is not None and not self._over:
             emitter.emit(event, *args)
 
     def listened_to(self, event: str) -> bool:

@@ -116,6 +116,10 @@ class ExchangeOwner(Protocol):
     def broke(self, exc: BaseException) -> None:
         """``exc``, which nobody has foreseen, was raised in the middle of a step."""
 
+    def next_lines(self) -> list[str]:
+        """Return the commands of the next dialogue, if they may ride behind the message that is
+        about to end.  Then that dialogue is the next one, and knows of it."""
+
     def follow(self, message: Message) -> Callable[[int], object] | None:
         """Return what to call with the bytes of ``message`` that have been sent, if anything."""
 
@@ -130,10 +134,12 @@ class Exchange:
         "_answer",
         "_collected",
         "_dialogue",
+        "_early",
         "_job",
         "_limit",
         "_missing",
         "_outcome",
+        "_owed",
         "_owner",
         "_parser",
         "_pump",
@@ -164,6 +170,7 @@ class Exchange:
             trace,
             self._message_begun,
             self._message_held,
+            self._ride,
             self._source_failed,
             owner.broke,
             owner.follow,
@@ -172,6 +179,8 @@ class Exchange:
         self._step: Step | None = None
         self._missing = 0  # replies that are still to come before the dialogue goes on
         self._collected: list[Reply] = []
+        self._owed = 0  # replies to what rode behind the message, before their dialogue asks
+        self._early: list[Reply] = []  # those of them that are there already
         self._outcome: tuple[Any, SMTPError | None] | None = None  # once it has been stopped
         self._ticket = 0  # of the question that is waiting for its answer
         self._answer: Callable[..., None] | None = None  # what answers that question
@@ -278,7 +287,17 @@ class Exchange:
         """What the server, or somebody else, owes us; for the texts of errors."""
         if self._step is None:
             return "the next operation"
-        return self._step.waiting_for(len(self._collected), sent=self._pump.message is None)
+        return self._step.waiting_for(len(self._collected), sent=self._pump.is_sent)
+
+    @property
+    def time_out(self) -> str:
+        """Which of ``commandTimeouts`` counts now; an empty string: none of them."""
+        step = self._step
+        if step is None:
+            return ""
+        name = step.time_out(len(self._collected), sent=self._pump.message is None)
+        # Nobody waits for the system while it has taken what there is, and the source has no more.
+        return "" if name == "dataBlock" and self._transport.is_drained else name
 
     # -- the dialogue -------------------------------------------------------------------------
 
@@ -350,6 +369,12 @@ class Exchange:
             self._transport.write(f"{step.line}\r\n".encode())
         elif isinstance(step, Pipeline):
             self._missing = len(step.lines)
+            if step.said:
+                self._owed = 0
+                early, self._early = self._early, []
+                if early:
+                    self._take(early, noted=True)
+                return
             if self._trace is not None:
                 for line in step.lines:
                     self._trace.client(line)
@@ -375,6 +400,20 @@ class Exchange:
             self._ask(step)
         else:
             self._compute(step)
+
+    def _ride(self) -> bytes:
+        """Return what rides behind the message that is about to end."""
+        step = self._step
+        if type(step) is not Transmit or not step.last:
+            return b""
+        lines = self._owner.next_lines()
+        if not lines:
+            return b""
+        self._owed = len(lines)
+        if self._trace is not None:
+            for line in lines:
+                self._trace.client(line)
+        return ("\r\n".join(lines) + "\r\n").encode()
 
     def broke(self, exc: BaseException) -> None:
         """End the connection, because ``exc`` was raised in the middle of a step."""
@@ -482,13 +521,15 @@ class Exchange:
             if shown is not reply.text:
                 replies[index] = Reply(reply.code, shown)
 
-    def _take(self, replies: list[Reply], go_on: bool = True) -> None:
-        """Take ``replies``; carry out what follows from them only with ``go_on``."""
-        self.last_sign_of_life = self._reactor.now
-        self.last_response = replies[-1].text
-        if self._trace is not None:
-            for reply in replies:
-                self._trace.server(reply.text)
+    def _take(self, replies: list[Reply], go_on: bool = True, noted: bool = False) -> None:
+        """Take ``replies``; carry out what follows from them only with ``go_on``.  With ``noted``,
+        they were read together with those to the dialogue before."""
+        if not noted:
+            self.last_sign_of_life = self._reactor.now
+            self.last_response = replies[-1].text
+            if self._trace is not None:
+                for reply in replies:
+                    self._trace.server(reply.text)
         surplus: list[Reply] | None = None
         if len(replies) > self._missing:
             surplus = replies[self._missing :]
@@ -500,6 +541,9 @@ class Exchange:
             collected, self._collected = self._collected, []
             several = type(self._step) in _WITH_SEVERAL_REPLIES
             step = self._advance(collected if several else collected[0])
+        if surplus and self._owed and self._dialogue is None:
+            # They are for the next dialogue, which has spoken already.
+            self._early, surplus = surplus[: self._owed], surplus[self._owed :]
         if surplus or (type(step) is StartTLS and not self._nothing_behind_the_reply()):
             self._surplus(step, surplus or [])
         elif step is not None and go_on:
@@ -518,8 +562,9 @@ class Exchange:
                 self._collected += replies[: replies.index(reply)]
                 self._owner.hung_up(reply.text, None)
                 return False
-        if self._pump.message is not None or type(self._step) in (Hold, Ask):
-            self._pump.stop()
+        pump = self._pump
+        if (pump.message is not None and not pump.is_sent) or type(self._step) in (Hold, Ask):
+            pump.stop()
             self._missing = 0
             self._ticket += 1  # an answer comes too late
             self._go_on(TooEarly(replies[0]), True)
@@ -528,7 +573,11 @@ class Exchange:
             self._owner.greeted()
         self._missing -= len(replies)
         self._collected += replies
-        return not self._missing
+        if self._missing:
+            return False
+        if pump.message is not None:
+            pump.settled()
+        return True
 
     def _surplus(self, step: Step | None, surplus: list[Reply]) -> None:
         """Deal with what arrived although nobody has asked for it, or not yet."""
@@ -552,16 +601,14 @@ class Exchange:
             )
         self._owner.connection_failed(error)
 
+    def discreet(self, text: str) -> str:
+        """Return ``text``, the server's words without their beginning or end, without secrets."""
+        return text if self._secrets is None else self._secrets.masked_cut(text)
+
     @guarded
     def connection_lost(self, error: SMTPError | None) -> None:
         """The stream is over: it failed with ``error``, or the server has closed its side."""
-        remainder = self._parser.remainder.strip()
-        if self._secrets is not None:
-            remainder = self._secrets.masked(remainder)
-            if error is not None:
-                # It may quote clear text of the server's.
-                error.message = self._secrets.masked(error.message)
-                error.args = (error.message,)
+        remainder = self.discreet(self._parser.remainder.strip())
         response = None
         if remainder:
             self.last_response = remainder

@@ -17,7 +17,7 @@ The strategy
 ------------
 
 There is one state, and one way from ``ENDING`` to ``CLOSED``: :meth:`Lifecycle._end`.  Whoever
-wants the connection to end says why (``_Ending``; the first reason counts) and then has ``_end``
+wants the connection to end says why (``ending.py``; the first reason counts) and then has ``_end``
 called: a failure at once, because it is found on the reactor's thread, between two steps;
 ``close()`` at the end of the turn, because its caller may have interrupted anything.  Nothing is
 said to the server once the state is ``ENDING``.
@@ -49,14 +49,16 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SMTPError
 from ..message.message import Message
 from ..options.smtp import Options
+from ..protocol.addressing import envelope_ahead
 from ..protocol.hints import about_banner, about_silence
 from ..protocol.opening import open_session
 from ..protocol.session import Session
 from ..protocol.steps import Dialogue
-from ..protocol.transaction import quit_session
+from ..protocol.transaction import quit_ahead, quit_session
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..records import TLSInfo
+from .ending import CLOSED_HERE, OVER, Ending
 from .events import Emitter, Events
 from .exchange import Exchange
 from .queue import NOT_ITS_TURN, Connect, Operation, Operations, Quit, connection_error
@@ -66,7 +68,7 @@ from .trace import trace_for, warn_of_login
 if TYPE_CHECKING:
     from ..abort import AbortSignal
     from ..net.transport import Transport
-    from .aborting import Aborting
+    from .aborting import Aborting, Deadline
 
 __all__ = ["Lifecycle"]
 
@@ -80,70 +82,6 @@ class _State:
 
 
 _OPEN = (_State.READY, _State.CONNECTING)
-
-_CLOSED_HERE = "Connection closed by close()"
-
-
-class _Ending:
-    """Why a connection ends, and what that means for the operations that are not finished.
-
-    - ``error`` (SMTPError): for the operation under way
-    - ``text`` (str or None): for the others, where the connection did not fail
-    - ``own`` (bool): ``error`` is the failure of one operation alone
-    - ``heard`` (bool): somebody hears of it without the listeners of ``'error'``: callbacks do, or
-      ``run()`` raises the cause
-    - ``opening`` (bool): the session had not been opened
-    - ``logged``, ``told`` (bool): the log, and the listeners of ``'error'``, have heard of it
-    """
-
-    __slots__ = ("_unsent", "error", "heard", "logged", "opening", "own", "text", "told")
-
-    def __init__(
-        self,
-        error: SMTPError,
-        *,
-        text: str | None = None,
-        own: bool = False,
-        heard: bool = False,
-    ) -> None:
-        self.error = error
-        self.text = text
-        self.own = own
-        self.heard = heard
-        self.opening = False
-        self.logged = self.told = False
-        # What the operations that are not under way get, each as a copy: the server's words, which
-        # may be a megabyte, are in the text once.
-        if own:
-            # It is the failure of one message; the others did not fail, they were not sent.
-            unsent = f"Connection closed, because the message before failed: {error}"
-            if error.code == "EABORT":
-                unsent = "Connection closed, because the operation before was aborted"
-            self._unsent = SMTPError(unsent, code="ECONNECTION", command="CONN")
-        else:
-            self._unsent = error.copy()
-
-    @property
-    def failed(self) -> bool:
-        """Whether the connection failed, rather than being closed in an orderly way."""
-        return self.text is None
-
-    def for_others(self) -> SMTPError:
-        """Return the error for one of the operations that are not under way."""
-        error = self.error
-        if self.text is not None:
-            return connection_error(self.text)
-        other = self._unsent.copy()
-        if error.inDoubt or (error.permanent and not self.opening):
-            # Only the operation under way is in doubt, or refused.
-            other.response = other.responseCode = None
-        other.__cause__ = error
-        return other
-
-
-_OVER = _Ending(connection_error("The connection is over"), text="")
-_OVER.logged = _OVER.told = True
-"""Takes the place of every other reason once all has been told."""
 
 
 class Lifecycle:
@@ -159,7 +97,7 @@ class Lifecycle:
         self._settings = settings
         self._sid = sid
         self._state: str = _State.NEW
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
         self._opening: Operation | None = None  # the connect() that a signal may abort
         self._host, self._port = settings.host, settings.port
         self.stage = "init"
@@ -175,6 +113,7 @@ class Lifecycle:
             custom_auth=settings.customAuth,
             ehlo_after_auth=settings.ehloAfterAuth,
             before_commit=settings.beforeCommit,
+            pipeline_messages=settings.pipelineMessages,
         )
         self._operations = Operations(reactor, events.report)
         self._time_outs = TimeOuts(reactor, settings, self._give_up, self.broke)
@@ -186,6 +125,7 @@ class Lifecycle:
         # Not when the package is imported: what dials is much, and waits for connections anyway.
         from .dialing import Dialing
 
+        self._deadline = self._make_deadline() if settings.sendTimeout else None
         self._dialing = Dialing(reactor, settings, self, self._exchange)
 
     # -- what may be read at any time -------------------------------------------------------------
@@ -295,7 +235,7 @@ class Lifecycle:
             self._reactor.call_soon(self._let_go)
             self._reactor.call_soon(self._tell_end)
             return
-        self._decide(_Ending(connection_error(_CLOSED_HERE), text=_CLOSED_HERE))
+        self._decide(Ending(connection_error(CLOSED_HERE), text=CLOSED_HERE))
         # Not at once: the caller may be a signal handler, which has interrupted anything.
         self._reactor.call_last(self._close)
         if not self._reactor.will_turn:
@@ -309,12 +249,23 @@ class Lifecycle:
         patience = self._settings.socketCloseTimeout / 1000
         return Aborting(signal, operation, self._reactor, self, patience)
 
+    def _make_deadline(self) -> Deadline:
+        from .aborting import Deadline  # for those who set one
+
+        settings = self._settings
+        patience = settings.socketCloseTimeout / 1000
+        return Deadline(
+            settings.sendTimeout, self._reactor, self, patience, lambda: self._exchange.waiting_for
+        )
+
     def take_back(self, operation: Operation, error: SMTPError) -> bool:
         """Let ``operation`` end with ``error`` if the server need not be told, because it waits for
         a command anyway; return whether that is so."""
         operations = self._operations
         if operations.current is operation and self._exchange.withdraw():
             operations.current = None
+            if self._deadline is not None:
+                self._deadline.cancel()
         elif not operations.take_out(operation):
             return False
         self._settle(operation, error)
@@ -361,6 +312,8 @@ class Lifecycle:
             dialogue = operations.start_next()
             if dialogue is None:
                 return
+            if self._deadline is not None:
+                self._begin_deadline(self._deadline)
             self._exchange.start(dialogue)
 
     def dialogue_ended(self, value: Any, error: SMTPError | None) -> None:
@@ -372,8 +325,15 @@ class Lifecycle:
         elif isinstance(operation, Quit) and error is None:
             self._finish()
         else:
+            if self._deadline is not None:
+                self._deadline.cancel()
             self._settle(operation, error, value)
             operations.current = None
+
+    def _begin_deadline(self, deadline: Deadline) -> None:
+        operation = self._operations.current
+        if operation is not None and operation.message is not None:
+            deadline.begin(operation)
 
     def _settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         if isinstance(operation, Quit):
@@ -405,6 +365,7 @@ class Lifecycle:
         self._time_outs.watch_silence(
             lambda: max(exchange.last_sign_of_life, transport.last_taken()),
             lambda: exchange.waiting_for if self._is_awaited() else "",
+            lambda: exchange.time_out,
         )
         exchange.start(open_session(self.session))
 
@@ -431,6 +392,22 @@ class Lifecycle:
         self._time_outs.watch_upgrade()
         self._dialing.start_tls(upgraded)
 
+    def next_lines(self) -> list[str]:
+        """Return the commands of the next operation, if they may ride behind the message that is
+        about to end: those of a message, or QUIT.
+
+        An operation with a signal does not ride: it could no longer be taken back.
+        """
+        operation = self._operations.next_queued
+        if operation is None or operation.aborting is not None or self._state is not _State.READY:
+            return []
+        session = self.session
+        if operation.envelope is not None and operation.message is not None:
+            session.ahead = envelope_ahead(operation.envelope, operation.message, session)
+        elif isinstance(operation, Quit):
+            session.ahead = quit_ahead(session)
+        return session.ahead
+
     def follow(self, message: Message) -> Callable[[int], None] | None:
         """Return what to call with the bytes of ``message`` that have been sent, if anybody
         listens to ``'progress'``."""
@@ -452,6 +429,8 @@ class Lifecycle:
                 connecting.succeed()
             self._heed_no_more()
             self._state = _State.READY
+            if self._dialing.transport is not None:
+                self._dialing.transport.keep_session()
             self._reactor.call_soon(self._tell_connected)
 
     def _tell_connected(self) -> None:
@@ -507,7 +486,7 @@ class Lifecycle:
         """End the connection with ``error``; with ``own`` it is that of the operation under way
         alone."""
         if not self.destroyed:
-            self._decide(_Ending(error, own=own))
+            self._decide(Ending(error, own=own))
             self._end()
 
     def broke(self, exc: BaseException) -> None:
@@ -520,7 +499,7 @@ class Lifecycle:
             text = f"Connection closed, because {what} was raised in the middle of a step"
             error = SMTPError(text, code="ECONNECTION", command="CONN")
             error.__cause__ = exc
-            self._decide(_Ending(error, heard=True))
+            self._decide(Ending(error, heard=True))
         self._end()
 
     def _leave(self) -> None:
@@ -528,15 +507,15 @@ class Lifecycle:
         hang up on who tries."""
         self._leaving = self.session.full_error().message
         self._operations.current = Quit(None)
-        self._exchange.start(quit_session())
+        self._exchange.start(quit_session(self.session))
 
     def _finish(self) -> None:
         """End in an orderly way: QUIT was answered, or the server ended an idle session."""
         text = self._leaving or NOT_ITS_TURN
-        self._decide(_Ending(connection_error(text), text=text))
+        self._decide(Ending(connection_error(text), text=text))
         self._end()
 
-    def _decide(self, ending: _Ending) -> None:
+    def _decide(self, ending: Ending) -> None:
         """Take ``ending`` for the reason, unless there is one already."""
         if self._ending is None:
             ending.opening = self._state is _State.CONNECTING
@@ -562,53 +541,39 @@ class Lifecycle:
             return
         self._log_end(ending)
         self._time_outs.stop()
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._heed_no_more()
         operations = self._operations
-        unfinished, current = operations.unfinished, operations.current
-        value, first = self._exchange.stop(ending.error)
-        if current is None:
-            # An outcome that is there may be that of the operation before.
-            value, first = None, (first if ending.opening else None) or ending.error
+        value, error = self._exchange.stop(ending.error)
         operations.close_sources()
-        waiting = [operation for operation in unfinished if not operation.settled]
         if ending.failed:
-            concerned = waiting[:1] if ending.own else waiting
-            ending.heard = ending.heard or any(
-                operation.has_callback
-                for operation in concerned
-                if operation is not current or first is not None  # it may have succeeded
-            )
+            ending.note_who_hears(operations, error)
             self._reactor.call_soon(self._tell_failure)
-        under_way = current
-        if current is None and ending.own:
-            under_way = operations.connecting
-        elif current is None and waiting and (ending.opening or not ending.failed):
-            under_way = waiting[0]
-        for operation in unfinished:
-            if isinstance(operation, Quit) or (ending.failed and not operation.has_callback):
-                operation.settle_silently()  # 'end' or 'error' tells of it
-            elif operation is under_way:
-                operations.settle(operation, first, value)
-            else:
-                operations.settle(operation, ending.for_others())
-        self._let_go()
-        self._reactor.call_soon(self._tell_end)
-        operations.forget()
-        self._state = _State.CLOSED
+        ending.settle(operations, value, error)
+        try:
+            self._let_go()
+        except BaseException:
+            self._reactor.call_soon(self._let_go)  # it may have been interrupted
+            raise
+        finally:
+            self._reactor.call_soon(self._tell_end)
+            operations.forget()
+            self._state = _State.CLOSED
 
     def _let_go(self) -> None:
         ending = self._ending
         orderly = ending is not None and not ending.failed and self.stage == "connected"
         self._dialing.close(self._settings.socketCloseTimeout / 1000 if orderly else 0)
 
-    def _log_end(self, ending: _Ending) -> None:
+    def _log_end(self, ending: Ending) -> None:
         if ending.logged or self._trace is None:
             return
         ending.logged = True
         try:
             if ending.failed:
                 self._trace.failure(ending.error)
-            elif ending.text == _CLOSED_HERE:
+            elif ending.text == CLOSED_HERE:
                 self.tell(lambda: "Closing connection to the server")
         except BaseException as exc:  # a logger's; it must not keep the connection from ending
             self._reactor.call_soon(_raise, exc)
@@ -632,8 +597,9 @@ class Lifecycle:
             self._events.emit_last("end")
         finally:
             # These know this object, and this object knows them: circles cost a garbage collection.
-            self._ending = _OVER
+            self._ending = OVER
             self._operations.dissolve()
+            self._deadline = None
             self._time_outs.dissolve()
             self._dialing.dissolve()
             self._exchange.dissolve()

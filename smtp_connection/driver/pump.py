@@ -34,7 +34,9 @@ class Pump:
     """
 
     __slots__ = (
+        "_along",
         "_begun",
+        "_behind",
         "_broke",
         "_failed",
         "_follow",
@@ -58,13 +60,15 @@ class Pump:
         trace: Trace | None,
         begun: Callable[[], object],
         held: Callable[[], object],
+        along: Callable[[], bytes],
         failed: Callable[[SMTPError], object],
         broke: Callable[[BaseException], object],
         follow: Callable[[Message], Callable[[int], object] | None],
     ) -> None:
         """``begun()`` is called when the first piece of a message is there; ``held()`` when all but
-        the final dot of one that is to be held has been sent; ``failed(error)`` if a source fails,
-        before that or after; ``broke(exc)`` for an exception that nobody has foreseen.
+        the final dot of one that is to be held has been sent; ``along()`` is what rides in the
+        write that carries a final dot; ``failed(error)`` is called if a source fails, before that
+        or after; ``broke(exc)`` for an exception that nobody has foreseen.
         ``follow(message)`` is asked once for each message that takes more than a piece; if it
         returns a function, that is called with the bytes that the system has taken.
         """
@@ -72,6 +76,7 @@ class Pump:
         self._trace = trace
         self._begun = begun
         self._held = held
+        self._along = along
         self._failed = failed
         self._broke = broke
         self._follow = follow
@@ -79,8 +84,14 @@ class Pump:
         self._tell_sent: Callable[[int], object] | None = None
         self._starting: Message | None = None  # whose first piece is waited for
         self.holds = False
+        self._behind = -1  # bytes that ride behind "message"; -1 until its end is written
         self.message: Message | None = None
         self.halted = False
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the system has taken all of the message, if there is one."""
+        return self.message is None or self.transport.unsent <= self._behind
 
     def begin(self, message: Message) -> None:
         """Open the source of ``message``, and wait for its first piece."""
@@ -122,6 +133,7 @@ class Pump:
         """
         self.message = message
         self.holds = hold
+        self._behind = -1
         if not self.halted and self.transport.is_drained:
             self._send_next_of(message)
 
@@ -171,9 +183,12 @@ class Pump:
             wire = wire[: -len(_FINAL_DOT)]
         if wire and self._trace is not None:
             self._trace.stream(wire)
+        along = b"" if self.holds else self._along()
+        self._behind = len(along)
         self.message = None  # first: whatever comes between, the final dot may have been sent
         if wire:
-            self.transport.write(wire)
+            # One write, so that it is one packet, and one wake-up for the server.
+            self.transport.write(wire + along)
         if not self.transport.is_drained:
             self.message = message
         elif self.holds:
@@ -182,7 +197,8 @@ class Pump:
 
     def may_have_sent(self, message: Message) -> bool:
         """Whether the system may have taken all of ``message``, which is not held."""
-        return message.finished and (self.message is not message or self.transport.uncertain)
+        known = self.message is message and not self.transport.uncertain
+        return message.finished and not (known and self.transport.unsent > self._behind)
 
     def drained(self) -> None:
         """Go on: the transport has taken what had to wait."""
@@ -211,7 +227,15 @@ class Pump:
     def dissolve(self) -> None:
         """Let go of all callbacks: nothing is sent any more."""
         self._begun = self._failed = self._broke = self._held = _nothing
+        self._along = bytes
         self._follow = _nothing
+
+    def settled(self) -> None:
+        """The server has judged the message, which it has got to its end; what rides behind it may
+        still wait."""
+        message, self.message = self.message, None
+        if message is not None:
+            self._taken(message)
 
     def stop(self) -> None:
         """Send no more."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ..callbacks import Arguments, arguments_taken
 from ..errors import SMTPError, auth_error
 from ..message.message import Message
+from ..protocol.envelope import Envelope
 from ..protocol.steps import Dialogue
 from ..reactor.loop import Reactor
 
@@ -50,12 +51,21 @@ class Operation:
 
     - ``arguments`` (Arguments or None): how many arguments the callback takes, if there is one
     - ``dialogue`` (Dialogue or None): what to say to the server
-    - ``message`` (Message or None): the message of a ``send``
+    - ``message`` (Message or None): the message of a ``send``, and ``envelope`` (Envelope or None)
     - ``aborting`` (Cancellable or None): what waits for its signal to be aborted, if it has one
     - ``told`` (bool): the outcome has been told
     """
 
-    __slots__ = ("_callback", "_outcome", "aborting", "arguments", "dialogue", "message", "told")
+    __slots__ = (
+        "_callback",
+        "_outcome",
+        "aborting",
+        "arguments",
+        "dialogue",
+        "envelope",
+        "message",
+        "told",
+    )
 
     def __init__(self, callback: Callable[..., object] | None) -> None:
         """Raises ``TypeError`` for a ``callback`` that cannot be called."""
@@ -65,6 +75,7 @@ class Operation:
         self.arguments: Arguments | None = None if callback is None else arguments_taken(callback)
         self.dialogue: Dialogue[Any] | None = None
         self.message: Message | None = None
+        self.envelope: Envelope | None = None
         self.aborting: Cancellable | None = None
 
     @property
@@ -240,6 +251,18 @@ class Operations:
         except ValueError:
             return False
         return True
+
+    @property
+    def next_queued(self) -> Operation | None:
+        """The operation that :meth:`start_next` would take."""
+        queue = self._queue
+        if not queue:
+            return None  # at once: it is asked for each message
+        for place in range(self._start, len(queue)):
+            operation = queue[place]
+            if operation is not None:
+                return operation
+        return None
 
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let ``operation`` end with ``error`` or ``value``: its callback is called on a later

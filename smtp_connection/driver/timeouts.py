@@ -12,9 +12,6 @@ from ..reactor.loop import Reactor
 
 __all__ = ["TimeOuts"]
 
-# How often silence is looked for within the time that is allowed for it.
-_LOOKS = 4
-
 
 class TimeOuts:
     """The time-outs of one session; ``expired(error)`` is called when one of them passes, and
@@ -27,13 +24,13 @@ class TimeOuts:
     __slots__ = (
         "_broke",
         "_describe",
-        "_due",
         "_expired",
         "_last_heard",
         "_phase",
         "_reactor",
         "_settings",
         "_silence",
+        "_step",
         "_waiting_for",
     )
 
@@ -52,7 +49,7 @@ class TimeOuts:
         self._phase = reactor.timer(self._expire)
         self._silence = reactor.timer(self._look)
         self._last_heard: Callable[[], float] = float
-        self._due = 0.0  # when it has been silent for too long, as far as is known
+        self._step: Callable[[], str] = str
         self._waiting_for: Callable[[], str] = str
 
     def watch_connecting(self, host: str, port: int, waiting_for: Callable[[], str]) -> None:
@@ -91,17 +88,20 @@ class TimeOuts:
         self._phase.cancel()
 
     def watch_silence(
-        self, last_heard: Callable[[], float], waiting_for: Callable[[], str]
+        self,
+        last_heard: Callable[[], float],
+        waiting_for: Callable[[], str],
+        step: Callable[[], str],
     ) -> None:
-        """Allow silence of socketTimeout, from now on.
+        """Allow silence of socketTimeout, from now on, or what commandTimeouts allows for
+        ``step()``, if that is less.
 
         ``last_heard()`` is when, on the reactor's clock (seconds), something was last said or
         heard.  So there is one timer that looks at time stamps, not one that each reply moves.
-        It looks more often than need be, because ``last_heard()`` may learn of some things only by
-        comparing what it finds with what it found the last time.
+        It looks once in the least time that is allowed for anything, because the step may be
+        another one by then.
         """
-        self._last_heard, self._waiting_for = last_heard, waiting_for
-        self._due = self._reactor.now
+        self._last_heard, self._waiting_for, self._step = last_heard, waiting_for, step
         self._look()
 
     def broke(self, exc: BaseException) -> None:
@@ -110,13 +110,12 @@ class TimeOuts:
 
     @guarded
     def _look(self) -> None:
-        milliseconds = self._settings.socketTimeout
-        seconds = milliseconds / 1000
-        now, heard = self._reactor.now, self._last_heard()
-        if now >= self._due:
-            self._due = heard + seconds
-        if now < self._due:
-            self._silence.start(min(self._due - now, seconds / _LOOKS))
+        settings = self._settings
+        own = getattr(settings.commandTimeouts, self._step(), 0)
+        milliseconds = min(own or settings.socketTimeout, settings.socketTimeout)
+        left = self._last_heard() + milliseconds / 1000 - self._reactor.now
+        if left > 0:
+            self._silence.start(min(left, settings.shortest_silence / 1000))
             return
         missing = self._waiting_for()
         waiting = f", waiting for {missing}" if missing else ""
@@ -131,6 +130,7 @@ class TimeOuts:
         """Let go of all callbacks: nothing is watched any more."""
         self._expired = self._broke = self._describe = self._waiting_for = str
         self._last_heard = float
+        self._step = str
         self._phase = self._silence = self._reactor.timer(str)
 
     def _start_phase(self, milliseconds: float, describe: Callable[[], str]) -> None:

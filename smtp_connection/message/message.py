@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SMTPError, envelope_error, message_error, stream_error
+from ..options.checks import is_instance
 from ..reactor.loop import Reactor
 from .encoder import WireEncoder, encode_whole
 from .sources import (
     PIECE,
     IterableSource,
     Source,
+    UnsendableError,
     WholeSource,
     as_bytes,
     has_utf8_headers,
@@ -21,6 +22,7 @@ from .sources import (
 
 if TYPE_CHECKING:
     from ..mime.mail import Mail
+    from ..options.dkim import DKIMOptions
 
 __all__ = ["Message", "completed_envelope", "own_envelope"]
 
@@ -30,24 +32,20 @@ _TAKES = (
 )
 
 
-def _is_a(message: object, module: str, name: str) -> bool:
-    """Return whether ``message`` is an instance of the class ``name`` in ``module``."""
-    # A module that has not been imported has no instances.  Importing the email package takes
-    # 30 ms, which every program would pay for.
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(message, getattr(loaded, name))
-
-
 def _is_email(message: object) -> bool:
-    return _is_a(message, "email.message", "Message")
+    return is_instance(message, "email.message", "Message")
 
 
 def _is_mail(message: object) -> bool:
-    return _is_a(message, "smtp_connection.mime.mail", "Mail")
+    return is_instance(message, "smtp_connection.mime.mail", "Mail")
 
 
 def _is_composed(message: object) -> bool:
-    return _is_a(message, "smtp_connection.mime.compose", "Composed")
+    return is_instance(message, "smtp_connection.mime.compose", "Composed")
+
+
+def _is_signed(message: object) -> bool:
+    return is_instance(message, "smtp_connection.message.signed", "Signed")
 
 
 def _source_failed(exc: Exception) -> SMTPError:
@@ -103,7 +101,29 @@ def _mail_of(given: Mapping[str, Any]) -> Mail:
     return Mail(given)
 
 
-def _content_of(message: Any, reactor: Reactor, rules: Mapping[str, bool]) -> bytes | Source:
+def _content_of(
+    message: Any, reactor: Reactor, rules: Mapping[str, bool], dkim: DKIMOptions | None
+) -> bytes | Source:
+    if isinstance(message, Mapping):
+        message = _mail_of(message)
+    if _is_mail(message):
+        from ..mime.compose import Composed
+
+        message.restrict(rules)
+        message = Composed(message)
+    if _is_composed(message):
+        dkim = message.mail.dkim or dkim
+    elif _is_signed(message):
+        message, dkim = message.content, message.dkim
+    content = _unsigned_content(message, reactor, rules)
+    if dkim is None:
+        return content
+    from .signed import SignedSource
+
+    return SignedSource(WholeSource(content) if isinstance(content, bytes) else content, dkim)
+
+
+def _unsigned_content(message: Any, reactor: Reactor, rules: Mapping[str, bool]) -> bytes | Source:
     if message is None:
         raise message_error("Empty message")
     if isinstance(message, (str, bytes, bytearray, memoryview)):
@@ -112,13 +132,6 @@ def _content_of(message: Any, reactor: Reactor, rules: Mapping[str, bool]) -> by
         except UnicodeEncodeError as exc:
             raise message_error(f"the message cannot be sent as UTF-8: {exc}") from exc
         return _not_empty(data)
-    if isinstance(message, Mapping):
-        message = _mail_of(message)
-    if _is_mail(message):
-        from ..mime.compose import Composed
-
-        message.restrict(rules)
-        message = Composed(message)
     if _is_composed(message):
         message.check(rules)
         whole: bytes | None = message.whole()
@@ -128,9 +141,14 @@ def _content_of(message: Any, reactor: Reactor, rules: Mapping[str, bool]) -> by
 
         return ComposedSource(message, reactor)
     if _is_email(message):
-        from ..mime.email_message import serialize
+        from ..mime.email_message import segments
 
-        return _not_empty(serialize(message))
+        parts = segments(message)
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            return _not_empty(parts[0])
+        from .segmented import SegmentedSource  # for the few that are large
+
+        return SegmentedSource(parts)
     if isinstance(message, Source):
         return message  # made of what the caller gave, before its turn came
     if getattr(message, "closed", False) is True:
@@ -166,14 +184,24 @@ class Message:
 
     __slots__ = ("_encoder", "_first", "_small", "_source", "_wire", "finished", "size", "whole")
 
-    def __init__(self, message: Any, reactor: Reactor, rules: Mapping[str, bool] = {}) -> None:
-        """Accept ``message``; ``rules`` are flags for a mail that is composed, see :class:`Mail`.
+    def __init__(
+        self,
+        message: Any,
+        reactor: Reactor,
+        rules: Mapping[str, bool] = {},
+        dkim: DKIMOptions | None = None,
+    ) -> None:
+        """Accept ``message``; ``rules`` are flags for a mail that is composed, see :class:`Mail`,
+        and with ``dkim`` it is signed, unless it says itself how.
 
         Raises :class:`SMTPError`: ``EMESSAGE`` if it is empty or cannot be a message, ``ESTREAM``
         if it is a file that is closed or fails.
         """
         try:
-            content = _content_of(message, reactor, rules)
+            if dkim is None and type(message) in (bytes, str):
+                content = _unsigned_content(message, reactor, rules)
+            else:
+                content = _content_of(message, reactor, rules, dkim)
         except SMTPError:
             raise
         except Exception as exc:
@@ -260,7 +288,8 @@ class Message:
         """Read the first piece, and return whether it is there.
 
         This is asked before the first byte of the message is sent.  Raises :class:`SMTPError`:
-        ``EMESSAGE`` if the source ends before there is a piece, ``ESTREAM`` if it fails.
+        ``EMESSAGE`` if the source ends before there is a piece, or what it has given cannot be
+        signed, ``ESTREAM`` if it fails.
         """
         if self._small is not None:
             return True
@@ -306,6 +335,8 @@ class Message:
         assert self._source is not None
         try:
             return self._source.next_piece()
+        except UnsendableError as exc:
+            raise message_error(str(exc)) from exc.__cause__
         except Exception as exc:
             raise _source_failed(exc) from exc
 

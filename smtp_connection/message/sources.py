@@ -32,6 +32,7 @@ __all__ = [
     "PipeSource",
     "Source",
     "ThreadSource",
+    "UnsendableError",
     "WholeSource",
     "as_bytes",
     "file_source",
@@ -82,6 +83,10 @@ def has_utf8_headers(message: bytes) -> bool:
     except UnicodeDecodeError:
         return False  # another charset: there is no extension that allows it, or forbids it
     return True
+
+
+class UnsendableError(Exception):
+    """What a source has read cannot be sent, although it can be read; the text says why."""
 
 
 Convert = Callable[[Any], bytes]
@@ -361,9 +366,13 @@ class EmitterSource(Source):
             "error": lambda error=None, *_: self._take(self._on_error, error),
             "close": lambda *_: self._take(self._on_close),
         }
-        for event, listener in self._listeners.items():
-            emitter.on(event, listener)
-        self._set_paused(True)
+        try:
+            for event, listener in self._listeners.items():
+                emitter.on(event, listener)
+            self._set_paused(True)
+        except BaseException:
+            self.close()
+            raise
 
     def _take(self, handler: Callable[[Any], None], value: Any = None) -> None:
         # First of all: nothing that is raised here must leave a hole in the message.
@@ -379,10 +388,20 @@ class EmitterSource(Source):
                 handler, value = self._emitted.popleft()
                 handler(value)
         except BaseException as exc:
-            # The emitter, or run(), hears of it; the message goes no further.
-            error = RuntimeError(f"{type(exc).__name__} was raised while it emitted")
-            error.__cause__ = exc
-            self._on_error(error)
+            self._interrupted(exc)
+            raise
+
+    def _interrupted(self, exc: BaseException) -> None:
+        """Let the message go no further.  The emitter, or ``run()``, hears of ``exc`` itself."""
+        error = RuntimeError(f"{type(exc).__name__} was raised in the middle of it")
+        error.__cause__ = exc
+        self._on_error(error)
+
+    def _resume(self) -> None:
+        try:
+            self._set_paused(False)
+        except BaseException as exc:
+            self._interrupted(exc)
             raise
 
     def _set_paused(self, paused: bool) -> None:
@@ -431,7 +450,7 @@ class EmitterSource(Source):
             self._pieces.clear()
             self._buffered = 0
             if not self._ended:
-                self._reactor.call_soon(self._set_paused, False)
+                self._reactor.call_soon(self._resume)
             return data
         return None if self._ended else b""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..options.checks import is_instance
@@ -36,9 +36,10 @@ from .words import folded, text_value
 
 if TYPE_CHECKING:
     from .. import types
+    from ..options.dkim import DKIMOptions
     from ..types import Loaded
 
-__all__ = ["Composed", "compose"]
+__all__ = ["Composed", "compose", "signed"]
 
 _AnyPart = Part | RawPart | Multipart
 
@@ -76,10 +77,16 @@ class Composed:
         return self.mail.envelope()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield its bytes, piece by piece: lines that CRLF ends, dots not doubled.
+        """Return its bytes, piece by piece: lines that CRLF ends, dots not doubled.
 
-        Raises ``SMTPError`` (``'EMESSAGE'``) for a content that cannot be read or not be sent.
+        If the mail has ``dkim``, the first piece comes when all of it has been composed.  Raises
+        ``SMTPError`` (``'EMESSAGE'``) for a content that cannot be read or not be sent.
         """
+        dkim = self.mail.dkim
+        return self.unsigned() if dkim is None else signed(self.unsigned(), dkim)
+
+    def unsigned(self) -> Iterator[bytes]:
+        """Yield its bytes without signatures, as iterating over it does."""
         for segment in self.segments:
             if isinstance(segment, bytes):
                 yield segment
@@ -96,6 +103,8 @@ class Composed:
             text = "'keepBcc' is for compose(): a message that is sent has no Bcc"
             raise mail_error(text)
         access = Access(files=not rules.get("disableFileAccess"))
+        if self.mail.dkim is not None and self.mail.dkim.folder is not None:
+            access.check_path("dkim.cacheDir", self.mail.dkim.folder)
         for segment in self.segments:
             if isinstance(segment, Body) and segment.content.path is not None:
                 access.check_path(segment.content.label, segment.content.path)
@@ -106,8 +115,9 @@ class Composed:
         return any(isinstance(each, Body) and each.encoding == "8bit" for each in self.segments)
 
     def size(self) -> int | None:
-        """Return how many octets it has, the line break at its end included (RFC 1870 section 3);
-        ``None`` if only reading it can tell.  A file counts with the size that it has now."""
+        """Return how many octets it has, the line break at its end included (RFC 1870 section 3),
+        and signatures left out; ``None`` if only reading it can tell.  A file counts with the size
+        that it has now."""
         total, last = 0, b""
         for segment in self.segments:
             if isinstance(segment, bytes):
@@ -124,6 +134,17 @@ class Composed:
         if len(self.segments) == 1 and isinstance(self.segments[0], bytes):
             return self.segments[0]
         return None
+
+
+def signed(pieces: Iterable[bytes], dkim: DKIMOptions) -> Iterator[bytes]:
+    """Yield the message that consists of ``pieces``, signed; the first piece comes when all of them
+    have been read.  Raises ``SMTPError`` (``'EMESSAGE'``) if it cannot be signed."""
+    from ..dkim.spool import CannotSign, signed_pieces
+
+    try:
+        yield from signed_pieces(pieces, dkim.spool())
+    except CannotSign as error:
+        raise mail_error(f"The message cannot be signed with DKIM: {error}") from error
 
 
 def compose(mail: types.Message | Loaded) -> Composed:
@@ -333,10 +354,19 @@ def _raw_message(mail: Mail) -> RawPart:
     """Return the finished message of a mail."""
     raw = mail.fields["raw"]
     if is_instance(raw, "email.message", "Message"):
-        from .email_message import serialize
+        from .email_message import segments
 
-        raw = serialize(raw)
+        parts = segments(raw)
+        if len(parts) > 1:
+            return RawPart(*(Content("raw", held=_ascii_or_bytes(part)) for part in parts))
+        raw = _ascii_or_bytes(parts[0])
     content = content_of("raw", raw, mail.access)
     if content.held is not None and not content.held:
         raise mail_error("Empty message")
     return RawPart(content)
+
+
+def _ascii_or_bytes(part: bytes | str) -> bytes | str:
+    if isinstance(part, str) and not part.isascii():
+        return part.encode("ascii", "surrogateescape")
+    return part

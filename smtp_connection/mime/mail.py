@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..options.names import NameTable
 from .addresses import Group, Mailbox, envelope_of, mailboxes, read_addresses
@@ -17,6 +17,9 @@ from .checks import (
     wrong_value,
 )
 from .content import Access
+
+if TYPE_CHECKING:
+    from ..options.dkim import DKIMOptions
 
 __all__ = ["ADDRESS_FIELDS", "CONTENT_FIELDS", "FIELDS", "Mail"]
 
@@ -55,7 +58,7 @@ _NAMES = NameTable(
     (
         *(*FIELDS, *CONTENT_FIELDS, *_FLAGS, *_ENVELOPE),
         *("headers", "list", "priority", "raw", "envelope"),
-        *("encoding", "textEncoding", "baseBoundary", "boundaryPrefix"),
+        *("encoding", "textEncoding", "baseBoundary", "boundaryPrefix", "dkim"),
     ),
     {
         "newline": "every line ends with CRLF, as SMTP has it",
@@ -75,9 +78,10 @@ class Mail:
     - ``headers`` (list of pairs): name and text of each header that is no field
     - ``is_empty`` (bool): whether nothing at all is given
     - ``access`` (Access): what its contents may be read from
+    - ``dkim`` (DKIMOptions or None): how it is signed, if it says so itself
     """
 
-    __slots__ = ("_addresses", "access", "fields", "headers", "is_empty")
+    __slots__ = ("_addresses", "access", "dkim", "fields", "headers", "is_empty")
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         """Read ``given``, and leave it as it is.
@@ -87,9 +91,12 @@ class Mail:
         """
         named = named_values(_NAMES, "mail", given)
         self.fields = {name: value for name, value in named.items() if value is not False}
+        # Not among the fields: there is a private key in it.
+        dkim = self.fields.pop("dkim", None)
         self.is_empty = not self.fields
         for name in (*_FLAGS, "requireTLSExtensionEnabled"):
             flag_of(name, self.fields.get(name))
+        self.dkim = _dkim_options(dkim) if dkim else None
         self.restrict({})
         self.headers: list[tuple[str, str]] = []
         self._addresses: dict[str, list[Mailbox | Group]] = {}
@@ -103,6 +110,8 @@ class Mail:
         self.access = Access(
             files="disableFileAccess" not in self.fields, urls="disableUrlAccess" not in self.fields
         )
+        if self.dkim is not None and self.dkim.folder is not None:
+            self.access.check_path("dkim.cacheDir", self.dkim.folder)
 
     def _read_headers(self) -> None:
         moved: dict[str, list[str]] = {}
@@ -118,6 +127,7 @@ class Mail:
             self.fields[field] = texts if len(texts) > 1 else texts[0]
 
     def _check_raw(self) -> None:
+        # and 'dkim', which is no field any more
         beside = {*_BESIDE_RAW, *_FLAGS, "raw"}
         others = sorted(set(self.fields) - beside) or [name for name, _ in self.headers]
         if others:
@@ -172,6 +182,18 @@ class Mail:
 
     def _asked_for(self) -> dict[str, Any]:
         return {name: self.fields[name] for name in _ENVELOPE if name in self.fields}
+
+
+def _dkim_options(given: Any) -> DKIMOptions:
+    """Raises ``SMTPError`` (``'EMESSAGE'``) for what cannot be that."""
+    from ..options.dkim import DKIMOptions  # of use to some
+
+    try:
+        return DKIMOptions.parse(given)
+    except (TypeError, ValueError, ModuleNotFoundError) as exc:
+        text = str(exc)
+    # Not inside of the handler: nobody is to find the key in a context.
+    raise mail_error(text)
 
 
 def _own_envelope(given: Any) -> dict[str, Any]:

@@ -68,19 +68,21 @@ class Part:
 
 
 class RawPart:
-    """A part, or a message, that is finished: its headers are in its content."""
+    """A part, or a message, that is finished: its headers are in its content, which may be in
+    several pieces."""
 
-    __slots__ = ("body", "kind")
+    __slots__ = ("bodies", "kind")
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, *contents: Content) -> None:
         self.kind = ""
-        self.body = Body(content, "")
+        self.bodies = [Body(content, "") for content in contents]
 
     def segments(self, headers: list[tuple[str, str]], delimiter: bytes) -> Iterator[bytes | Body]:
-        """Yield its body; nobody has headers for it."""
+        """Yield its bodies; nobody has headers for it."""
         assert not headers
-        self.body.delimiter = delimiter
-        yield self.body
+        for body in self.bodies:
+            body.delimiter = delimiter
+            yield body
 
 
 class Multipart:

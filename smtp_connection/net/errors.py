@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import SMTPError
@@ -130,9 +131,12 @@ def tls_error(
     return error
 
 
-def tls_session_error(exc: ssl.SSLError, sock: ssl.SSLSocket, servername: str) -> SMTPError:
+def tls_session_error(
+    exc: ssl.SSLError, sock: ssl.SSLSocket, servername: str, discreet: Callable[[str], str]
+) -> SMTPError:
     """Return the error for ``exc``, its ``__cause__``, which a read or write on ``sock`` raised
-    after the handshake with ``servername``.
+    after the handshake with ``servername``.  ``discreet(text)`` is what may be shown of the
+    server's words, of which something may be cut off at both ends.
 
     The code is ``ECONNECTION``, unless the server refuses what the handshake was about: over TLS
     1.3 (RFC 8446 section 4.4.2.4) the client hears of that, most often of its own certificate, only
@@ -142,7 +146,7 @@ def tls_session_error(exc: ssl.SSLError, sock: ssl.SSLSocket, servername: str) -
         return tls_error(exc, sock, servername)
     text = "Connection closed unexpectedly"
     if speaks_no_tls(exc):
-        said = _clear_text_on(sock)
+        said = discreet(_clear_text_on(sock))
         text = f"The server went on in clear text{said and f', ending with {said!r}'}"
     error = SMTPError(f"{text} ({reason_of(exc)})", code="ECONNECTION", command="CONN")
     error.__cause__ = exc.with_traceback(None)  # its frames make circles
@@ -225,11 +229,23 @@ def _distrusted(code: int, chain: list[dict[str, Any]]) -> str:
 def sent_chain(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[dict[str, Any]]:
     """Return what the server's certificates say, its own first, or nothing; each in the form of
     ``getpeercert()``."""
-    # getpeercert() refuses after a failed handshake, and says nothing of what was not verified;
-    # this is private, hence any exception.
+    return told(sent_certificates(sock))
+
+
+# getpeercert() refuses after a failed handshake, and says nothing of what was not verified; these
+# are private, hence any exception.
+def sent_certificates(sock: ssl.SSLSocket | ssl.SSLObject | None) -> list[Any]:
+    """Return the server's certificates, its own first, or nothing; for :func:`told`."""
     try:
-        sent = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]
-        return [each.get_info() for each in sent]
+        return list(sock._sslobj.get_unverified_chain())  # type: ignore[union-attr]
+    except Exception:
+        return []
+
+
+def told(certificates: list[Any]) -> list[dict[str, Any]]:
+    """Return what ``certificates`` say, each in the form of ``getpeercert()``."""
+    try:
+        return [each.get_info() for each in certificates]
     except Exception:
         return []
 

@@ -37,23 +37,34 @@ def no_hint(first_bytes: bytes) -> str:
     return ""
 
 
-def wrap(sock: socket.socket, context: ssl.SSLContext, servername: str) -> ssl.SSLSocket:
+def wrap(
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    servername: str,
+    session: ssl.SSLSession | None = None,
+) -> ssl.SSLSocket:
     """Return the socket that replaces ``sock``, its TLS handshake not yet begun.
 
     ``servername`` is the name to ask for and to find in the certificate, ``''`` for none; the dot
-    that an absolute name may end with belongs in neither (RFC 6066 section 3).  Raises
+    that an absolute name may end with belongs in neither (RFC 6066 section 3).  ``session`` is one
+    of ``context`` to offer.  Raises
     :class:`SMTPError` (``ETLS``) if the name is invalid or the peer is gone.  Then ``sock`` either
     still has its descriptor or is closed.
     """
     name = servername.removesuffix(".") or None
     try:
-        return context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        return context.wrap_socket(
+            sock, server_hostname=name, do_handshake_on_connect=False, session=session
+        )
     except (OSError, ValueError) as exc:
         _close_orphan(exc)
         raise tls_error(exc, None, servername) from exc
+    except BaseException as exc:
+        _close_orphan(exc)
+        raise
 
 
-def _close_orphan(exc: Exception) -> None:
+def _close_orphan(exc: BaseException) -> None:
     """Close the socket that ``wrap_socket()`` has made and not returned because of ``exc``.
 
     Only its stack frame still knows that socket.

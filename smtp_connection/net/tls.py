@@ -34,7 +34,9 @@ def context_for(options: TLSOptions) -> ssl.SSLContext:
     system = ssl.get_default_verify_paths().cafile
     if system and not options.ca:
         files.append(_fingerprint("ca", system))
-    return _built(TLSOptions(**{**dict(options), "servername": None}), tuple(files))
+    return _built(
+        TLSOptions(**{**dict(options), "servername": None, "session": True}), tuple(files)
+    )
 
 
 @functools.lru_cache(maxsize=32)

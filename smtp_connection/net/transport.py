@@ -23,7 +23,7 @@ a forked child that calls it ends the stream of its parent, too.
 
 **The system's buffer may be large.**  It may take megabytes at once and need minutes to hand them
 on, and a socket is writable only when a third of that is gone.  Over TLS a record counts as sent
-when all of it is taken.
+when all of it is taken.  The system tells what it still holds, but nobody of its becoming less.
 
 **Readiness is only a hint.**  A socket that is reported as readable may have nothing to read.
 
@@ -32,6 +32,8 @@ The strategy
 
 - ``write()`` sends at once.  What the system does not take waits, in order and without a copy, and
   the owner is told when all of it is gone (``drained``).
+- As long as the system holds much of what was written, it is asked every 0.25 seconds how much that
+  is: so it is known when the peer last took something, at most 0.25 seconds late.
 - In clear text one event is one read, so that no connection starves the others.  Over TLS it is as
   many reads as it takes to empty what is decrypted.
 - After a failed write nothing more is written.  The peer's last words are read and handed on, and
@@ -60,16 +62,19 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SMTPError
 from ..reactor.guard import guarded
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
 from ..records import TLSInfo
-from .errors import sent_chain, socket_error, tls_session_error
+from .errors import sent_chain, socket_error, tls_session_error, told
 from .handshake import Explain, Handshake, no_hint, wrap
 from .send_queue import queued_bytes
+
+if TYPE_CHECKING:
+    from .resumption import Resumption
 
 __all__ = ["Transport", "TransportOwner"]
 
@@ -78,6 +83,9 @@ _READ_SIZE = 16 * 1024
 
 # What the system may hold for the peer without being late: a command that is not acknowledged yet.
 _BACKLOG = 4096
+
+# How often the system is asked what it still holds, seconds.
+_ASK_EVERY = 0.25
 
 
 class TransportOwner(Protocol):
@@ -96,6 +104,10 @@ class TransportOwner(Protocol):
         """``exc``, which nobody has foreseen, was raised while something was read or written; the
         reactor raises it."""
 
+    def discreet(self, text: str) -> str:
+        """Return what may be shown of ``text``, the words of the peer, of which something may be
+        cut off at both ends."""
+
 
 class _Nobody:
     """The owner of a transport that is closed: neither of them has to keep the other."""
@@ -112,6 +124,10 @@ class _Nobody:
     def broke(self, exc: BaseException) -> None:
         """Do nothing."""
 
+    def discreet(self, text: str) -> str:
+        """Show nothing."""
+        return ""
+
 
 _NOBODY = _Nobody()
 
@@ -121,13 +137,16 @@ class Transport:
 
     __slots__ = (
         "_closed",
+        "_dropped",
         "_handle",
         "_handshaking",
         "_linger_timer",
         "_must_read",
         "_owner",
+        "_progress",
         "_queued",
         "_reactor",
+        "_resumption",
         "_servername",
         "_sock",
         "_tls",
@@ -158,18 +177,21 @@ class Transport:
         if isinstance(sock, ssl.SSLSocket) and sock.version() is not None:
             self._tls = sock
         self._unsent: list[memoryview] = []
+        self._dropped = 0  # bytes that were written, and never will be sent
         self._write_error: SMTPError | None = None
         self._closed = False
         self._handshaking = False
         self._must_read = False  # before TLS can write
         self._servername = ""
+        self._resumption: Resumption | None = None
         self._linger_timer: Timer | None = None
         self.last_sent = reactor.now
         """When the system last took something, on the reactor's clock, seconds."""
         self.uncertain = False
         """Whether an exception that nobody has foreseen came in the middle of something, so that
         more may have been sent than is known."""
-        self._queued = 0  # what the system held for the peer when last_taken() was last asked
+        self._queued = 0  # what the system held for the peer when it was last asked
+        self._progress: Timer | None = None  # until it is asked again
 
     def start(self) -> None:
         """Begin to read.  Raises ``OSError`` for what cannot be watched."""
@@ -196,6 +218,12 @@ class Transport:
     def is_drained(self) -> bool:
         """Whether the system has taken everything that was written."""
         return not self._unsent and self._write_error is None
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of what was written the system has not taken; if the stream has failed, or
+        is closed, it never will."""
+        return sum(map(len, self._unsent)) + self._dropped
 
     @property
     def peer_address(self) -> str | None:
@@ -226,12 +254,14 @@ class Transport:
         tls = self._tls
         if tls is None or not self.secure:
             return None
-        cipher = tls.cipher()
+        cipher, resumed = tls.cipher(), bool(tls.session_reused)
+        # Where a session is taken up again, the server sends no certificate.
+        earlier = self._resumption.certificates if resumed and self._resumption else None
         return TLSInfo(
             version=tls.version() or "",
             cipher=cipher[0] if cipher else "",
-            chain=sent_chain(tls),
-            resumed=bool(tls.session_reused),
+            chain=told(earlier) if earlier else sent_chain(tls),
+            resumed=resumed,
         )
 
     def last_taken(self) -> float:
@@ -239,13 +269,27 @@ class Transport:
         reactor's clock, seconds.
 
         The system tells how much the peer has left to take, but not when it last took some.  That
-        is found out by asking now and then, and counts as taken just now.
+        is found out by asking every 0.25 seconds, and here, and counts as taken just then.
         """
         queued = queued_bytes(self._sock)
         if queued < self._queued and self._queued > _BACKLOG:
             self.last_sent = self._reactor.now
         self._queued = queued
         return self.last_sent
+
+    def _watch_progress(self) -> None:
+        """Ask again and again what the system holds, as long as that is much."""
+        if self._progress is None:
+            self._progress = self._reactor.timer(self._ask)
+        if not self._progress.active:
+            self._queued = queued_bytes(self._sock)
+            self._progress.start(_ASK_EVERY)
+
+    @guarded
+    def _ask(self) -> None:
+        self.last_taken()
+        if self._queued > _BACKLOG and self._progress is not None:
+            self._progress.start(_ASK_EVERY)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -289,7 +333,7 @@ class Transport:
                 self._handle.set_writer(self._go_on_writing)
                 return
             except ssl.SSLError as exc:
-                self._lose(self._write_error or tls_session_error(exc, tls, self._servername))
+                self._lose(self._write_error or self._session_error(exc, tls))
                 return
             except OSError as exc:
                 self._lose(self._write_error or socket_error(exc, "Connection failed"))
@@ -301,22 +345,34 @@ class Transport:
             if self._tls is not tls or self._closed or not tls.pending():
                 return
 
+    def _session_error(self, exc: ssl.SSLError, tls: ssl.SSLSocket) -> SMTPError:
+        return tls_session_error(exc, tls, self._servername, self._owner.discreet)
+
     # -- writing ------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Send ``data``, at once if the system takes it; ``drained`` is called if it did not."""
         if self._closed or self._write_error is not None:
+            self._dropped += len(data)
             return
         if self._unsent:
             self._unsent.append(memoryview(data))
             return
         sent = self._send(data)
-        if sent < len(data) and self._write_error is None:
-            self._unsent.append(memoryview(data)[sent:])
-            if self._tls is not None:
-                self._flush()
-            if self._unsent and not self._must_read:
-                self._handle.set_writer(self._writable)
+        if len(data) > _BACKLOG:
+            self._watch_progress()
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+
+    def _keep(self, rest: memoryview) -> None:
+        if self._write_error is not None:
+            self._dropped += len(rest)
+            return
+        self._unsent.append(rest)
+        if self._tls is not None:
+            self._flush()
+        if self._unsent and not self._must_read:
+            self._handle.set_writer(self._writable)
 
     def _send(self, data: bytes | memoryview) -> int:
         """Return how many bytes the system has taken."""
@@ -331,7 +387,7 @@ class Transport:
             return 0
         except ssl.SSLError as exc:
             assert self._tls is not None
-            self._write_failed(tls_session_error(exc, self._tls, self._servername))
+            self._write_failed(self._session_error(exc, self._tls))
         except OSError as exc:
             self._write_failed(socket_error(exc, "Connection failed"))
         return 0
@@ -373,9 +429,13 @@ class Transport:
     def _write_failed(self, error: SMTPError) -> None:
         # The peer may have said why before it hung up: what is left to read is read first.
         self._write_error = error
-        self._unsent.clear()
+        self._drop_unsent()
         self._handle.set_writer(None)
         self._reactor.call_soon(self._read_last_words)
+
+    def _drop_unsent(self) -> None:
+        self._dropped = self.unsent
+        self._unsent.clear()
 
     @guarded
     def _read_last_words(self) -> None:
@@ -397,17 +457,21 @@ class Transport:
         servername: str,
         done: Callable[[], object],
         explain: Explain = no_hint,
+        resumption: Resumption | None = None,
     ) -> None:
         """Begin the handshake; ``done()`` is called when it has succeeded.
 
         A failure, also of the certificate, comes as ``connection_lost`` with the code ``ETLS``.
         If the peer does not speak TLS, ``explain`` is called with its first bytes, as far as they
-        are known, and what it returns becomes part of the text.
+        are known, and what it returns becomes part of the text.  ``resumption`` may know a session
+        to offer; then a failure that is not the certificate's has the code ``ECONNECTION``.
         """
         self._handshaking = True
+        self._resumption = resumption
         self._handle.set_reader(None)
+        session = resumption.offered if resumption is not None else None
         try:
-            tls = self._sock = self._handle.file = wrap(self._sock, context, servername)
+            tls = self._sock = self._handle.file = wrap(self._sock, context, servername, session)
         except SMTPError as error:
             self._reactor.call_soon(self._lose, error)
         else:
@@ -431,6 +495,11 @@ class Transport:
 
         def ended(error: SMTPError | None) -> None:
             if error is not None:
+                distrusted = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+                if self._resumption and self._resumption.offered and not distrusted:
+                    # Not the verdict on TLS: another attempt may well succeed.
+                    error.code = "ECONNECTION"
+                    error.add_hint("an earlier TLS session was offered; the next time it is not")
                 self._reactor.call_soon(self._lose, error)
                 return
             self._tls = tls
@@ -448,6 +517,11 @@ class Transport:
         done()
         if not self._closed:
             self._tls_readable()
+
+    def keep_session(self) -> None:
+        """Remember the TLS session, if there is one; the server has said something over TLS."""
+        if self._resumption is not None and self._tls is not None and not self._closed:
+            self._resumption.opened(self._tls)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -487,10 +561,17 @@ class Transport:
             return
         self._closed = True
         self._owner = _NOBODY
-        self._unsent.clear()
+        self._drop_unsent()
+        if self._progress is not None:
+            self._progress.cancel()
         self._handle.set_writer(None)
         self._handle.set_reader(self._discard)
-        if self._announce_end():
+        try:
+            waits = self._announce_end()
+        except BaseException:
+            self._drop()
+            raise
+        if waits:
             self._linger_timer = self._reactor.timer(self._drop)
             self._linger_timer.start(linger)
         else:
@@ -502,9 +583,11 @@ class Transport:
         Needs no reactor that runs; may be called from any thread.
         """
         pointless = self._handshaking or self._write_error is not None
-        if not (self._closed or pointless or self._reactor.is_parents):
-            self._announce_end()
-        self._drop()
+        try:
+            if not (self._closed or pointless or self._reactor.is_parents):
+                self._announce_end()
+        finally:
+            self._drop()
 
     def read_now(self) -> None:
         """Hand on what has arrived, without waiting for the reactor to say so."""
@@ -545,11 +628,14 @@ class Transport:
 
     def _drop(self) -> None:
         self._closed = True
+        if self._handshaking and self._resumption is not None:
+            self._resumption.failed()
         self._owner = _NOBODY
-        self._unsent.clear()
+        self._drop_unsent()
         self._handle.close()
         self._sock.close()
         # Last of all: should an interrupt have come before, it does the same when it is due.
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-            self._linger_timer = None
+        for timer in (self._linger_timer, self._progress):
+            if timer is not None:
+                timer.cancel()
+        self._linger_timer = self._progress = None

@@ -13,7 +13,6 @@ that returns has opened the tunnel; one that raises :class:`NoTunnel` has not.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Generator
 from enum import Enum
 from ipaddress import ip_address
@@ -83,13 +82,12 @@ def _connect(proxy: ProxyURL, host: str, port: int) -> Tunnelling:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
     if proxy.user:
-        login = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
-        request += f"Proxy-Authorization: Basic {login}\r\n"
+        request += f"Proxy-Authorization: Basic {proxy.login}\r\n"
     yield f"{request}\r\n".encode()
     interim = True
     while interim:
         line = (yield from _read_head()).partition(b"\r\n")[0]
-        words = line.decode("ascii", "replace").replace("\ufffd", "?").split()
+        words = line.decode("utf-8", "replace").replace("\ufffd", "?").split()
         status = " ".join(words[1:])
         if not (status[:3].isdecimal() and len(status) >= 3 and status[3:4] in ("", " ")):
             raise NoTunnel(f"its answer has no status code: {status}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
@@ -50,6 +51,20 @@ class ProxyURL:
         """Return ``host:port``, for texts."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def login(self) -> str:
+        """User and password in base64, as HTTP has them (RFC 7617)."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    @property
+    def secrets(self) -> list[str]:
+        """Return what a proxy may have quoted, to be kept out of texts.  A short password, or one
+        of letters alone, may be a word of the proxy's own."""
+        if not self.user:
+            return []
+        telling = len(self.password) >= 8 and not self.password.isalpha()
+        return [self.login, self.password] if telling else [self.login]
 
     @property
     def resolves_here(self) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import only_awaited, refuse_async
-from ..hosts import a_labels, is_ip, own_name
+from ..hosts import a_labels, is_domain, is_ip, own_name
 from ..text import control_in
 from .checks import WrongType, WrongValue, flag, is_instance, number, or_default, text
+from .command_timeouts import CommandTimeouts
 from .table import Option, Settings
 from .tls import TLSOptions
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from socket import socket as Socket
     from typing import TypeVar
 
+    from .dkim import DKIMOptions
     from .proxy import ProxyURL
 
     O = TypeVar("O", bound="Options")  # noqa: E741 - made at run time, it would cost 1 ms
@@ -30,21 +32,10 @@ def _client_name(value: object) -> str | None:
         return None
     # Blanks would make parameters of the rest, and servers refuse what is not ASCII.
     encoded = name if name.isascii() else _a_labels(name)
-    if encoded is None or not (_is_domain(encoded) or _is_address_literal(encoded)):
+    if encoded is None or not (is_domain(encoded) or _is_address_literal(encoded)):
         says = "takes a domain, or an address literal such as [192.0.2.1] or [IPv6:2001:db8::1]"
         raise WrongValue(says, value)
     return encoded
-
-
-def _is_domain(name: str) -> bool:
-    """Whether ``name`` is a domain (RFC 5321 section 4.1.2); an underscore is let through, because
-    machines are called so."""
-    return len(name) <= 255 and all(
-        len(label) <= 63
-        and label.replace("-", "").replace("_", "").isalnum()
-        and "-" not in (label[0], label[-1])
-        for label in name.split(".")
-    )
 
 
 def _is_address_literal(name: str) -> bool:
@@ -201,6 +192,12 @@ def _proxy(value: object) -> ProxyURL:
     return parse_proxy(value)
 
 
+def _dkim(value: object) -> DKIMOptions:
+    from .dkim import DKIMOptions  # of use to some
+
+    return DKIMOptions.parse(value)
+
+
 _MAIL_RULES = ("disableFileAccess", "disableUrlAccess", "attachDataUrls")
 
 
@@ -214,8 +211,8 @@ class Options(Settings, shows=repr, advice=_advice):
     """All options of :class:`SMTPConnection`, with their defaults filled in.
 
     Read as attributes or as a dict, in Node's spelling.  Time-outs are in milliseconds, and 0
-    stands for the default.  The manual says what each option means.  ``repr`` leaves out ``auth``
-    and ``customAuth``.
+    stands for the default.  The manual says what each option means.  ``repr`` leaves out ``auth``,
+    ``customAuth`` and ``dkim``.
     """
 
     host: Option[str] = Option(_host, "localhost")
@@ -229,6 +226,8 @@ class Options(Settings, shows=repr, advice=_advice):
     connectionTimeout: Option[float] = Option(_time_out, 120_000)
     greetingTimeout: Option[float] = Option(_time_out, 30_000)
     socketTimeout: Option[float] = Option(_time_out, 600_000)
+    commandTimeouts: Option[CommandTimeouts] = Option(CommandTimeouts.parse, CommandTimeouts())
+    sendTimeout: Option[float] = Option(_duration, 0)
     debug: Option[bool] = Option(flag, False)
     logger: Option[Any] = Option(_logger, None, kind=bool)
     transactionLog: Option[bool] = Option(flag, False)
@@ -241,6 +240,7 @@ class Options(Settings, shows=repr, advice=_advice):
     socket: Option[Socket | None] = Option(_socket, None)
     connection: Option[Socket | None] = Option(_socket, None)
     secured: Option[bool] = Option(flag, False)
+    pipelineMessages: Option[bool] = Option(flag, True)
     maxResponseSize: Option[int] = Option(or_default(_size), 1024 * 1024)
     socketCloseTimeout: Option[float] = Option(_duration, 5_000)
     dnsTimeout: Option[float] = Option(_time_out, 30_000)
@@ -250,6 +250,7 @@ class Options(Settings, shows=repr, advice=_advice):
     disableFileAccess: Option[bool] = Option(flag, False)
     disableUrlAccess: Option[bool] = Option(flag, False)
     attachDataUrls: Option[bool] = Option(flag, False)
+    dkim: Option[DKIMOptions | None] = Option(_dkim, None, secret=True)
     beforeCommit: Option[Callable[..., object] | None] = Option(_gate, None)
 
     @classmethod
@@ -265,6 +266,12 @@ class Options(Settings, shows=repr, advice=_advice):
     def mail_rules(self) -> dict[str, bool]:
         """Return the flags that hold for every mail that is composed."""
         return {name: True for name in _MAIL_RULES if getattr(self, name)}
+
+    @property
+    def shortest_silence(self) -> float:
+        """The least that socketTimeout and commandTimeouts allow for anything, milliseconds."""
+        own: list[float] = [each for each in self.commandTimeouts.values() if each]
+        return min(self.socketTimeout, *own)
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:
@@ -309,4 +316,4 @@ def _name_to_greet_with() -> str:
     if is_ip(name):
         literal = f"[IPv6:{name}]" if ":" in name else f"[{name}]"
         return literal if _is_address_literal(literal) else "[127.0.0.1]"
-    return name if name.isascii() and _is_domain(name) else "[127.0.0.1]"
+    return name if name.isascii() and is_domain(name) else "[127.0.0.1]"

@@ -27,7 +27,7 @@ _BY_CONTEXT = "configure an ssl.SSLContext and pass it as 'context'"
 _ONLY_BY_CONTEXT = """
     ALPNCallback allowPartialTrustChain certificateCompression ciphersuites clientCertEngine crl
     dhparam ecdhCurve enableTrace highWaterMark honorCipherOrder minDHSize privateKeyEngine
-    privateKeyIdentifier pskCallback requestCert requestOCSP secureOptions session
+    privateKeyIdentifier pskCallback requestCert requestOCSP secureOptions
     sessionIdContext sessionTimeout sigalgs SNICallback ticketKeys
 """
 _INSTEAD = {
@@ -109,6 +109,13 @@ def _context(value: ssl.SSLContext) -> ssl.SSLContext:
     return value
 
 
+def _session(value: object) -> bool:
+    # Node takes a session to offer, as bytes, which hold a secret: they are not shown.
+    if not isinstance(value, bool):
+        raise WrongType("takes True or False; sessions are kept by themselves")
+    return value
+
+
 _line = line("text without control characters", empty=False)
 _version = one_of(VERSIONS)
 
@@ -129,7 +136,9 @@ class TLSOptions(Settings, noun="tls option", instead=_INSTEAD, strict=True):
     - ``minVersion``, ``maxVersion`` (str or None): ``'TLSv1'`` to ``'TLSv1.3'``
     - ``servername`` (str or None): the name to ask for (SNI) and to find in the certificate
     - ``ALPNProtocols`` (tuple of str): protocols to offer
-    - ``context`` (ssl.SSLContext or None): used as it is, in place of all but ``servername``
+    - ``session`` (bool): take up again TLS sessions that this process had with the same server
+    - ``context`` (ssl.SSLContext or None): used as it is, in place of all but ``servername`` and
+      ``session``
 
     ``repr`` leaves out certificates, key and passphrase.
     """
@@ -144,6 +153,7 @@ class TLSOptions(Settings, noun="tls option", instead=_INSTEAD, strict=True):
     maxVersion: Option[str | None] = Option(_version, None)
     servername: Option[str | None] = Option(_line, None)
     ALPNProtocols: Option[tuple[str, ...]] = Option(many(_protocol), ())
+    session: Option[bool] = Option(_session, True)
     context: Option[ssl.SSLContext | None] = Option(_context, None)
 
     def __hash__(self) -> int:  # type: ignore[override]
@@ -169,7 +179,8 @@ class TLSOptions(Settings, noun="tls option", instead=_INSTEAD, strict=True):
 
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:
-        others = ", ".join(repr(name) for name in values if name not in ("context", "servername"))
+        beside = ("context", "servername", "session")
+        others = ", ".join(repr(name) for name in values if name not in beside)
         if "context" in values and others:
             raise TypeError(f"tls option 'context' excludes {others}: configure the context itself")
         lowest = values.get("minVersion", DEFAULT_MINIMUM)

@@ -226,7 +226,7 @@ class TransportOptions(
         super()._complete(values)
 
 
-class ClosingOptions(Settings, noun="option of close()"):
+class ClosingOptions(Settings, noun="close() option"):
     """How a pool is closed: ``drain``, after what is queued, or ``force``, at once."""
 
     drain: Option[bool] = Option(flag, False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..abort import AbortSignal, Following
 from ..callbacks import arguments_taken
 from ..errors import SMTPError
 from ..message.sources import EmitterSource, Source
+from ..options.checks import is_instance
 from ..reactor.loop import Reactor
 
 __all__ = ["Entry"]
@@ -48,12 +48,6 @@ class _Untouched:
             close()
 
 
-def _class(module: str, name: str) -> Any:
-    """Return the class ``name`` of ``module``; ``None`` if nobody has imported that, so that the
-    class has no instances."""
-    return getattr(sys.modules.get(module), name, None)
-
-
 def _kept(message: Any, reactor: Reactor) -> Any:
     """Return ``message`` in a form that does not change while it waits: what the caller does to a
     dict or an ``EmailMessage`` afterwards, in order to send it to somebody else, changes nothing.
@@ -64,8 +58,7 @@ def _kept(message: Any, reactor: Reactor) -> Any:
         return dict(message)
     if isinstance(message, (bytearray, memoryview)):
         return bytes(message)
-    email = _class("email.message", "Message")
-    if email is not None and isinstance(message, email):
+    if is_instance(message, "email.message", "Message"):
         return copy.deepcopy(message)
     if callable(getattr(message, "on", None)):
         # Its listeners are added now, so that nothing is lost while it waits.
@@ -103,8 +96,9 @@ def _can_be_read_again(value: Any) -> bool:
         return all(map(_can_be_read_again, value))
     if isinstance(value, Source):
         return False
-    composed = _class("smtp_connection.mime.compose", "Composed")
-    if composed is not None and isinstance(value, composed):
+    if is_instance(value, "smtp_connection.message.signed", "Signed"):
+        value = value.content
+    if is_instance(value, "smtp_connection.mime.compose", "Composed"):
         contents = (each.content for each in value.segments if not isinstance(each, bytes))
         return all(each.held is not None or each.path is not None for each in contents)
     return not any(hasattr(value, name) for name in ("read", "on", "__next__", "recv"))
@@ -176,10 +170,9 @@ class Entry:
         message = self.message
         if type(message) in _SENT_AS_THEY_ARE or isinstance(message, _Untouched):
             return True
-        email = _class("email.message", "Message")
         if isinstance(message, Mapping):
             return not any(message.get(name) for name in _FILES) and _can_be_read_again(message)
-        return email is not None and isinstance(message, email)
+        return is_instance(message, "email.message", "Message")
 
     def before_sending(self) -> None:
         """Take note of where a file stands, or put it there again."""

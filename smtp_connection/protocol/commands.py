@@ -11,6 +11,7 @@ from ..errors import SMTPError
 from ..records import RecipientInfo, Record, recipients_told
 from ..status import split_status
 from ..text import control_in
+from .addressing import mail_command, rcpt_commands, reset, sender_refused
 from .capabilities import Capabilities
 from .envelope import Envelope
 from .opening import say_hello_again
@@ -19,7 +20,6 @@ from .replies import Reply
 from .secrets import auth_shown
 from .session import Session
 from .steps import Abandon, Command, Dialogue, Pipeline, Unanswered
-from .transaction import mail_command, rcpt_commands, reset, sender_refused
 
 __all__ = ["CommandReply", "ProbeInfo", "command", "noop", "probe"]
 
@@ -39,6 +39,9 @@ _REFUSED = {
 }
 
 _HELLOS = ("EHLO", "HELO", "LHLO")
+
+# Those that also go out without command(), and that take no longer there.
+_USUAL = (*_HELLOS, "MAIL", "RCPT", "RSET", "NOOP")
 
 # RFC 5321 section 4.1.1.2, and what RFC 821 had in addition.
 _OPEN_TRANSACTION = ("MAIL", "SEND", "SOML", "SAML")
@@ -109,6 +112,10 @@ class _Line(Command):
 
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return f"the reply to {_verb(self.line)}"
+
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        verb = _verb(self.line)
+        return verb if verb in _USUAL else ""
 
 
 def _checked(line: object) -> str:

@@ -180,7 +180,7 @@ def _listed(to: Any) -> list[Any] | tuple[Any, ...]:
         return to
     if to is None or to == "":
         return []
-    if isinstance(to, (str, Mapping)):
+    if type(to) is dict or isinstance(to, (str, Mapping)):
         return [to]
     if not isinstance(to, Iterable) or isinstance(to, (bytes, bytearray)):
         raise envelope_error(f"envelope 'to' is an address or a list of them; got {to!r}")
@@ -191,7 +191,9 @@ def _address(given: Any, role: str) -> str:
     if type(given) is str:
         return given.strip(" \t")
     address = given
-    if not isinstance(given, str):
+    if type(given) is dict:
+        address = given.get("address")
+    elif not isinstance(given, str):
         address = given.get("address") if isinstance(given, Mapping) else None
     if not isinstance(address, str):
         raise envelope_error(

@@ -34,9 +34,13 @@ class Session:
     - ``authenticated`` (bool): whether a login has succeeded
     - ``transaction_open`` (bool): whether the server holds a mail transaction
     - ``mails`` (int): how many transactions have been begun
+    - ``rides`` (bool): whether commands may ride behind a message, as far as is known
+    - ``proven`` (bool): the server has accepted a message
+    - ``ahead`` (list of str): the commands of the next dialogue that have been sent already
     """
 
     __slots__ = (
+        "ahead",
         "auth_method",
         "authenticated",
         "before_commit",
@@ -50,7 +54,9 @@ class Session:
         "name",
         "opportunistic_tls",
         "port",
+        "proven",
         "require_tls",
+        "rides",
         "secure",
         "stays_here",
         "transaction_open",
@@ -71,6 +77,7 @@ class Session:
         custom_auth: Mapping[str, Callable[..., Any]] | None = None,
         ehlo_after_auth: bool = False,
         before_commit: Callable[..., object] | None = None,
+        pipeline_messages: bool = True,
         secure: bool = False,
     ) -> None:
         self.name = name
@@ -91,11 +98,19 @@ class Session:
         self.authenticated = False
         self.transaction_open = False
         self.mails = 0
+        self.rides = pipeline_messages and not lmtp
+        self.proven = False
+        self.ahead: list[str] = []
 
     @property
     def private(self) -> bool:
         """Whether nobody on the way can read what is said."""
         return self.secure or self.stays_here()
+
+    def claim_ahead(self) -> list[str]:
+        """Return the commands that have been sent already, whose replies are still to come."""
+        ahead, self.ahead = self.ahead, []
+        return ahead
 
     @property
     def is_full(self) -> bool:

@@ -38,6 +38,16 @@ _SESSION_VERBS = {"EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "NOOP", "QUIT"}
 _VERBS = _SESSION_VERBS | {"MAIL", "RCPT", "DATA", ".", "RSET"}
 
 
+# The time-outs of commandTimeouts that are not called as the command is.
+_TIME_OUTS = {"HELO": "EHLO", "LHLO": "EHLO", ".": "dataEnd"}
+
+
+def _time_out_of(line: str) -> str:
+    """Return the name of the time-out for the reply to ``line``."""
+    word = line.partition(" ")[0]
+    return _TIME_OUTS.get(word, word if word in _VERBS else "AUTH")
+
+
 def _reply_to(line: str) -> str:
     """Return what to call the reply to ``line``, without the parameters of the command."""
     words = line.split(" ", 2)
@@ -64,6 +74,10 @@ class _Awaiting:
         """
         return self.awaited
 
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        """Return which of ``commandTimeouts`` counts meanwhile; an empty string: none of them."""
+        return ""
+
 
 class Command(_Awaiting):
     """Send one command; the result is its :class:`Reply`.  Raised inside the dialogue:
@@ -83,18 +97,28 @@ class Command(_Awaiting):
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return _reply_to(self.line)
 
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        return _time_out_of(self.line)
+
 
 class Pipeline(_Awaiting):
     """Send several commands in one write (RFC 2920); the result is the list of their replies.
-    Raised inside the dialogue: :class:`Unanswered`."""
+    Raised inside the dialogue: :class:`Unanswered`.
 
-    __slots__ = ("lines",)
+    With ``said``, they have been sent already, behind the message before (``Session.ahead``).
+    """
 
-    def __init__(self, lines: list[str]) -> None:
+    __slots__ = ("lines", "said")
+
+    def __init__(self, lines: list[str], *, said: bool = False) -> None:
         self.lines = lines
+        self.said = said
 
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return _reply_to(self.lines[answered])
+
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        return _time_out_of(self.lines[answered])
 
 
 class AwaitGreeting(_Awaiting):
@@ -131,17 +155,22 @@ class Transmit(_Awaiting):
     """Send the message and its final dot; the result is the list of the ``replies`` replies.
 
     Raised inside the dialogue: :class:`TooEarly`, :class:`Unanswered`, or the :class:`SMTPError` of
-    a source that fails.
+    a source that fails.  ``last`` says that the dialogue sends nothing after it, so that what the
+    next one says first may ride in the same write.
     """
 
-    __slots__ = ("message", "replies")
+    __slots__ = ("last", "message", "replies")
 
-    def __init__(self, message: Message, replies: int = 1) -> None:
+    def __init__(self, message: Message, replies: int = 1, *, last: bool = False) -> None:
         self.message = message
         self.replies = replies
+        self.last = last
 
     def waiting_for(self, answered: int, *, sent: bool) -> str:
         return "the reply to the message" if sent else "the end of the message"
+
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        return "dataEnd" if sent else "dataBlock"
 
 
 class Hold(_Awaiting):
@@ -157,6 +186,9 @@ class Hold(_Awaiting):
     def __init__(self, message: Message) -> None:
         self.message = message
 
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        return "dataBlock"
+
 
 class Commit(_Awaiting):
     """Send the final dot of the message that is held; the result is the list of the ``replies``
@@ -167,6 +199,9 @@ class Commit(_Awaiting):
 
     def __init__(self, replies: int = 1) -> None:
         self.replies = replies
+
+    def time_out(self, answered: int, *, sent: bool) -> str:
+        return "dataEnd"
 
 
 class Ask(_Awaiting):

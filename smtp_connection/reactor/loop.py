@@ -25,7 +25,9 @@ The strategy
 
 A turn is: wait for a descriptor, a deadline or a wake-up call; read the clock (``now``); call the
 readers and writers; move the timers that are due to the end of the queue of callbacks; call as many
-callbacks as the queue holds by then; last, call what ``call_last()`` was given.
+callbacks as the queue holds by then; last, call what ``call_last()`` was given.  While callbacks
+are waiting, the wait is only a look at the descriptors.  It costs as much as many callbacks, so
+``run()`` leaves it out if the turn before had one.
 
 - *Order.*  Callbacks run in the order of the calls, timers by deadline, and timers of one deadline
   in the order in which they were started.  No callback runs inside the call that schedules it.
@@ -147,6 +149,7 @@ class Reactor:
         self._starting = threading.Lock()
         self._stopping = False
         self._waiting = True  # between runs as well: there may be a host that waits for it
+        self._looked = False  # whether the last turn has looked at the descriptors
         self._wake_up = WakeUp()
         self._selector.register(self._wake_up.receiver, _READ, None)
         self._finalizer = weakref.finalize(self, _close, self._selector, self._wake_up)
@@ -530,21 +533,25 @@ class Reactor:
         )
 
     def _turn(self, timeout: float | None) -> None:
-        self._waiting = True
-        try:
-            wait = self.next_timeout()
-            if wait is None or (timeout is not None and timeout < wait):
-                wait = timeout
-            if wait is not None and wait > _LONGEST_WAIT:
-                wait = _LONGEST_WAIT
-            events = self._selector.select(wait)
-        except OSError:
-            # Where there is only select(), one closed descriptor makes it fail for all of them.
-            if not self._descriptors.lose_closed():
-                raise
-            events = []
-        finally:
-            self._waiting = False
+        events: list[tuple[selectors.SelectorKey, int]] = []
+        # A host has seen a descriptor become readable.
+        looks = timeout is not None or not (self._looked and self._ready)
+        self._looked = False
+        self._waiting = looks
+        if looks:
+            try:
+                wait = self.next_timeout()
+                if wait is None or (timeout is not None and timeout < wait):
+                    wait = timeout
+                if wait is not None and wait > _LONGEST_WAIT:
+                    wait = _LONGEST_WAIT
+                events = self._selector.select(wait)
+            except OSError:
+                # Where there is only select(), one closed descriptor makes it fail for all of them.
+                if not self._descriptors.lose_closed():
+                    raise
+            finally:
+                self._waiting = False
         self.now = now = self._clock()
         for key, mask in events:
             handle: Handle | None = key.data
@@ -558,6 +565,7 @@ class Reactor:
                 handle.update()  # an interrupt has kept somebody from taking it out
             if mask & _WRITE and handle.writer is not None:
                 handle.writer()
+        self._looked = looks
         ready = self._ready
         timers = self._timers
         if timers.heap and timers.heap[0][0] <= now:

@@ -11,6 +11,7 @@ from ..abort import AbortSignal
 from ..callbacks import arguments_taken
 from ..emitter import NodeEmitter
 from ..errors import SMTPError, message_error
+from ..message.sources import as_bytes
 from ..message.whole import envelope_and_message
 from ..options.checks import Refusal
 from ..options.names import folded
@@ -20,6 +21,7 @@ from ..protocol.envelope import Envelope
 if TYPE_CHECKING:
     from ..mime.compose import Composed
     from ..mime.mail import Mail
+    from ..options.dkim import DKIMOptions
 
 __all__ = ["OF_A_TRANSPORT", "MailMessage", "Outgoing", "merged"]
 
@@ -60,7 +62,7 @@ class _Transformed:
         self._functions = functions
 
     def __iter__(self) -> Iterator[Any]:
-        stream = iter(self._content)
+        stream = self._content.unsigned()
         for function in self._functions:
             stream = iter(function(stream))
         return stream
@@ -72,13 +74,14 @@ class Outgoing:
     - ``content``: what ``send`` of a connection gets
     """
 
-    __slots__ = ("_content", "_envelope", "_functions", "_message_id")
+    __slots__ = ("_content", "_dkim", "_envelope", "_functions", "_message_id")
 
     def __init__(self, envelope: dict[str, Any], content: Composed, message_id: str | None) -> None:
         self._envelope = envelope
         self._content = content
         self._message_id = message_id
         self._functions: list[Callable[..., Any]] = []
+        self._dkim: DKIMOptions | None = None
 
     def getEnvelope(self) -> dict[str, Any]:
         """Return the envelope, ``{'from': ..., 'to': ...}`` and perhaps more."""
@@ -105,9 +108,19 @@ class Outgoing:
     def createReadStream(self) -> Iterator[bytes]:
         """Return the pieces of the message, as they are sent.
 
-        Whoever iterates over them waits for files and streams.
+        Whoever iterates over them waits for files and streams.  They are signed (DKIM) when all
+        plugins are done.
         """
-        return iter(_Transformed(self._content, self._functions))
+        stream = iter(_Transformed(self._content, self._functions))
+        if self._dkim is None:
+            return stream
+        from ..mime.compose import signed
+
+        return signed(map(as_bytes, stream), self._dkim)
+
+    def sign(self, dkim: DKIMOptions | None) -> None:
+        """Have it signed as the mail says or, if it says nothing, with ``dkim``."""
+        self._dkim = self.mail.dkim or dkim
 
     @property
     def mail(self) -> Mail:
@@ -116,8 +129,17 @@ class Outgoing:
 
     @property
     def content(self) -> Any:
-        """What ``send`` of a connection gets."""
-        return _Transformed(self._content, self._functions) if self._functions else self._content
+        """What ``send`` of a connection gets, which signs it itself if there is nothing else to
+        sign it with than its own option."""
+        if not self._functions:
+            return self._content
+        transformed = _Transformed(self._content, self._functions)
+        own = self.mail.dkim
+        if own is None:
+            return transformed
+        from ..message.signed import Signed
+
+        return Signed(transformed, own)
 
 
 def _with_memory_files_read(data: Mapping[str, Any]) -> dict[str, Any]:

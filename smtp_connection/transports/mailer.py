@@ -201,6 +201,7 @@ class Mailer(NodeEmitter):
         """Let the transporter send ``mail``."""
         transporter = self.transporter
         assert mail.message is not None
+        mail.message.sign(self.options.dkim if self.options is not None else None)
         if isinstance(transporter, (SMTPPool, SMTPTransport)):
             with_mail = partial(_told, mail, callback)
             more = {"auth": auth} if isinstance(transporter, SMTPTransport) else {}

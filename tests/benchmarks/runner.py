@@ -192,7 +192,8 @@ class Bench:
             authority = trustme.CA()
             authority.cert_pem.write_to_path(str(ca_file))
             server_file = self._folder / "server.pem"
-            certificate = authority.issue_cert(HOST)
+            # Through an intermediate authority, like the certificates of public servers.
+            certificate = authority.create_child_ca().issue_cert(HOST)
             certificate.private_key_and_cert_chain_pem.write_to_path(str(server_file))
             self.servers.certificate = str(server_file)
         return str(ca_file)

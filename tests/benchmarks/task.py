@@ -61,6 +61,8 @@ class Task:
     # What the server does.
     pipelining: bool = True
     starttls: bool = False
+    resume: bool = True
+    """Whether TLS sessions may be taken up again, for clients that do so."""
     reply_lines: int = 1
     """The lines in the reply to a message."""
 

@@ -219,6 +219,15 @@ _COMPARISONS = (
         remark="Certificates are verified. Sessions that were resumed are counted by the server.",
     ),
     Workload(
+        "sessions-resumed",
+        "sessions with STARTTLS that take up TLS sessions again, and that do not",
+        (
+            Entry("resumed", OURS, replace(_SESSIONS, starttls=True)),
+            Entry("full", OURS, replace(_SESSIONS, starttls=True, resume=False)),
+        ),
+        (Goal(0.86, "full", "resumed"),),
+    ),
+    Workload(
         "large-bytes",
         "20 MB from memory",
         _compared(_LARGE, _ALL),

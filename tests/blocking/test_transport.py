@@ -9,11 +9,12 @@ import threading
 import pytest
 
 from smtp_connection import AbortController, AbortSignal, SMTPError
-from smtp_connection.blocking import Transport, createTransport
+from smtp_connection.blocking import SMTPConnection, Transport, createTransport
 from smtp_connection.transports.mailer import Mailer
 from tests.blocking.conftest import content_with, interrupt
 from tests.support.helpers import handling, in_child, in_thread, wait_until
 from tests.support.mail_server import mail_server
+from tests.support.signatures import BOTH, is_verified
 
 MAIL = {"from": "a@example.com", "to": "b@example.com", "subject": "hi", "text": "hello"}
 
@@ -31,6 +32,17 @@ def test_mails_are_sent(smtp_server, pool):
         assert transport.isIdle()
     (message,) = smtp_server.messages
     assert message.message["Message-ID"] == info.messageId
+
+
+def test_mails_are_signed():
+    with mail_server() as server:
+        options = {"host": server.host, "port": server.port, "dkim": BOTH}
+        with createTransport(options) as transport:
+            transport.sendMail({**MAIL, "from": "a@x.org"})
+        with SMTPConnection(options) as connection:
+            connection.send({"from": "a@x.org", "to": "b@x.org"}, "From: a@x.org\n\nhello")
+    messages = [envelope.content for envelope in server.mailbox.envelopes]
+    assert [is_verified(message, 2) for message in messages] == [True, True]
 
 
 def test_many_threads_share_a_pool():

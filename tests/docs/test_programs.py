@@ -30,6 +30,7 @@ from tests.support.manual import PROGRAMS, ROOT, TEXTS, programs
 from tests.support.oauth2_server import TokenEndpoint
 from tests.support.proxy_servers import Tunnels
 from tests.support.scripted_server import ScriptedServer
+from tests.support.signatures import RSA_PEM, tags
 
 
 @pytest.fixture
@@ -169,6 +170,16 @@ def test_compose(run_text, tmp_path):
     assert report.get_content() == "one,two"
 
 
+def test_dkim(run_program, tmp_path):
+    (tmp_path / "dkim.pem").write_text(RSA_PEM)
+    with mail_server() as server:
+        done = run_program("dkim", server)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 stored\n", "")
+    (envelope,) = server.mailbox.envelopes
+    found = tags(envelope.content)
+    assert (found["d"], found["s"]) == ("example.com", "2026")
+
+
 def test_proxy(run_program, serve, submission):
     tunnels = Tunnels(user="user", password="password")
     proxy = serve(tunnels.socks5)
@@ -262,6 +273,25 @@ def test_priorities_and_times(run_program, serve):
 
     done = run_program("priorities-and-times", serve(script))
     assert (done.returncode, done.stdout, done.stderr) == (0, "250 2.0.0 held\n", "")
+
+
+def test_one_round_trip(run_program, serve):
+    def script(peer):
+        peer.greet("PIPELINING")
+        peer.play("C: MAIL\nC: RCPT\nC= DATA\nS: 250 ok\nS: 250 ok\nS: 354 go")
+        peer.read_message()
+        peer.send("250 2.0.0 first\r\n")
+        peer.play("C: MAIL\nC: RCPT\nC= DATA\nS: 250 ok\nS: 250 ok\nS: 354 go")
+        peer.read_message()
+        peer.play("C: MAIL\nC: RCPT\nC= DATA")  # before the verdict
+        peer.play("S: 250 2.0.0 second\nS: 250 ok\nS: 250 ok\nS: 354 go")
+        peer.read_message()
+        peer.expect("QUIT")
+        peer.send("250 2.0.0 third\r\n221 bye\r\n")
+
+    done = run_program("one-round-trip", serve(script))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "250 2.0.0 first\n250 2.0.0 second\n250 2.0.0 third\n"
 
 
 def test_auth_methods(run_program, submission):

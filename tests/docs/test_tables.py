@@ -16,6 +16,7 @@ from smtp_connection import (
     SMTPError,
     SMTPPool,
 )
+from smtp_connection.options.dkim import DKIMOptions
 from smtp_connection.options.services import SERVICES
 from smtp_connection.options.transport import PoolOptions, TransportOptions
 from smtp_connection.protocol.envelope import Envelope
@@ -72,6 +73,13 @@ def test_every_error_code_is_in_the_table():
     # Neither a verb nor a mechanism is a code, nor what the C library calls Node's ENOTFOUND.
     codes -= {"EHLO", "EXTERNAL", "EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY"}
     assert codes <= named_in(section("errors_and_log", "Errors"))
+
+
+def test_the_options_of_a_signature_are_those_of_the_table():
+    with pytest.raises(TypeError, match="known are") as caught:
+        DKIMOptions.parse({"qqqqqqqqqqqq": 1})
+    known = str(caught.value).rpartition("known are ")[2].split(", ")
+    assert set(known) == first_column("dkim", "The options of a signature")
 
 
 def test_the_values_of_the_info_are_those_of_the_table():

@@ -9,7 +9,7 @@ from smtp_connection import SMTPError
 from smtp_connection.driver.exchange import Exchange
 from smtp_connection.message.message import Message
 from smtp_connection.message.sources import PIECE
-from smtp_connection.protocol.steps import Begin, Command, TooEarly, Transmit, Unanswered
+from smtp_connection.protocol.steps import Begin, Command, Pipeline, TooEarly, Transmit, Unanswered
 
 LARGE = 2 * PIECE
 """Bytes; so many that every source hands them on before it reads more."""
@@ -29,8 +29,12 @@ class SlowTransport:
         self.room -= len(data)
 
     @property
+    def unsent(self):
+        return max(0, -self.room)
+
+    @property
     def is_drained(self):
-        return self.room >= 0
+        return not self.unsent
 
 
 class Owner:
@@ -39,6 +43,7 @@ class Owner:
 
     - ``progress``: how much of messages has been sent, if ``follows``
     - ``asked``: which messages it could have followed
+    - ``lines``: what rides behind the next message
     """
 
     def __init__(self):
@@ -46,6 +51,12 @@ class Owner:
         self.follows = True
         self.progress = []
         self.asked = []
+        self.lines = []
+        self.asked_for_more = 0
+
+    def next_lines(self):
+        self.asked_for_more += 1
+        return self.lines
 
     def follow(self, message):
         self.asked.append(message)
@@ -112,11 +123,11 @@ A, B, C = (bytes([letter]) * 78 + b"\r\n" for letter in b"abc")
 LETTERS = [line * (LARGE // 80 + 1) for line in (A, B, C)]
 
 
-def sending(message):
+def sending(message, last=False):
     """A dialogue that sends a message: the text of the verdict, or what stood in its way."""
     yield Begin(message)
     try:
-        (reply,) = yield Transmit(message)
+        (reply,) = yield Transmit(message, last=last)
     except TooEarly as early:
         return f"too early: {early.reply.text}"
     except Unanswered:
@@ -270,6 +281,79 @@ def test_a_message_is_not_in_doubt_before_its_end_is_sent(session, reactor, cont
     lost = SMTPError("lost", code="ECONNECTION")
     start_to_the_end(session, reactor, content)
     assert session.stop(lost) == (None, lost)
+
+
+# -- what rides behind a message ------------------------------------------------------------------
+
+BEHIND = b"MAIL FROM:<a@x.org>\r\nDATA\r\n"
+SENT = b"hi\r\n.\r\n"
+
+
+def start_with_more_behind(session, reactor, room):
+    """Send a message, behind which something rides, to a transport that takes ``room`` bytes."""
+    session.owner.lines = ["MAIL FROM:<a@x.org>", "DATA"]
+    session.make_room(room)
+    session.start(sending(Message(b"hi\r\n", reactor), last=True))
+    assert session.transport.written == SENT + BEHIND
+
+
+def test_nothing_rides_behind_a_message_that_is_not_the_last_of_its_dialogue(session, reactor):
+    session.owner.lines = ["MAIL FROM:<a@x.org>", "DATA"]
+    session.make_room(100)
+    session.start(sending(Message(b"hi\r\n", reactor)))
+    assert session.transport.written == SENT
+
+
+@pytest.mark.parametrize("behind", [0, 1, len(BEHIND)])
+def test_a_message_is_in_doubt_when_its_own_end_is_sent(session, reactor, behind):
+    """Whatever is missing of what rides behind it."""
+    start_with_more_behind(session, reactor, len(SENT) + behind)
+    assert session.stop(SMTPError("lost", code="ECONNECTION")) == ("unanswered", None)
+
+
+def test_a_message_is_not_in_doubt_before_its_own_end_is_sent(session, reactor):
+    lost = SMTPError("lost", code="ECONNECTION")
+    start_with_more_behind(session, reactor, len(SENT) - 1)
+    assert session.stop(lost) == (None, lost)
+
+
+def test_a_verdict_counts_although_what_rides_behind_is_not_sent(session, reactor):
+    start_with_more_behind(session, reactor, len(SENT))
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+    assert session.owner.asked_for_more == 1
+    session.make_room(1000)
+    assert session.transport.written == SENT + BEHIND
+
+
+def test_a_verdict_before_the_message_s_own_end_is_sent_is_none(session, reactor):
+    start_with_more_behind(session, reactor, len(SENT) - 1)
+    session.feed(b"250 queued\r\n")
+    assert session.owner.outcomes == [("too early: 250 queued", None)]
+
+
+def test_who_follows_hears_of_the_message_alone(session, reactor):
+    content = b"".join(LETTERS)
+    session.owner.lines = ["QUIT"]
+    session.make_room(10 * LARGE)
+    session.start(sending(Message(content, reactor), last=True))
+    assert session.owner.progress[-1] == len(content) + len(b".\r\n")
+    assert session.transport.written.endswith(b"\r\n.\r\nQUIT\r\n")
+
+
+def test_replies_wait_for_the_dialogue_that_they_are_for(session, reactor):
+    def next_one():
+        replies = yield Pipeline(["MAIL FROM:<a@x.org>", "DATA"], said=True)
+        return [reply.text for reply in replies]
+
+    start_with_more_behind(session, reactor, 1000)
+    session.owner.next_dialogue = lambda: None
+    session.feed(b"250 queued\r\n250 a\r\n")
+    assert session.owner.outcomes == [("250 queued", None)]
+    session.start(next_one())
+    assert session.transport.written == SENT + BEHIND, "it is not said twice"
+    session.feed(b"354 b\r\n")
+    assert session.owner.outcomes[1:] == [(["250 a", "354 b"], None)]
 
 
 def test_a_dialogue_must_not_go_on_when_the_connection_has_ended(session, reactor):

@@ -84,3 +84,12 @@ def test_an_assertion_of_a_target_is_no_idle_one(monkeypatch):
     seed = (CORPUS / "replies" / "cut_everywhere").read_bytes()
     with pytest.raises(AssertionError):
         CHECKS["replies"](seed)
+
+
+def test_a_login_that_believes_any_proof_is_found(monkeypatch):
+    from smtp_connection.auth import scram
+
+    monkeypatch.setattr(scram.hmac, "compare_digest", lambda *_: True)
+    seed = (CORPUS / "scram" / "wrong_proof").read_bytes()
+    with pytest.raises(AssertionError, match="nobody has proved anything"):
+        CHECKS["scram"](seed)

@@ -1,6 +1,6 @@
 """Every value of a caller's that can reach a wire: how to hand it in, and how to read it there."""
 
-from . import envelopes, logins, messages, options, tokens
+from . import envelopes, logins, messages, options, signatures, tokens
 
 VALUES = [
     *options.VALUES,
@@ -8,4 +8,5 @@ VALUES = [
     *tokens.VALUES,
     *envelopes.VALUES,
     *messages.VALUES,
+    *signatures.VALUES,
 ]

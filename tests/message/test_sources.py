@@ -523,7 +523,37 @@ def test_what_is_raised_while_an_emitter_emits_leaves_no_hole_in_the_message(rea
     emitter.emit("data", b"more")
     emitter.emit("end")
     reactor.run()
-    with pytest.raises(RuntimeError, match="KeyboardInterrupt was raised while it emitted"):
+    with pytest.raises(RuntimeError, match="KeyboardInterrupt was raised in the middle of it"):
+        source.next_piece()
+    source.close()
+
+
+def test_an_emitter_that_cannot_be_paused_is_let_go_of(reactor):
+    class Restless(Stream):
+        def pause(self):
+            raise RuntimeError("never")
+
+    emitter = Restless()
+    with pytest.raises(RuntimeError, match="never"):
+        EmitterSource(emitter, reactor)
+    assert not [event for event in ("data", "end", "error") if emitter.listeners(event)]
+
+
+def test_an_emitter_that_cannot_be_resumed_is_waited_for_no_longer(reactor):
+    class Stuck(Stream):
+        def resume(self):
+            super().resume()
+            if self.flow.count("resume") > 1:
+                raise RuntimeError("never")
+
+    emitter = Stuck()
+    source = EmitterSource(emitter, reactor)
+    source.start(reactor, lambda: None)
+    emitter.emit("data", b"x" * PIECE)
+    assert source.next_piece() == b"x" * PIECE
+    with pytest.raises(RuntimeError, match="never"):
+        reactor.run()
+    with pytest.raises(RuntimeError, match="RuntimeError was raised in the middle of it"):
         source.next_piece()
     source.close()
 

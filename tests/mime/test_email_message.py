@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtp_connection.errors import SMTPError
-from smtp_connection.mime.email_message import serialize
+from smtp_connection.mime import email_message
+from smtp_connection.mime.email_message import segments, serialize
 from tests.support.mails import (
     SMALL,
     built,
@@ -31,6 +32,13 @@ from tests.support.mails import (
     refused,
     text_of,
 )
+
+
+@pytest.fixture(params=[1, email_message._LARGE], ids=["all payloads apart", ""], autouse=True)
+def large(request, monkeypatch) -> None:
+    """Payloads of this size are written when it is their turn, which changes nothing."""
+    monkeypatch.setattr(email_message, "_LARGE", request.param)
+
 
 # --- the envelope ---------------------------------------------------------------------------------
 
@@ -401,3 +409,69 @@ def test_the_same_message_is_written_the_same_twice() -> None:
         built({**SMALL, "html": "<p>", "attachments": [{"content": "x"}]}), policy=default
     )
     assert serialize(message) == serialize(message)
+
+
+# --- large payloads -------------------------------------------------------------------------------
+
+PAYLOADS = [
+    "plain\r\nlines\n",
+    "lone\rCR\r",
+    "\nempty\n\n",
+    "no line break at its end",
+    "=5F quoted\n.dot\n",
+    "bytes \udcff\udc80\n",
+]
+
+
+def with_payloads(kind: Callable[[], Message], *texts: str) -> Message:
+    message = kind()
+    message["Content-Type"] = 'multipart/mixed; boundary="b"'
+    message["Subject"] = "s"
+    message["Bcc"] = "b@x.org"
+    parts: list[Any] = []
+    for text in texts:
+        part = kind()
+        part["Content-Type"] = "text/plain; charset=utf-8"
+        part["Content-Transfer-Encoding"] = "8bit"
+        part.set_payload(text)
+        parts.append(part)
+    message.set_payload(parts)
+    message.preamble, message.epilogue = "before", "after\n"
+    return message
+
+
+@given(st.lists(st.sampled_from(PAYLOADS), min_size=1, max_size=4), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_payloads_apart_are_the_same_on_the_wire(texts: list[str], legacy: bool) -> None:
+    message = with_payloads(Message if legacy else EmailMessage, *texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(email_message, "_LARGE", 1)
+        apart, in_segments = serialize(message), segments(message)
+        patch.setattr(email_message, "_LARGE", 1 << 30)
+        assert serialize(message) == apart
+        assert len(segments(message)) == 1
+    assert [each for each in in_segments if isinstance(each, str)] == texts
+    found = [part.get_payload() for part in message.walk() if not part.is_multipart()]
+    assert len(found) == len(texts)
+    assert message["Bcc"] == "b@x.org"
+
+
+def test_a_message_in_a_message_and_one_of_a_single_part() -> None:
+    inner = with_payloads(EmailMessage, *PAYLOADS)
+    outer = EmailMessage()
+    outer.set_content(inner)
+    alone = EmailMessage()
+    alone.set_content("hello\n")
+    for message in (outer, alone):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(email_message, "_LARGE", 1 << 30)
+            expected = serialize(message)
+        assert serialize(message) == expected
+    assert serialize(alone).endswith(b"\r\n\r\nhello\r\n")
+
+
+def test_a_payload_that_cannot_be_written() -> None:
+    message = Message()
+    message["From"] = "a@x.org"
+    message.set_payload("ü" * 100)
+    assert "The message cannot be written" in str(refused(serialize, message))

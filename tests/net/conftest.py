@@ -6,6 +6,7 @@ import socket
 import ssl
 
 import pytest
+import trustme
 
 from tests.support.transports import NAME, End, tcp_pair
 
@@ -17,6 +18,24 @@ def end(request, reactor):
     yield end
     end.peer.close()
     end.transport.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """An authority whose name the texts of errors may show."""
+    return trustme.CA(organization_name="Our Own CA")
+
+
+@pytest.fixture(scope="session")
+def stranger() -> trustme.CA:
+    """An authority that nobody knows."""
+    return trustme.CA(organization_name="Their CA")
+
+
+@pytest.fixture
+def ca(authority: trustme.CA) -> str:
+    """The certificate of ``authority``, for the option of that name."""
+    return authority.cert_pem.bytes().decode()
 
 
 @pytest.fixture

@@ -30,21 +30,6 @@ from tests.support.tls_pairs import (
 )
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(organization_name="Our Own CA")
-
-
-@pytest.fixture(scope="module")
-def stranger() -> trustme.CA:
-    return trustme.CA(organization_name="Their CA")
-
-
-@pytest.fixture
-def ca(authority: trustme.CA) -> str:
-    return authority.cert_pem.bytes().decode()
-
-
 def client(ca: str, **more: Any) -> ssl.SSLContext:
     return context_for(TLSOptions.parse({"ca": ca, **more}))
 

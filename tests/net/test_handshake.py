@@ -193,6 +193,37 @@ def test_a_handshake_with_a_peer_that_is_gone_is_an_error(reactor, client_contex
     assert end.owner.error.code == "ETLS"
 
 
+def test_what_nobody_has_foreseen_leaves_no_socket_behind(reactor, client_context, monkeypatch):
+    """The descriptor has gone over to a socket of which nobody else knows."""
+
+    def fail(sock):
+        raise MemoryError
+
+    ours, peer = tcp_pair()
+    end = End(reactor, ours)
+    monkeypatch.setattr(ssl.SSLSocket, "getpeername", fail)
+    with pytest.raises(MemoryError) as caught:
+        end.transport.start_tls(client_context, NAME, end.owner.done)
+    peer.settimeout(10)
+    assert peer.recv(1) == b"", f"although somebody still has {caught}"
+    end.transport.close()
+    peer.close()
+
+
+def test_an_exception_in_the_middle_of_the_handshake_breaks_the_connection(
+    connected, client_context, monkeypatch
+):
+    def fail(sock):
+        raise MemoryError
+
+    end = connected(lambda peer: peer.expect_end())
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", fail)
+    with pytest.raises(MemoryError):
+        end.transport.start_tls(client_context, NAME, end.owner.done)
+    assert end.owner.names == ["broke"]
+    end.transport.close()
+
+
 def test_a_transport_that_is_closed_during_the_handshake_says_nothing(connected, client_context):
     end = connected(quiet)
     end.transport.start_tls(client_context, NAME, pytest.fail)

@@ -34,23 +34,8 @@ from tests.support.tls_pairs import (
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(organization_name="Our Own CA")
-
-
-@pytest.fixture(scope="module")
-def stranger() -> trustme.CA:
-    return trustme.CA(organization_name="Their CA")
-
-
-@pytest.fixture(scope="module")
 def client_certificate(authority: trustme.CA) -> trustme.LeafCert:
     return authority.issue_cert("client@example.org")
-
-
-@pytest.fixture
-def ca(authority: trustme.CA) -> str:
-    return authority.cert_pem.bytes().decode()
 
 
 @pytest.fixture

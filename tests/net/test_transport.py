@@ -93,6 +93,46 @@ def test_what_does_not_fit_is_sent_as_fast_as_the_peer_reads(end):
     assert end.owner.names == ["drained"]
 
 
+def test_what_the_system_has_not_taken_is_counted(end):
+    assert end.transport.unsent == 0
+    end.transport.write(b"EHLO me\r\n")
+    assert end.transport.unsent == 0
+    end.transport.write(MORE_THAN_FITS)
+    waiting = end.transport.unsent
+    assert 0 < waiting < len(MORE_THAN_FITS)
+    end.transport.write(b"the end")
+    assert end.transport.unsent == waiting + len(b"the end")
+    end.peer_reads(len(b"EHLO me\r\n" + MORE_THAN_FITS + b"the end"))
+    end.until("drained")
+    assert end.transport.unsent == 0
+
+
+def test_what_will_never_be_sent_is_counted(reactor):
+    """Not as sent: the owner may ask for it when the stream has failed, or is closed."""
+    failed, closed = (End(reactor, *socket.socketpair()) for _ in range(2))
+    failed.peer.close()
+    failed.transport.write(b"12345")
+    failed.transport.write(b"678")
+    assert failed.transport.unsent == 8
+    closed.transport.write(MORE_THAN_FITS)
+    waiting = closed.transport.unsent
+    closed.transport.close()
+    assert closed.transport.unsent == waiting > 0
+    closed.transport.write(b"more")
+    assert closed.transport.unsent == waiting + 4
+    closed.peer.close()
+    failed.transport.close()
+
+
+def test_what_waits_when_the_peer_resets_is_counted(reactor):
+    end = End(reactor, *tcp_pair())
+    end.transport.write(MORE_THAN_FITS)
+    waiting = end.transport.unsent
+    reset(end.peer)
+    end.until("lost")
+    assert end.transport.unsent == waiting > 0
+
+
 def test_more_can_be_written_when_it_is_drained(end):
     rest = [MORE_THAN_FITS, b"the end"]
     end.owner.then = lambda entry: rest and end.transport.write(rest.pop(0))
@@ -152,6 +192,51 @@ def test_what_the_peer_takes_of_what_the_system_holds_counts_as_taken(reactor, m
     assert after(100) >= 300
     end.transport.close()
     far.close()
+
+
+@pytest.fixture
+def slow(reactor, movable_clock, monkeypatch):
+    """An end, and a peer that takes what the test says: ``slow.held`` bytes are left."""
+
+    class Slow(End):
+        held = 0
+
+        def after(self, seconds):
+            movable_clock.ahead += seconds
+            while reactor.next_timeout() == 0:
+                reactor.run_once(0)
+
+    end = Slow(reactor, *tcp_pair())
+    monkeypatch.setattr("smtp_connection.net.transport.queued_bytes", lambda sock: end.held)
+    end.held = 100_000
+    end.transport.write(bytes(10_000))
+    yield end
+    end.transport.hang_up()
+    end.peer.close()
+
+
+def test_when_the_peer_took_something_is_known_a_quarter_of_a_second_later(slow):
+    for less in (90_000, 50_000, 5_000, 0):
+        slow.after(100)
+        slow.held = less
+        taken = slow.reactor.time()
+        slow.after(0.25)
+        slow.after(1000)
+        assert 0 <= slow.transport.last_taken() - taken <= 1  # a part of it is this test's own time
+
+
+def test_nobody_asks_the_system_when_it_holds_no_more(slow):
+    slow.after(1)
+    assert slow.reactor._timers.live
+    slow.held = 0
+    slow.after(1)
+    assert not slow.reactor._timers.live
+
+
+@pytest.mark.parametrize("linger", [0, 5])
+def test_nobody_asks_the_system_after_the_end(slow, linger):
+    slow.transport.close(linger)
+    assert slow.reactor._timers.live == (1 if linger else 0)
 
 
 def test_after_a_write_has_failed_the_peer_s_last_words_are_read(reactor):

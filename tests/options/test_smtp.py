@@ -13,6 +13,7 @@ import pytest
 
 from smtp_connection.options import foreign
 from smtp_connection.options import smtp as options_module
+from smtp_connection.options.command_timeouts import CommandTimeouts
 from smtp_connection.options.names import folded
 from smtp_connection.options.smtp import Options
 from smtp_connection.options.tls import TLSOptions
@@ -30,6 +31,8 @@ DEFAULTS = {
     "connectionTimeout": 120_000,
     "greetingTimeout": 30_000,
     "socketTimeout": 600_000,
+    "commandTimeouts": CommandTimeouts(),
+    "sendTimeout": 0,
     "debug": False,
     "logger": None,
     "transactionLog": False,
@@ -42,6 +45,7 @@ DEFAULTS = {
     "socket": None,
     "connection": None,
     "secured": False,
+    "pipelineMessages": True,
     "maxResponseSize": 1024 * 1024,
     "socketCloseTimeout": 5_000,
     "dnsTimeout": 30_000,
@@ -50,11 +54,12 @@ DEFAULTS = {
     "disableFileAccess": False,
     "disableUrlAccess": False,
     "attachDataUrls": False,
+    "dkim": None,
     "beforeCommit": None,
 }
 
 FLAGS = ["secure", "ignoreTLS", "requireTLS", "opportunisticTLS", "debug", "transactionLog"]
-FLAGS += ["lmtp", "ehloAfterAuth"]
+FLAGS += ["lmtp", "ehloAfterAuth", "pipelineMessages"]
 TIMEOUTS = ["connectionTimeout", "greetingTimeout", "socketTimeout", "dnsTimeout"]
 TEXTS = ["host", "name", "servername", "authMethod"]
 
@@ -152,9 +157,9 @@ def test_options_are_a_dict(given):
 @pytest.mark.parametrize("name", DEFAULTS)
 @pytest.mark.parametrize("value", [None, False, 0, 0.0, ""], ids=repr)
 def test_what_is_false_in_javascript_is_not_given(name, value):
-    means_something = {"port": [0], "socketCloseTimeout": [0, 0.0]}.get(name, [])
-    if any(value == each and type(value) is type(each) for each in means_something):
-        assert parse({name: value})[name] == 0
+    meaningful = {"port": [0], "socketCloseTimeout": [0, 0.0], "pipelineMessages": [False]}
+    if any(value == each and type(value) is type(each) for each in meaningful.get(name, [])):
+        assert parse({name: value})[name] == value
     else:
         assert dict(parse({name: value})) == DEFAULTS
 

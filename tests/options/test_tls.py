@@ -43,6 +43,7 @@ def test_defaults() -> None:
     assert (options.ca, options.ALPNProtocols) == ((), ())
     others = "cert", "key", "passphrase", "ciphers", "minVersion", "maxVersion", "servername"
     assert [getattr(options, name) for name in others] == [None] * 7
+    assert options.session is True
     assert options.context is None
 
 
@@ -126,7 +127,7 @@ def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
         ("host port socket", "give it to SMTPConnection, beside 'tls'"),
         (
             (
-                "secureOptions ecdhCurve dhparam crl honorCipherOrder sigalgs session ciphersuites "
+                "secureOptions ecdhCurve dhparam crl honorCipherOrder sigalgs ciphersuites "
                 "sessionIdContext clientCertEngine privateKeyEngine privateKeyIdentifier minDHSize "
                 "requestCert enableTrace pskCallback ticketKeys SNICallback highWaterMark"
             ),
@@ -236,6 +237,13 @@ def test_no_refused_value_shows_a_secret(name: str, value: Any) -> None:
     except (TypeError, ValueError) as exc:
         shown = "".join(traceback.format_exception(exc))
     assert "S3CR3T" not in shown
+
+
+def test_a_session_as_node_has_it_is_refused_and_not_shown() -> None:
+    with pytest.raises(TypeError) as caught:
+        TLSOptions.parse({"session": b"S3CR3T"})
+    text = "tls option 'session' takes True or False; sessions are kept by themselves"
+    assert str(caught.value) == text
 
 
 texts = st.text("ab/.-=M \n\0é\udc80", max_size=70)

@@ -139,7 +139,7 @@ def test_what_get_socket_gives():
 def test_how_a_pool_is_closed():
     assert dict(ClosingOptions.parse(None)) == {"drain": False, "force": False}
     assert ClosingOptions.parse({"drain": True}).drain
-    with pytest.raises(TypeError, match=r"unknown option of close\(\) 'drian'"):
+    with pytest.raises(TypeError, match=r"unknown close\(\) option 'drian'"):
         ClosingOptions.parse({"drian": True})
 
 

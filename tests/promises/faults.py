@@ -1,8 +1,9 @@
 """Whole conversations with a server that is cut at every byte that it sends.
 
 A conversation is STARTTLS, a login, three queued messages for several recipients each, and QUIT;
-one recipient is refused, and one message.  The same without TLS, and as LMTP.  Whatever the server
-does then, and wherever it does:
+one recipient is refused, and one message.  The same without TLS, as LMTP, and with servers that do
+not take the envelopes that ride behind a message.  Whatever the server does then, and wherever it
+does:
 
 - every callback is called exactly once, and ``'end'`` is emitted exactly once and last
 - what is reported agrees with what the server knows, see :meth:`Session._truth`
@@ -47,7 +48,15 @@ TALKS = {
     "lmtp": Talk(lmtp=True),
     "starttls": Talk(tls=True),
     "inside-tls": Talk(tls=True, inside=True),
+    **{early: Talk(early=early) for early in ("haraka", "keeps", "waits")},
 }
+
+
+def ways_of(talk: str) -> tuple[bool, ...]:
+    """Return whether the server announces PIPELINING: both, or only that, if that is the point."""
+    return (True, False) if TALKS[talk].early == "takes" else (True,)
+
+
 _MESSAGES_DUE = {f"message {number}": recipients for number, recipients in MESSAGES.items()}
 _DUE = ["connect", "login", *_MESSAGES_DUE, "end"]
 OUTCOMES = ("delivered", "refused", "failed", "in doubt")
@@ -363,7 +372,7 @@ def main() -> int:
         cases = [
             case
             for talk in arguments.talk or TALKS
-            for pipelining in (True, False)
+            for pipelining in ways_of(talk)
             for case in cases_of(talk, pipelining, arguments.stride)
         ]
     started = time.monotonic()

@@ -16,10 +16,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
+from unittest import mock
 
 from smtp_connection import Reactor, SMTPConnection
+from smtp_connection.net import resolver
+from tests.support.helpers import open_files
 
 from .pool_interrupts import POOL_PROGRAMS, problems_of_pool
 from .tracing import Interrupt, Trace, on_a_thread
@@ -40,9 +44,19 @@ class Server:
     """The other end of a socket pair, served from the reactor's own thread between turns."""
 
     def __init__(self) -> None:
-        self.client_end, self._sock = socket.socketpair()
+        client_end, self._sock = socket.socketpair()
+        self.options: dict[str, Any] = {"connection": client_end}
+        self._greet()
+
+    def _say(self, text: bytes) -> None:
+        try:
+            self._sock.send(text)
+        except OSError:
+            pass  # it has hung up
+
+    def _greet(self) -> None:
         self._sock.setblocking(False)
-        self._sock.send(b"220 mx.test\r\n")
+        self._say(b"220 mx.test\r\n")
         self._buffer = b""
         self._in_data = False
 
@@ -62,25 +76,107 @@ class Server:
                 continue
             verb = line.split(b" ")[0].upper()
             self._in_data = verb == b"DATA"
-            try:
-                self._sock.send(REPLIES.get(verb, b"500 what?\r\n"))
-            except OSError:
-                return  # it has hung up
+            self._say(REPLIES.get(verb, b"500 what?\r\n"))
 
     def close(self) -> None:
         self._sock.close()
-        self.client_end.close()
+        for sock in self.options.values():
+            if isinstance(sock, socket.socket):
+                sock.close()
+
+
+class Named(Server):
+    """Listens on the second address of a name, the first of which refuses."""
+
+    def __init__(self) -> None:
+        self._refusing, self._listener = socket.socket(), socket.create_server(("127.0.0.1", 0))
+        self._refusing.bind(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.options = {"host": "mx.test"}
+        self._sock = socket.socket()
+        self._accepted = False
+
+    def look_up(self, host: str, *args: Any, **more: Any) -> list[Any]:
+        """Take the place of ``getaddrinfo``."""
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", sock.getsockname())
+            for sock in (self._refusing, self._listener)
+        ]
+
+    def serve(self) -> None:
+        if self._accepted:
+            super().serve()
+            return
+        try:
+            accepted, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        self._sock.close()
+        self._sock = accepted
+        self._accepted = True
+        self._greet()
+
+    def close(self) -> None:
+        super().close()
+        self._listener.close()
+        self._refusing.close()
+
+
+class Own(Named):
+    """Is connected to with a socket of the caller's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options["socket"] = socket.socket()
+
+
+class Proxied(Named):
+    """Is behind a proxy that has the name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = {"host": "127.0.0.1", "proxy": "http://me:secret@mx.test:8080"}
+
+    def _greet(self) -> None:
+        self._sock.setblocking(False)
+        self._buffer = b""
+        self._asked = False
+
+    def serve(self) -> None:
+        if not self._accepted or self._asked:
+            super().serve()
+            return
+        try:
+            self._buffer += self._sock.recv(65536)
+        except OSError:
+            return
+        if self._buffer.endswith(b"\r\n\r\n"):
+            self._say(b"HTTP/1.1 200 OK\r\n\r\n")
+            super()._greet()
+            self._asked = True
+
+
+class AtOnce:
+    """Workers whose threads have done their task as soon as it is submitted."""
+
+    def submit(self, task: Callable[[], None]) -> None:
+        thread = threading.Thread(target=task)
+        thread.start()
+        thread.join()
+
+    def withdraw(self, task: Callable[[], None]) -> None:
+        """Do nothing: every task has begun."""
 
 
 class Session:
     """One session, with everything that happens in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Server]) -> None:
         self.events: list[str] = []
         self.late = 0.0
-        self.server = Server()
+        self.server = kind()
         self.reactor = Reactor(clock=lambda: self.late)
-        options = {"connection": self.server.client_end, "name": "me", "debug": True}
+        options = {**self.server.options, "name": "me", "debug": True}
         limits = {"connectionTimeout": 1e6, "greetingTimeout": 1e6, "socketTimeout": 1e6}
         self.connection = SMTPConnection({**options, **limits}, reactor=self.reactor)
         self.connection.on("end", lambda: self.events.append("end"))
@@ -99,7 +195,8 @@ class Session:
         """
         for turn in range(200):
             self.server.serve()
-            if not self.reactor.run_once(0):
+            # The loopback interface may need a moment.
+            if not self.reactor.run_once(0 if type(self.server) is Server else 0.001):
                 return
             self.late += 0.1 if turn > 100 else 0
         raise AssertionError("it goes on, or waits for a time-out")
@@ -127,7 +224,32 @@ def _closing(session: Session) -> None:
     session.turns()
 
 
-PROGRAMS = {"whole": _whole, "closing": _closing}
+def _short(session: Session) -> None:
+    session.call("connect", session.connection.connect)
+    session.call("reset", session.connection.reset)
+    session.connection.quit()
+    session.turns()
+
+
+def _closing_early(session: Session) -> None:
+    session.call("connect", session.connection.connect)
+    for _ in range(5):
+        session.server.serve()
+        session.reactor.run_once(0)
+    session.connection.close()
+    session.turns()
+
+
+PROGRAMS: dict[str, tuple[type[Server], Callable[[Session], None]]] = {
+    "whole": (Server, _whole),
+    "closing": (Server, _closing),
+    "by name": (Named, _short),
+    "by name, closing": (Named, _closing_early),
+    "a socket": (Own, _short),
+    "a proxy": (Proxied, _short),
+    "a proxy, closing": (Proxied, _closing_early),
+}
+"""What is interrupted: the server, and the calls."""
 
 
 def problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
@@ -136,13 +258,28 @@ def problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
 
 
 def _problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
-    session = Session()
+    kind, calls = PROGRAMS[program]
+    files = len(open_files())
+    session = Session(kind)
+    with ExitStack() as patches:
+        if isinstance(session.server, Named):
+            patches.enter_context(mock.patch.object(resolver, "_workers", AtOnce()))
+            patches.enter_context(mock.patch("socket.getaddrinfo", session.server.look_up))
+        problems, trace = _interrupted(session, calls, at)
+    if len(open_files()) > files:
+        problems.append("a descriptor is left")
+    return problems, trace
+
+
+def _interrupted(
+    session: Session, calls: Callable[[Session], None], at: int | None
+) -> tuple[list[str], Trace]:
     problems: list[str] = []
     threads = threading.active_count()
     trace = Trace(at)
     try:
         with trace:
-            PROGRAMS[program](session)
+            calls(session)
     except Interrupt:
         pass
     trace.place = trace.place or "nowhere"
@@ -155,7 +292,7 @@ def _problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
     called = [name for name in session.events if name not in ("end", "error")]
     if len(set(called)) != len(called):
         problems.append(f"called twice: {called}")
-    started = session.connection.stage == "connected" or "end" in session.events
+    started = "connect" in session.expected or "end" in session.events
     missing = [name for name in session.expected if name not in called]
     if started and missing:
         problems.append(f"never called: {missing}")
@@ -175,6 +312,20 @@ def _problems_of(program: str, at: int | None) -> tuple[list[str], Trace]:
     return problems, trace
 
 
+# An interrupt at the very line that calls a callback, or the listeners of 'end', takes its place.
+_CALLS = ("(tell)", "(call_on_success)", "(emit_last)")
+
+
+def took_its_place(problems: list[str], trace: Trace) -> bool:
+    """Whether the interrupt only took the place of the one callback that was to be called next."""
+    return (
+        trace.place.endswith(_CALLS)
+        and len(problems) == 1
+        and problems[0].startswith(("never called: ['", "never told: 1", "'end' came 0 times"))
+        and "," not in problems[0]
+    )
+
+
 def lines_of(program: str) -> int:
     """Return how many lines of the package ``program`` runs."""
     problems, trace = problems_of(program, None)
@@ -184,29 +335,16 @@ def lines_of(program: str) -> int:
 
 Attempt = Callable[[int | None], tuple[list[str], Trace]]
 
-# An interrupt at the very line that calls a callback, or the listeners of 'end', takes its place.
-_TAKES_ITS_PLACE = ("(tell)", "(call_on_success)", "(emit_last)")
-_LOST = ("never called: ['", "never told: 1", "'end' came 0 times")
 
-
-def takes_its_place(problems: list[str], trace: Trace) -> bool:
-    """Whether the only problem is that one call was interrupted at its very line, which no program
-    can tell from one that was interrupted in the callback."""
-    lost = len(problems) == 1 and problems[0].startswith(_LOST) and "', '" not in problems[0]
-    return lost and trace.place.endswith(_TAKES_ITS_PLACE)
-
-
-def attempts() -> dict[str, Attempt]:
-    """Return all programs by name: what runs each of them with an interrupt at some line."""
-    sessions: dict[str, Attempt] = {name: partial(problems_of, name) for name in PROGRAMS}
-    pools: dict[str, Attempt] = {
+def pool_attempts() -> dict[str, Attempt]:
+    """Return the programs with a pool by name: what runs each with an interrupt at some line."""
+    return {
         f"a pool, {name}, then close({'drain' if drain else ''})": partial(
             problems_of_pool, name, drain=drain
         )
         for name in POOL_PROGRAMS
         for drain in (False, True)
     }
-    return sessions | pools
 
 
 def main() -> int:
@@ -214,22 +352,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.promises.interrupts")
     parser.add_argument("--stride", type=int, default=1)
     stride = parser.parse_args().stride
-    total = bad = instead = 0
-    for program, attempt in attempts().items():
+    bad = replaced = lines = 0
+    attempts: dict[str, Attempt] = {name: partial(problems_of, name) for name in PROGRAMS}
+    for program, attempt in (attempts | pool_attempts()).items():
         count = attempt(None)[1].count
         places: dict[str, list[str]] = {}
         for at in range(0, count, stride):
             problems, trace = attempt(at)
-            total += 1
-            if takes_its_place(problems, trace):
-                instead += 1
+            lines += 1
+            if took_its_place(problems, trace):
+                replaced += 1
             elif problems:
                 bad += 1
                 places.setdefault(trace.place, problems)
         print(f"{program}: {count} lines, interrupted at each {stride}.", flush=True)
         for place, problems in places.items():
             print(f"    {place}: {'; '.join(problems)}")
-    print(f"{total} interrupts, {instead} of them instead of a callback; {bad} with problems")
+    print(f"{lines} interrupts: {replaced} took the place of the callback at whose line they came.")
+    print(f"{bad} sessions with problems")
     return 1 if bad else 0
 
 

@@ -58,7 +58,7 @@ def by_and_by(pieces, reactor):
     return emitter
 
 
-several = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+several = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @several

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import MappingProxyType
 
 import pytest
@@ -245,3 +246,31 @@ def test_the_caller_s_dict_is_not_changed():
     before = {**given, "To": list(given["To"])}
     Envelope.parse(given)
     assert given == before
+
+
+ADDRESS = {"address": "b@y.org", "name": "B"}
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"from": "a@x.org", "to": "b@y.org"},
+        {"from": "a@x.org", "to": ["b@y.org", "c@z.org"], "size": 1024, "use8BitMime": True},
+        {"from": ADDRESS, "to": ADDRESS},
+        {"from": ADDRESS, "to": [ADDRESS] * 10},
+    ],
+)
+def test_of_dicts_lists_and_strings_nobody_asks_an_abstract_class(envelope):
+    """To ask whether something is a Mapping takes longer than to read an address."""
+    asked = []
+
+    def note(frame, event, argument):
+        if event == "c_call" and argument.__name__ == "_abc_instancecheck":
+            asked.append(frame)
+
+    sys.setprofile(note)
+    try:
+        Envelope.parse(envelope)
+    finally:
+        sys.setprofile(None)
+    assert not asked

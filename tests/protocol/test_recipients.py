@@ -177,6 +177,16 @@ def test_a_connection_that_ends_after_the_reply_to_a_reset():
     assert talk.error.rejected == ["c@x.org"]
 
 
+def test_a_connection_that_ends_after_a_reset_that_was_refused():
+    """So that MAIL came at a wrong time: its refusal is not about the sender."""
+    desk = Desk("PIPELINING")
+    desk.session.transaction_open = True
+    end = Unanswered(lost(), [reply(text) for text in ("500 never", "503 nested", "250 b")])
+    talk = desk.send(end, to=TWO)
+    assert talk.error is end.error
+    assert (talk.error.permanent, talk.error.rejected) == (False, None)
+
+
 # -- LMTP -----------------------------------------------------------------------------------------
 
 THREE = ("b@x.org", "c@x.org", "d@x.org")

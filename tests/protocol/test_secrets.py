@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 
 import pytest
@@ -145,3 +146,61 @@ def test_a_word_that_is_part_of_a_password_is_the_server_s_own(word):
 )
 def test_what_is_shown_of_a_login(line, shown):
     assert auth_shown(line) == shown
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_what_a_document_in_base64_quotes(before):
+    """Whatever stands before it, so that it begins at another bit."""
+    document = b64("x" * (10 + before) + PASSWORD + "y" * 5)
+    other = b64("x" * (10 + before) + "nothing else" + "y" * 5)
+    said = f"334 {document}"
+    assert masked(said, [PASSWORD]) == f"334 {SECRET}"
+    assert masked(f"334 {other}", [PASSWORD]) == f"334 {other}"
+
+
+@pytest.mark.parametrize("length", range(16, 24))
+def test_what_only_looks_like_base64_is_shown(length):
+    said = f"250 queued as {('4B2F3C9D0E1' * 3)[:length]}"
+    assert masked(said, [PASSWORD]) == said
+
+
+UNUSUAL = 'p\\ässw"rd'
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        UNUSUAL,
+        json.dumps(UNUSUAL)[1:-1],
+        json.dumps(UNUSUAL, ensure_ascii=False)[1:-1],
+        UNUSUAL.encode().decode("latin-1"),
+    ],
+)
+def test_an_unusual_password_is_known_in_all_its_forms(quoted):
+    assert masked(f"535 {quoted} is wrong", [UNUSUAL]) == f"535 {SECRET} is wrong"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"451 {PASSWORD[:3]}", f"451 {PASSWORD[:3]}"),
+        (f"451 {PASSWORD[:4]}", f"451 {SECRET}"),
+        (f"451 {PASSWORD[:-1]}", f"451 {SECRET}"),
+        (f"{PASSWORD[-4:]} no", f"{SECRET} no"),
+        (f"{PASSWORD[1:]}", SECRET),
+        (f"451 {PASSWORD} {PASSWORD[:5]}", f"451 {SECRET} {SECRET}"),
+        ("451 no", "451 no"),
+        ("", ""),
+    ],
+)
+def test_what_is_left_of_a_secret_where_the_rest_was_cut_off(said, shown):
+    assert masked(said, [PASSWORD], cut=True) == shown
+
+
+def test_a_secret_with_all_its_forms_counts_once():
+    known = Secrets()
+    for number in range(64):
+        known.remember(f"{UNUSUAL}{number:02}")
+    assert known.masked(f"535 {UNUSUAL}00") == f"535 {SECRET}"
+    known.remember("one more secret")
+    assert known.masked(f"535 {UNUSUAL}00") == f"535 {UNUSUAL}00"

@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from smtp_connection import SMTPError
+from smtp_connection.protocol.addressing import reset
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.protocol.session import Session
 from smtp_connection.protocol.steps import Abandon, TooEarly
-from smtp_connection.protocol.transaction import quit_session, reset, transaction
+from smtp_connection.protocol.transaction import quit_session, transaction
 from tests.support.desk import Answers, Desk
 from tests.support.helpers import Talk, failed, reply
 
@@ -394,6 +395,6 @@ def test_reset():
 
 @pytest.mark.parametrize("answer", ["221 bye", "500 what?"])
 def test_quit(answer):
-    talk = Talk(quit_session(), answer)
+    talk = Talk(quit_session(Session("me")), answer)
     assert talk.said == ["QUIT"]
     assert talk.error is None

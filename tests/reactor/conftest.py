@@ -35,11 +35,13 @@ def ends():
 
 
 class OnSelect(selectors.DefaultSelector):
-    """Calls ``before()`` once, at the last moment before the reactor waits."""
+    """Calls ``before()`` once, at the last moment before the reactor waits; counts the waits."""
 
     before = None
+    count = 0
 
     def select(self, timeout=None):
+        self.count += 1
         before, self.before = self.before, None
         if before is not None:
             before()

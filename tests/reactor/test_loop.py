@@ -72,6 +72,34 @@ def test_callbacks_without_end_do_not_starve_a_descriptor(reactor, ends):
     assert read == [b"x"]
 
 
+def test_of_two_turns_with_callbacks_one_looks_at_the_descriptors(on_select):
+    looks = []
+
+    def again(left):
+        looks.append(on_select.count)
+        if left:
+            reactor.call_soon(again, left - 1)
+
+    with Reactor(selector=on_select) as reactor:
+        reactor.call_soon(again, 5)
+        reactor.run()
+    assert looks == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_host_looks_at_the_descriptors_on_each_turn(reactor, ends):
+    read = []
+
+    def readable():
+        read.append(ends[0].recv(1))
+        reactor.remove_reader(ends[0])
+
+    reactor.call_soon(reactor.call_soon, read.append, "soon")
+    reactor.run_once(0)
+    reactor.add_reader(ends[0], readable)
+    reactor.run_once(0)
+    assert read == [b"x", "soon"]
+
+
 def test_a_raising_callback_loses_none_of_its_siblings(reactor):
     calls = []
     reactor.call_soon(calls.append, "before")

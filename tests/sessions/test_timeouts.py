@@ -17,9 +17,23 @@ from tests.support.sessions import ENVELOPE, PASSWORD, POINTS, at_every_point
 
 CONNECTION, GREETING, SILENCE = 120, 30, 600  # the defaults, seconds
 
+# What RFC 5321 section 4.5.3.2 has for single commands, seconds.
+MAIL = RCPT = 5 * 60
+DATA, DATA_BLOCK = 2 * 60, 3 * 60
+LIMITS = {
+    "greeting": GREETING,
+    "MAIL": MAIL,
+    "RCPT": RCPT,
+    "the second RCPT": RCPT,
+    "DATA": DATA,
+    "a pipelined envelope": MAIL,
+    "a pipelined envelope, half of it": RCPT,
+}
+
 
 def limit_of(point):
-    return GREETING if point is POINTS["greeting"] else SILENCE
+    (name,) = [name for name, each in POINTS.items() if each is point]
+    return LIMITS.get(name, SILENCE)
 
 
 @pytest.fixture
@@ -64,7 +78,7 @@ def test_empty_lines_are_no_sign_of_life(fail_at, let_pass):
     def ending(peer):
         for _ in range(10):
             peer.send("\r\n")
-            let_pass(SILENCE / 10 + 0.01)
+            let_pass(MAIL / 10 + 0.01)
         peer.expect_end()
 
     assert fail_at(POINTS["MAIL"], ending).code == "ETIMEDOUT"
@@ -89,7 +103,7 @@ def test_empty_lines_are_no_sign_of_life(fail_at, let_pass):
     ],
 )
 def test_the_error_says_what_was_waited_for(fail_at, silence, name, missing):
-    err = fail_at(POINTS[name], silence(SILENCE + 1))
+    err = fail_at(POINTS[name], silence(limit_of(POINTS[name]) + 1))
     text = err.message.partition(" (the message had been sent")[0]
     assert text.endswith(f"waiting for the reply to {missing}")
 
@@ -139,6 +153,29 @@ def test_a_server_that_stops_reading_in_the_middle_of_a_message(by_hand, diary, 
     assert diary.names() == ["connect", "error", "sent", "end"]
     assert diary.error().code == "ETIMEDOUT"
     assert diary.error().message.endswith("waiting for the end of the message")
+
+
+def test_a_server_that_stops_reading_is_silent_from_then_on(
+    by_hand, diary, movable_clock, monkeypatch
+):
+    """The system holds all of the message; what the server takes of it is found out in time."""
+    held = 100_000
+    monkeypatch.setattr("smtp_connection.net.transport.queued_bytes", lambda sock: held)
+    connection, peer = by_hand()
+    connection.connect()
+    connection.send(ENVELOPE, b"x" * 10_000, diary.callback("sent"))
+    for reply in ("220 ready", "250 scripted", "250 ok", "250 ok", "354 go"):
+        peer.feed(f"{reply}\r\n")
+    passed = 0.0
+    while diary.names() == ["connect"]:
+        passed += 0.25
+        movable_clock.ahead += 0.25
+        if passed == SILENCE * 0.3:
+            held = 50_000
+        peer.settle()
+
+    assert diary.error().code == "ETIMEDOUT"
+    assert SILENCE * 1.3 <= passed <= SILENCE * 1.3 + 0.5
 
 
 def test_that_nothing_was_said_for_a_while_does_not_count_against_what_begins(
@@ -236,7 +273,7 @@ def test_a_slow_server_is_not_a_silent_one(serve, connect_to, reactor, diary, le
         ]:
             peer.expect(command)
             if reply is not None:
-                let_pass(SILENCE - 1)
+                let_pass(LIMITS.get(command, SILENCE) - 1)
                 peer.send(f"{reply}\r\n")
 
     connection = connect_to(serve(script))
@@ -258,8 +295,8 @@ def test_each_reply_to_a_pipelined_envelope_is_a_sign_of_life(
     def script(peer):
         peer.greet("PIPELINING")
         peer.expect("MAIL", "RCPT", "DATA")
-        for reply in ("250 ok", "250 ok", "354 go"):
-            let_pass(SILENCE - 1)
+        for reply, limit in (("250 ok", MAIL), ("250 ok", RCPT), ("354 go", DATA)):
+            let_pass(limit - 1)
             peer.send(f"{reply}\r\n")
         peer.play("C: hi\nC: .\nS: 250 queued")
         peer.take_quit()
@@ -282,7 +319,7 @@ def test_a_message_that_takes_its_time_is_not_silence(
 
     def message() -> Iterator[bytes]:
         for _ in range(pieces):
-            movable_clock.ahead += SILENCE / 2
+            movable_clock.ahead += DATA_BLOCK / 2
             yield b"x" * 40_000 + b"\n"
 
     def script(peer):
@@ -468,6 +505,48 @@ def test_a_source_of_empty_pieces_starves_nobody(by_hand, diary, reactor, movabl
     reactor.run()
     assert diary.names() == ["connect", "error", "sent", "end"]
     assert diary.error("sent").code == "ETIMEDOUT"
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_two_connections_of_which_one_has_nothing_but_empty_pieces(by_hand, diary, reactor, before):
+    """Before its first piece or after it, the other one sends its messages."""
+
+    def text_and_nothing():
+        yield from ["a piece\n"] * before
+        asked = 0
+        while True:
+            asked += 1
+            assert asked < 1_000_000, "the other one has no turn"
+            yield b""
+
+    starving, its_peer = by_hand()
+    starving.connect()
+    starving.send(ENVELOPE, text_and_nothing(), diary.callback("never"))
+    for reply in ("220 ready", "250 me", "250 ok", "250 ok", "354 go")[: 4 + before]:
+        its_peer.sock.send(f"{reply}\r\n".encode())
+        for _ in range(4):
+            reactor.run_once(0)
+    assert (b"DATA" in its_peer.heard()) == bool(before)
+
+    connection, peer = by_hand()
+    connection.connect()
+    for number in range(3):
+        connection.send(ENVELOPE, iter(["text"]), diary.callback(f"sent {number}"))
+    connection.quit()
+    for reply in ("220 hi", "250 me", *["250 ok", "250 ok", "354 go", "250 queued"] * 3, "221 bye"):
+        peer.sock.send(f"{reply}\r\n".encode())
+        for _ in range(4):
+            reactor.run_once(0)
+    peer.sock.close()
+    for _ in range(4):
+        reactor.run_once(0)
+    assert [diary.of(f"sent {number}")[0][0] for number in range(3)] == [None] * 3
+    assert connection.destroyed
+    assert diary.of("never") == []
+    starving.close()
+    its_peer.sock.close()
+    reactor.run()
+    assert diary.error("never").code == "ECONNECTION"
 
 
 def test_a_callback_that_blocks_does_not_time_out_what_begins_behind_it(

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from smtp_connection import SMTPConnection
+from smtp_connection.driver.dialing import Dialing
 from smtp_connection.driver.events import Events
 from smtp_connection.driver.exchange import Exchange
 from smtp_connection.driver.lifecycle import Lifecycle
@@ -18,7 +19,7 @@ from smtp_connection.message.sources import IterableSource
 from smtp_connection.reactor.handles import Handle
 from smtp_connection.reactor.timers import Timer
 from tests.support.scripted_server import HandFedPeer
-from tests.support.sessions import ENVELOPE
+from tests.support.sessions import ENVELOPE, PASSWORD
 
 OPENING = ("220 hi", "250 scripted")
 TO_DATA = ("250 from", "250 to", "354 go")
@@ -83,6 +84,20 @@ def raise_once(sock, moment, condition):
     setattr(sock, moment, trick)
 
 
+def interrupt_once(monkeypatch, owner, name, *, before=True):
+    """Let ``owner.name`` raise ``Unforeseen`` at its next call, ``before`` it does anything or at
+    its end."""
+    method = getattr(owner, name)
+
+    def interrupted(*args, **more):
+        monkeypatch.setattr(owner, name, method)
+        if not before:
+            method(*args, **more)
+        raise Unforeseen
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
 def run_raises(reactor):
     with pytest.raises(Unforeseen):
         reactor.run()
@@ -108,6 +123,28 @@ def test_a_socket_that_raises(tricky, reactor, diary, call, moment):
     err = diary.error("sent")
     assert (err.code, err.inDoubt) == ("ECONNECTION", False)
     assert isinstance(err.__cause__, Unforeseen)
+
+
+@pytest.mark.parametrize("name", ["close", "shutdown"])
+def test_a_system_that_has_trouble_with_the_end(reactor, diary, monkeypatch, name):
+    peer = HandFedPeer(reactor)
+    options = {"connection": peer.client_end, "name": "me", "socketCloseTimeout": 60_000}
+    connection = SMTPConnection(options, reactor=reactor)
+    diary.listen(connection)
+    connection.connect()
+    connection.send(ENVELOPE, "hi", diary.callback("sent"))
+    feed_all(peer, OPENING)
+    interrupt_once(monkeypatch, socket.socket, name, before=name == "shutdown")
+    if name == "shutdown":
+        connection.close()
+    else:
+        peer.sock.sendall(b"250 from\r\n250 and more\r\n")
+
+    run_raises(reactor)
+    failed = [] if name == "shutdown" else ["error"]
+    assert diary.names() == ["connect", *failed, "sent", "end"]
+    assert peer.client_end.fileno() == -1
+    peer.hang_up()
 
 
 # -- what is certain -------------------------------------------------------------------------------
@@ -185,20 +222,6 @@ def test_a_verdict_that_was_heard_and_not_understood(by_hand, reactor, diary, mo
 # -- an interrupt loses no outcome -----------------------------------------------------------------
 
 
-def interrupt_once(monkeypatch, owner, name, *, before=True):
-    """Let ``owner.name`` raise ``Unforeseen`` at its next call, ``before`` it does anything or at
-    its end."""
-    method = getattr(owner, name)
-
-    def interrupted(*args, **more):
-        monkeypatch.setattr(owner, name, method)
-        if not before:
-            method(*args, **more)
-        raise Unforeseen
-
-    monkeypatch.setattr(owner, name, interrupted)
-
-
 def test_a_verdict_counts_from_the_moment_that_it_is_known(by_hand, reactor, diary, monkeypatch):
     connection, peer = by_hand(socketCloseTimeout=0)
     send_message(connection, peer, diary)
@@ -257,6 +280,29 @@ def test_a_listener_of_connect_that_raises_keeps_nothing_from_connect_itself(
     assert diary.of("connected") == [(None, None)]
     connection.close()
     reactor.run()
+
+
+@pytest.mark.parametrize("settled", [0, 1, 2])
+def test_an_end_that_is_interrupted_gives_nobody_the_error_of_another(
+    by_hand, reactor, diary, monkeypatch, settled
+):
+    settle, calls = Operations.settle, []
+
+    def interrupted(*args):
+        settle(*args)
+        calls.append(args)
+        if len(calls) == settled + 1:
+            raise Unforeseen
+
+    connection, _ = by_hand(socketCloseTimeout=0)
+    for name in ("connect", "login"):
+        getattr(connection, name)(*([PASSWORD] if name == "login" else []), diary.callback(name))
+    connection.reset(diary.callback("reset"))
+    monkeypatch.setattr(Operations, "settle", interrupted)
+    connection.close()
+    run_raises(reactor)
+    assert diary.names() == ["connect", "login", "reset", "end"]
+    assert len({id(diary.error(name)) for name in diary.names()[:-1]}) == 3
 
 
 # -- the second close() finishes what the first could not ------------------------------------------
@@ -320,6 +366,31 @@ def test_a_socket_that_was_not_dropped_is_dropped_then(
         with contextlib.suppress(Unforeseen):  # from other timers
             reactor.run_once(0)
     assert peer.client_end.fileno() == -1
+
+
+def test_a_socket_that_was_not_let_go_of_is_let_go_of_at_once(by_hand, reactor, diary, monkeypatch):
+    connection, peer = by_hand(socketCloseTimeout=0)
+    connection.connect()
+    feed_all(peer, OPENING)
+    connection.close()
+    interrupt_once(monkeypatch, Dialing, "close")
+    run_raises(reactor)
+    assert diary.names() == ["connect", "end"]
+    assert peer.client_end.fileno() == -1
+
+
+def test_nothing_is_logged_after_the_end(by_hand, reactor, diary, monkeypatch):
+    connection, peer = by_hand(socketCloseTimeout=0)
+    connection.on("log", lambda entry: diary.entries.append(("log",)))
+    connection.connect()
+    peer.settle()
+    interrupt_once(monkeypatch, Dialing, "close")
+    connection.close()
+    with pytest.raises(Unforeseen):
+        reactor.run()
+    peer.sock.sendall(b"220 hi\r\n")
+    reactor.run()
+    assert diary.names()[-1] == "end"
 
 
 def test_a_second_close_gives_the_peer_no_more_time(by_hand, reactor, movable_clock):

@@ -38,6 +38,8 @@ MESSAGES = {
 }
 UNKNOWN = "bob@example.com"
 
+_ENVELOPE = ("MAIL", "RCPT", "DATA")
+
 _MOST_FLOOD = 256 << 10
 """Endless data that a client may let come, bytes."""
 
@@ -65,11 +67,16 @@ class Talk(NamedTuple):
     """What the two speak, and at which level the bytes are counted.
 
     - ``inside``: what is said inside TLS counts, and not the records on the wire
+    - ``early``: what the server does with commands that ride behind a message: it ``'takes'`` them;
+      it says 503 to them because it has yet to judge that message (``'haraka'``); or it has kept
+      the transaction of that message, which it has refused, and refuses another one (``'keeps'``),
+      or ``'waits'`` for its content
     """
 
     lmtp: bool = False
     tls: bool = False
     inside: bool = False
+    early: str = "takes"
 
 
 class Cut(NamedTuple):
@@ -121,6 +128,8 @@ class _Session(Session):
         self.verdicts: dict[tuple[int, str], Verdict] = {}
         self.deviations: list[str] = []
         self.begun = 0
+        self._too_early = 0  # bytes of commands that it does not take yet
+        self._kept = False  # the transaction of a message that it has refused
         self._talk = talk
         self._out = out
         self._start_tls = start_tls
@@ -130,12 +139,23 @@ class _Session(Session):
 
     def obey(self, line: str) -> None:
         self.begun += line.startswith("MAIL")
+        too_early, self._too_early = self._too_early > 0, self._too_early - len(line) - 2
+        if line == "RSET":
+            self._kept = False
+        elif too_early and line != "QUIT":
+            self.say(b"503 5.5.1 wait\r\n")
+            return
+        elif self._kept and line.startswith("MAIL" if self._talk.early == "waits" else _ENVELOPE):
+            self.say(b"503 5.5.1 nested\r\n")
+            return
         super().obey(line)
         if line == "STARTTLS":
             self.extensions.remove("STARTTLS")
             self._start_tls()
 
     def store(self, content: bytes) -> None:
+        if self._talk.early == "haraka":
+            self._too_early = len(self.pending)
         found = re.match(rb"Subject: message (\d)\r\n", content)
         number = int(found[1]) if found else 0
         if not found or content.replace(b"\r\n..", b"\r\n.") != content_of(number):
@@ -146,6 +166,7 @@ class _Session(Session):
                 self._decide(number, [recipient], _LMTP[recipient])
         else:
             self._decide(number, self.recipients, _SMTP[number])
+            self._kept = self._talk.early in ("keeps", "waits") and _SMTP[number][:1] != b"2"
 
     def _decide(self, number: int, recipients: list[str], reply: bytes) -> None:
         accepted = reply.startswith(b"2")

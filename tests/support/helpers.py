@@ -200,7 +200,7 @@ class Pull:
 
     def __init__(self, content: Any, reactor: Reactor) -> None:
         self.wire = b""
-        self.message = Message(content, reactor)
+        self.message = content if isinstance(content, Message) else Message(content, reactor)
         self._reactor = reactor
         self._begun = self.message.whole
         if not self._begun:

@@ -15,8 +15,12 @@ from smtp_connection.driver.lifecycle import Lifecycle
 from smtp_connection.driver.queue import Operation, Operations
 from smtp_connection.message import message
 from smtp_connection.message.sources import IterableSource
+from smtp_connection.net import transport
+from smtp_connection.net.errors import tls_error
 from smtp_connection.net.transport import Transport
-from smtp_connection.protocol import recipients
+from smtp_connection.protocol import addressing, recipients, transaction
+from smtp_connection.protocol.replies import Reply
+from smtp_connection.protocol.steps import Pipeline
 from smtp_connection.reactor.handles import Handle
 from smtp_connection.reactor.timers import Timer
 
@@ -32,6 +36,7 @@ _emit = SMTPConnection.emit
 _let_go = Lifecycle._let_go
 _close = Lifecycle.close
 _data_received = Exchange.data_received
+_broke = Lifecycle.broke
 
 
 # -- callbacks and what they are told --------------------------------------------------------------
@@ -83,6 +88,18 @@ def _succeed_always(self: Any, operation: Any, error: Any, value: Any = None) ->
 
 def _add_in_front(self: Any, operation: Any) -> None:
     self._queue.insert(0, operation)
+
+
+# -- what rides behind a message -------------------------------------------------------------------
+
+
+def _ride_blindly(lines: Any, envelope: Any, told: Any, session: Any) -> Any:
+    yield Pipeline(lines, said=True)
+    told.judge([Reply(250, "250 ok")] * len(envelope.recipients))
+
+
+def _always_in_step(*args: Any) -> bool:
+    return True
 
 
 # -- events ----------------------------------------------------------------------------------------
@@ -179,6 +196,31 @@ def _swallow_interrupts(self: Any, data: bytes) -> None:
         pass
 
 
+# -- after what nobody has foreseen ----------------------------------------------------------------
+
+
+def _go_on(self: Any, exc: BaseException) -> None:
+    if self.destroyed:
+        self._end()
+
+
+def _swallow_all(self: Any, data: bytes) -> None:
+    try:
+        _data_received(self, data)
+    except AssertionError:
+        raise
+    except BaseException:
+        pass
+
+
+def _raise_twice(self: Any, exc: BaseException) -> None:
+    def raise_again() -> None:
+        raise exc
+
+    _broke(self, exc)
+    self._reactor.call_soon(raise_again)
+
+
 # -- all of them -----------------------------------------------------------------------------------
 
 
@@ -200,6 +242,8 @@ FAULTS = {
     "no doubt": Fault(recipients, "_put_in_doubt", _nothing),
     "doubt without a reason": Fault(Operations, "settle", _always_doubt),
     "the queue has no order": Fault(Operations, "add", _add_in_front),
+    "an early refusal is believed": Fault(addressing, "_in_step", _always_in_step),
+    "a message rides blindly": Fault(transaction, "envelope_that_rode", _ride_blindly),
     "'end' is emitted twice": Fault(SMTPConnection, "emit", _end_twice),
     "'end' is not emitted": Fault(SMTPConnection, "emit", _never_end),
     "'end' is not the last": Fault(SMTPConnection, "emit", _connect_after_the_end),
@@ -218,6 +262,14 @@ FAULTS = {
     "close() is tried once": Fault(Lifecycle, "close", _close_once),
     "an interrupt is swallowed": Fault(Exchange, "data_received", _swallow_interrupts),
     "what an interrupt has lost stays lost": Fault(Operations, "tell_again", _nothing),
+    "what nobody has foreseen ends nothing": Fault(Lifecycle, "broke", _go_on),
+    "what nobody has foreseen is swallowed": Fault(Exchange, "data_received", _swallow_all),
+    "what nobody has foreseen comes twice": Fault(Lifecycle, "broke", _raise_twice),
+    "TLS that is cut is a failed handshake": Fault(
+        transport,
+        "tls_session_error",
+        lambda exc, tls, servername, _: tls_error(exc, tls, servername),
+    ),
     "a message is changed": Fault(message, "encode_whole", _double_line_breaks),
 }
 

@@ -34,6 +34,9 @@ class Owner:
     def drained(self) -> None:
         self._note("drained")
 
+    def discreet(self, text: str) -> str:
+        return text
+
     def connection_lost(self, error: Any) -> None:
         self._note("lost", error)
 

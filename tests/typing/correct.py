@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from smtp_connection import (
     AbortSignal,
     LogEntry,
@@ -60,6 +62,7 @@ SMTPConnection(host="mx.example.com", ignore_tls=True)
 SMTPConnection({"host": "mx.example.com", "port": "587", "requireTLS": True, "name": None})
 SMTPConnection({"port": 465, "tls": {"ca": ["a.pem", b"-----BEGIN"], "minVersion": "TLSv1.3"}})
 SMTPConnection({"tls": ssl.create_default_context(), "logger": logging.getLogger("mail")})
+SMTPConnection({"tls": {"context": ssl.create_default_context(), "session": False}})
 SMTPConnection({"auth": {"user": "me", "pass": os.environ["PASSWORD"]}, "logger": True})
 SMTPConnection({"customAuth": {"OAUTHBEARER": lambda context: context.resolve()}})
 SMTPConnection({"proxy": "socks5h://proxy.example.com:1080", "socketTimeout": 1.5})
@@ -199,7 +202,20 @@ everything: Message = {
     "disableUrlAccess": True,
     "attachDataUrls": True,
     "keepBcc": False,
+    "dkim": {
+        "domainName": "x.org",
+        "keySelector": "2026",
+        "privateKey": {"key": "-----BEGIN", "passphrase": b"sesame"},
+        "headerFieldNames": "from:to",
+        "skipFields": ["date"],
+        "hashAlgo": "sha256",
+        "cacheDir": False,
+        "cacheTreshold": 1000,
+    },
 }
+key = Ed25519PrivateKey.generate()
+SMTPPool({"dkim": {"keys": [{"domainName": "x.org", "keySelector": "s", "privateKey": key}]}})
+SMTPConnection(dkim={"domainName": "x.org", "keySelector": "s", "privateKey": "-----BEGIN"})
 connection.send(None, everything)
 connection.send(envelope, {"raw": letter})
 SMTPConnection(disableFileAccess=True, disableUrlAccess=True, attachDataUrls=True)

@@ -27,6 +27,7 @@ SMTPConnection({"host": 25})  # E: expected "ConnectionOptions | str | None"
 SMTPConnection({"port": 587, "secure": "no"})  # E: expected "ConnectionOptions | str | None"
 SMTPConnection({"tls": {"minversion": "TLSv1.3"}})  # E: expected "ConnectionOptions | str | None"
 SMTPConnection({"tls": {"minVersion": "TLS1.3"}})  # E: expected "ConnectionOptions | str | None"
+SMTPConnection({"dkim": {"domain": "x.org"}})  # E: expected "ConnectionOptions | str | None"
 SMTPConnection({"auth": {"usr": "me"}})  # E: expected "ConnectionOptions | str | None"
 SMTPConnection(25)  # E: expected "ConnectionOptions | str | None"
 SMTPConnection({}, None)  # E: Too many positional arguments

@@ -9,8 +9,8 @@ from smtp_connection import SMTPConnection
 
 from .chance import Chance
 from .interrupts import Interrupts
-from .judge import BrokenInvariant, Interrupt, Judge, Operation
-from .logins import LOGINS, TokenSource
+from .judge import BrokenInvariant, Judge, Operation
+from .logins import LOGINS, TokenSource, Wallet
 from .messages import Mail, SourceWorld
 from .network import Network, VirtualReactor
 from .outcomes import judge_by_server, judge_by_wire
@@ -60,17 +60,32 @@ class Program:
 
     @classmethod
     def by_chance(cls, chance: Chance) -> Program:
-        script = [chance.pick(("send", "send", "send", "login", "reset")) for _ in range(3)]
-        script = script[chance.below(3) :]
+        actions = ("send", "send", "send", "send", "login", "reset")
+        script = [chance.pick(actions) for _ in range(5)][chance.below(5) :]
+        many = chance.happens(0.3)
+        if many:
+            script = ["send"] * (3 + chance.below(4))  # so many that the envelopes ride
         last = chance.pick(("quit", "quit", "quit", "close", ""))
         if last:
             script.append(last)
         program = cls(script)
-        program.chained = chance.happens(0.5)
+        program.chained = not many and chance.happens(0.5)
         program.early = chance.happens(0.03)
         program.mischief = chance.pick((0.0, 0.0, 0.1, 0.3))
         program.intrusions = chance.pick((0.0, 0.0, 0.0, 0.02))
         return program
+
+
+class LevelledLogger:
+    """A logger in the style of the module ``logging``, whose levels are looked up somewhere."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.debug = self.info = self.warning = self.error = client.debug
+
+    def isEnabledFor(self, level: int) -> bool:
+        self._client.strike("isEnabledFor")
+        return level > 10 or self._client.chance.happens(0.5)
 
 
 class Client:
@@ -99,7 +114,7 @@ class Client:
         self._reactor = reactor
         self._session = session  # that with the server, once there is one
         self._handed_over: Any = None  # the socket that the connection got, if it got one
-        self._sources = SourceWorld(self._source_asked, self.soon)
+        self._sources = SourceWorld(self._source_asked, self.soon, network.strike)
         self._connection: SMTPConnection
         self._program = program
         self._script = program.script
@@ -152,7 +167,9 @@ class Client:
             try:
                 self.call("close")
                 break
-            except Interrupt as exc:
+            except BrokenInvariant:
+                raise
+            except BaseException as exc:
                 self._judge.surfaced(exc)
         self._judge.recovered()
 
@@ -180,9 +197,14 @@ class Client:
         self.hook("'log'", rarely=True)
 
     def _write_log(self, text: str, *args: object, extra: object) -> None:
+        self._network.strike("logger")
         self.hook("the logger", rarely=True)
 
     debug = info = warning = error = _write_log  # as a logger has them
+
+    def strike(self, place: str) -> None:
+        """(logins.Host)"""
+        self._network.strike(place)
 
     def _source_asked(self) -> None:
         self.hook("a message source", may_raise=False)
@@ -315,6 +337,8 @@ class Client:
                 interrupts.reached(*moments)
             method(*args)
             cut_short = False
+            if operation.mail is not None and operation.mail.unusable:
+                operation.at_once = True
         finally:
             if interrupts is not None:
                 interrupts.left()
@@ -334,6 +358,8 @@ class Client:
         auth = self.chance.pick(LOGINS)
         if self.chance.happens(0.2):
             auth = {"user": "me", "xoauth2": TokenSource(self)}
+        elif auth is not None and self._network.surprises is not None:
+            auth = Wallet(self, auth)
         self._make(operation, self._connection.login, auth, self._callback(operation))
 
     def _send(self) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from smtp_connection import SMTPError
 
+from .raised import Interrupt, Planted, Raised
+
 if TYPE_CHECKING:
     from smtp_connection import SMTPConnection
 
@@ -27,14 +29,6 @@ _SLACK = 1e-6  # of deadlines that are sums, seconds
 
 class BrokenInvariant(AssertionError):
     """What must never happen has happened; the text says what, in words."""
-
-
-class Planted(Exception):
-    """What a callback of the world raises."""
-
-
-class Interrupt(BaseException):
-    """What the handler of a signal raises, between any two lines of the package."""
 
 
 class Operation:
@@ -79,6 +73,8 @@ class Judge:
     - ``disturbed`` (bool): it was interrupted at least once
     - ``uncertain`` (bool): what the client was just reading may not have counted any more
     - ``may_have_a_hole`` (bool): a piece of a message was lost on its way to the connection
+    - ``tls_done`` (bool): a handshake has succeeded
+    - ``stream_failed`` (bool): TLS has, which is only an end for those who wait for nothing
     - ``stalled`` (bool): as far as an interrupted program goes on, nothing happens any more
     - ``tally``: how often what has happened
     - ``history``: what has happened, in order, if somebody wants to know
@@ -97,6 +93,7 @@ class Judge:
         self.close_called = self._closing = False
         self.interrupted = self.disturbed = self.stalled = False
         self.uncertain = self.may_have_a_hole = False
+        self.tls_done = self.stream_failed = False
         self.noticed_by = -math.inf  # that the owner of the socket has closed it
         self._turns = 0
         self._inside: list[Operation] = []
@@ -104,8 +101,10 @@ class Judge:
         self._queue: deque[Operation] = deque()
         self._errors: list[SMTPError] = []  # that were emitted or raised
         self._told: list[Any] = []  # the errors that callbacks got
-        self._planted: list[BaseException] = []
+        self._raised = Raised()
+        self._plants = 0
         self._quit_heard = False
+        self._arrived: set[int] = set()  # the mails that the server got to their end
         self._progress = self._ended_at = 0.0
         self._begun = self._end_due = math.inf
         self._last_turn = 0  # in which 'end' has to come, once it is due
@@ -182,11 +181,15 @@ class Judge:
             self._take_out(operation)
             if self._quit_heard and getattr(error, "code", None) == "ECONNECTION":
                 kinds = [one.kind for one in self.operations]
-                if self.operations.index(operation) < kinds.index("quit"):
+                ridden_behind = operation.mail is not None and self._has_arrived(operation.mail)
+                if self.operations.index(operation) < kinds.index("quit") and not ridden_behind:
                     self.fail(f"QUIT was said before {operation.name} was carried out")
         if error is not None:
             self._told.append(error)
             self._check_error(error)
+
+    def _has_arrived(self, mail: Mail) -> bool:
+        return mail.number in self._arrived
 
     def _take_out(self, operation: Operation) -> None:
         if not self.disturbed:
@@ -212,6 +215,9 @@ class Judge:
             self._queue.popleft().at_once = True
 
     def _check_error(self, error: Any) -> None:
+        self._raised.told(error)
+        if self.tls_done and getattr(error, "code", None) == "ETLS":
+            self.fail(f"{error!r} is told, and the handshake had succeeded")
         if not isinstance(error, SMTPError) or not error.code or not error.command:
             self.fail(f"{error!r} is no proper SMTPError")
 
@@ -253,24 +259,28 @@ class Judge:
 
     def plant(self) -> NoReturn:
         """Raise an exception in a callback."""
-        planted = Planted(f"planted {len(self._planted)}")
-        self._planted.append(planted)
-        raise planted
+        self._plants += 1
+        raise self._raised.plant(Planted(f"planted {self._plants}"))
+
+    def surprise(self, exc: BaseException, place: str) -> NoReturn:
+        """Raise ``exc``, which nobody has foreseen, in ``place``."""
+        self.note(f"surprise: {place} raises {exc!r}")
+        self.tally[f"surprise: {place}"] += 1
+        self.uncertain = True
+        # Some of the system's are foreseen where they are raised; and what login() was given is
+        # told when it is its turn, if that comes.
+        may_be_silent = isinstance(exc, (OSError, ValueError)) or place == "auth"
+        due = not (may_be_silent or self.connection.destroyed or self.reactor.elsewhere)
+        self._raised.surprise(exc, self.clock(), self._turns, due=due)
+        raise exc
 
     def surfaced(self, exc: BaseException) -> None:
         """``exc`` has left the reactor, or a method that was interrupted."""
         heard = bool(self.connection.listeners("error"))
         self.note(f"{exc!r} is raised")
-        if isinstance(exc, (Planted, Interrupt)):
-            if exc not in self._planted:
-                self.fail(f"{exc!r} surfaces a second time")
-            self._planted.remove(exc)
-            # Python keeps only one of two: an interrupt takes the place of what was on its way.
-            context = exc.__context__
-            while isinstance(exc, Interrupt) and context is not None:
-                if context in self._planted:
-                    self._planted.remove(context)
-                context = context.__context__
+        wrong = self._raised.surfaced(exc)
+        if wrong is not None:
+            self.require(not wrong, wrong)
             return
         if not isinstance(exc, SMTPError):
             broken = BrokenInvariant(f"{exc!r} is raised, and no callback has raised it")
@@ -291,9 +301,7 @@ class Judge:
     def interrupt(self, place: str) -> NoReturn:
         """Raise an exception in the handler of a signal, which interrupts ``place``."""
         self.interrupted = self.disturbed = self.uncertain = True
-        interrupt = Interrupt(place)
-        self._planted.append(interrupt)
-        raise interrupt
+        raise self._raised.plant(Interrupt(place))
 
     def closed_meanwhile(self) -> None:
         """The handler of a signal calls ``close()``: what it has interrupted may come too late,
@@ -333,6 +341,7 @@ class Judge:
         """Time has passed in which nothing could happen; ``at_once``: something was about to."""
         if at_once:
             self.progress()  # what was to begin at once begins only now
+        self._raised.late(self.clock())
         if self._end_due < math.inf:
             self._end_due = self.clock()
 
@@ -351,6 +360,8 @@ class Judge:
         if self.interrupted:
             return  # it may wait for what has been lost, until close() is called
         now = self.clock()
+        overdue = self._raised.overdue(now, self._turns)
+        self.require(not overdue, overdue)
         if self.over:
             reactor = self.reactor
             if not self._open and now > self.noticed_by:
@@ -403,9 +414,11 @@ class Judge:
             self.require(not self.connection.secure, "it is over, and still 'secure'")
             asked = any(one.kind in ("close", "quit") for one in self.operations)
             asked = asked or self.noticed_by >= 0  # its owner has closed the socket
+            asked = asked or self.stream_failed or self._raised.surprise_was_raised
             reported = self._errors or any(one.error for one in self.operations if not one.at_once)
             self.require(asked or peer_ended or reported, "the connection failed, and nobody knows")
-        self.require(not self._planted, f"{self._planted} never surfaced")
+        lost = self._raised.never_surfaced()
+        self.require(not lost, lost)
         for operation in self.operations:
             if operation.cut_short:
                 continue  # if it has begun, it was settled as well
@@ -427,6 +440,10 @@ class Judge:
             self.note(f"   server got {line!r}")
         if line == b"QUIT":
             self._quit_heard = True
+
+    def arrived(self, number: int) -> None:
+        """The server got something to its end, whatever that is."""
+        self._arrived.add(number)
 
     def received(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from .chance import Chance
@@ -15,6 +15,9 @@ class Host(Protocol):
 
     def soon(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function(*args)`` on a later turn, or from another thread."""
+
+    def strike(self, place: str) -> None:
+        """``place`` is called: perhaps it raises what nobody has foreseen."""
 
     def called_within(self, name: str, times: int = 1) -> None:
         """Something of the client's is called that is part of a login, for the n-th time."""
@@ -29,6 +32,24 @@ LOGINS: tuple[Any, ...] = (
 )
 
 
+class Wallet(Mapping[str, str]):
+    """Credentials that are fetched from somewhere when they are asked for."""
+
+    def __init__(self, host: Host, auth: Mapping[str, str]) -> None:
+        self._host = host
+        self._auth = auth
+
+    def __getitem__(self, key: str) -> str:
+        self._host.strike("auth")
+        return self._auth[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._auth)
+
+    def __len__(self) -> int:
+        return len(self._auth)
+
+
 class TokenSource:
     """An XOAUTH2 generator: it answers at once, late, twice, with an error, or never."""
 
@@ -38,6 +59,7 @@ class TokenSource:
     def getToken(self, callback: Callable[..., None]) -> None:
         host, chance = self._host, self._host.chance
         host.called_within("a token source")
+        host.strike("token source")
         if chance.happens(0.1):
             raise LookupError("no token, ever")
         for _ in range(2 if chance.happens(0.1) else 1):
@@ -58,6 +80,7 @@ def own_mechanism(host: Host) -> Callable[[Any], None]:
 
     def start(context: Any) -> None:
         host.called_within("a login handler")
+        host.strike("login handler")
         if chance.happens(0.1):
             raise LookupError("no login, ever")
         say(context)

@@ -42,6 +42,7 @@ class Mail:
     - ``wire`` (bytes): all of it between DATA and the final dot, in the server's eyes
     - ``last_words`` (bytes): that with which it ends on the wire, dot included, and no other
     - ``doomed`` (bool): its source fails, so that it must never be delivered
+    - ``unusable`` (bool): its source has raised what nobody has foreseen
     - ``let_go``: says whether nothing holds its source any more
     """
 
@@ -53,13 +54,14 @@ class Mail:
         "number",
         "recipients",
         "source",
+        "unusable",
         "wire",
     )
 
     def __init__(self, number: int, recipients: list[str]) -> None:
         self.number = number
         self.recipients = recipients
-        self.doomed = False
+        self.doomed = self.unusable = False
         self.guise = "bytes"
         self.source: Any = None
         self.let_go: Callable[[], bool] = lambda: True
@@ -74,13 +76,28 @@ class Mail:
         self.guise, dress = chance.pick(_GUISES)
         dress(self, content, chance, world)
 
+    def struck(self, world: SourceWorld, place: str) -> None:
+        """Its source is called; what that raises is the end of the message."""
+        try:
+            world.strike(place)
+        except BaseException:
+            self.doomed = self.unusable = True
+            raise
+
 
 class SourceWorld:
-    """What sources need of the world; ``asked`` is called whenever one is asked for a piece."""
+    """What sources need of the world; ``asked`` is called whenever one is asked for a piece, and
+    ``strike`` with the name of what is called."""
 
-    def __init__(self, asked: Callable[[], None], soon: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        asked: Callable[[], None],
+        soon: Callable[..., None],
+        strike: Callable[[str], object] = str,
+    ) -> None:
         self.asked = asked
         self.soon = soon
+        self.strike = strike
 
 
 def _pieces(content: bytes, chance: Chance) -> list[bytes]:
@@ -115,8 +132,10 @@ def _as_generator(mail: Mail, content: bytes, chance: Chance, world: SourceWorld
     def generate() -> Generator[bytes, None, None]:
         for piece in pieces:
             world.asked()
+            mail.struck(world, "generator")
             yield piece
         world.asked()
+        mail.struck(world, "generator")
         if doomed:
             raise OSError("the source fails")
 
@@ -128,13 +147,15 @@ def _as_generator(mail: Mail, content: bytes, chance: Chance, world: SourceWorld
 class _SlowFile:
     """Has ``read()`` and no descriptor, so that it is read on another thread."""
 
-    def __init__(self, pieces: list[bytes], world: SourceWorld, doomed: bool) -> None:
+    def __init__(self, pieces: list[bytes], world: SourceWorld, mail: Mail) -> None:
         self._pieces = pieces
         self._world = world
-        self._doomed = doomed
+        self._mail = mail
+        self._doomed = mail.doomed
 
     def read(self, size: int) -> bytes:
         self._world.asked()
+        self._mail.struck(self._world, "read")
         if self._pieces:
             return self._pieces.pop(0)
         if self._doomed:
@@ -147,25 +168,28 @@ def _as_slow_file(mail: Mail, content: bytes, chance: Chance, world: SourceWorld
     mail.doomed = chance.happens(0.25)
     if mail.doomed:
         del pieces[-1]
-    mail.source = _SlowFile(pieces, world, mail.doomed)
+    mail.source = _SlowFile(pieces, world, mail)
 
 
 class _Faucet(EventEmitter):
     """A stream in Node's manner: it emits as it likes, and may be asked to pause."""
 
-    def __init__(self, pieces: list[bytes], world: SourceWorld, doomed: bool) -> None:
+    def __init__(self, pieces: list[bytes], world: SourceWorld, mail: Mail) -> None:
         super().__init__()
         self._pieces = pieces
         self._world = world
+        self._mail = mail
         self._last: tuple[Any, ...] = ("end",)
-        if doomed:
+        if mail.doomed:
             self._last = ("error", OSError("the source fails"))
         self._flowing = self._due = False
 
     def pause(self) -> None:
+        self._mail.struck(self._world, "pause")
         self._flowing = False
 
     def resume(self) -> None:
+        self._mail.struck(self._world, "resume")
         self._flowing = True
         self._emit_soon()
 
@@ -178,7 +202,11 @@ class _Faucet(EventEmitter):
         self._due = False
         if not self._flowing or not self.listeners("data"):
             return
-        self._world.asked()
+        try:
+            self._world.asked()
+        except BaseException:
+            self._emit_soon()
+            raise
         if self._pieces:
             self.emit("data", self._pieces.pop(0))
             self._emit_soon()
@@ -192,7 +220,7 @@ def _as_faucet(mail: Mail, content: bytes, chance: Chance, world: SourceWorld) -
     mail.doomed = chance.happens(0.25)
     if mail.doomed:
         del pieces[-1]
-    mail.source = faucet = _Faucet(pieces, world, mail.doomed)
+    mail.source = faucet = _Faucet(pieces, world, mail)
     mail.let_go = lambda: not any(faucet.listeners(event) for event in ("data", "end", "error"))
 
 

@@ -13,6 +13,7 @@ from smtp_connection import Reactor
 
 from .chance import Chance
 from .judge import Judge
+from .surprises import Surprises
 
 # How often the scheduler does what it need not do, per wait.
 _HOLDS_BACK = 0.08
@@ -37,6 +38,7 @@ class Network:
         self.judge = judge
         self.now = 0.0
         self.endpoints: dict[int, Endpoint] = {}
+        self.surprises: Surprises | None = None
         self.wakeup = -1  # the descriptor that signals write to
         # What becomes of an attempt to connect (an errno, 0 or None, and after how long), whom
         # one meets when it succeeds, and what a name stands for.
@@ -48,6 +50,11 @@ class Network:
 
     def clock(self) -> float:
         return self.now
+
+    def strike(self, place: str, *, done: bool = False) -> None:
+        """``place`` is called: perhaps it raises what nobody has foreseen (surprises.py)."""
+        if self.surprises is not None:
+            self.surprises.strike(place, done=done)
 
     def at(self, time: float, function: Callable[..., object], *args: Any) -> None:
         """Let ``function(*args)`` happen at ``time``, while the reactor waits."""
@@ -152,7 +159,10 @@ class VirtualSelector:
     def get_map(self) -> dict[int, _Key]:
         return self._keys
 
-    def register(self, file: Any, events: int, data: Any = None) -> None:
+    def register(
+        self, file: Any, events: int, data: Any = None, *, place: str = "register"
+    ) -> None:
+        self._network.strike(place)
         number = file if isinstance(file, int) else file.fileno()
         if number not in self._network.endpoints:
             if number in self._forgotten:
@@ -161,7 +171,7 @@ class VirtualSelector:
         self._keys[number] = _Key(number, events, data)
 
     def modify(self, number: int, events: int, data: Any = None) -> None:
-        self.register(number, events, data)
+        self.register(number, events, data, place="modify")
 
     def forget(self, number: int) -> None:
         """Somebody closes the descriptor, as epoll sees it: it is watched no more."""
@@ -178,6 +188,7 @@ class VirtualSelector:
         network = self._network
         chance = network.chance
         self.each_turn()
+        network.strike("select")
         roll = chance.random()
         if roll < _HOLDS_BACK and timeout == 0:
             return []

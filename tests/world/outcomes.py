@@ -33,7 +33,7 @@ def judge_by_wire(judge: Judge, mail: Mail, stream: Stream | None, error: Any) -
     position = sent.find(mail.last_words)
     if stream is None or position < 0:
         judge.require(error is not None, f"{name} succeeds, and its end was never sent")
-        doubtful = error.inDoubt and not judge.disturbed
+        doubtful = error.inDoubt and not judge.uncertain
         judge.require(not doubtful, f"{name} is in doubt, and its end was never sent")
         return
     read = b"".join(stream.read)
@@ -49,6 +49,9 @@ def judge_by_wire(judge: Judge, mail: Mail, stream: Stream | None, error: Any) -
 
 def judge_by_server(judge: Judge, mail: Mail, server: Server, error: Any, info: Any | None) -> None:
     """What holds if the server is honest: it knows what it has accepted."""
+    if error is not None and error.command == "MAIL FROM" and error.response is not None:
+        refused = mail.number in server.senders_refused
+        judge.require(refused, f"mail {mail.number}: the sender was not refused, but {error!r}")
     verdicts = server.verdicts.get(mail.number, [])
     if any(reply.recipient is not None for reply in verdicts):
         _judge_each(judge, mail, server, verdicts, error, info)
@@ -111,7 +114,7 @@ def _judge_each(
     source = error if info is None else info
     if source is None:
         return  # a callback that takes no result
-    if judge.disturbed and error is not None and error.inDoubt and not error.rejected:
+    if judge.uncertain and error is not None and error.inDoubt and not error.rejected:
         return  # an interrupt has ended the dialogue that knew of recipients
     rejected = dict(zip(source.rejected or [], source.rejectedErrors or [], strict=True))
     if info is None:

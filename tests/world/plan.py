@@ -50,6 +50,10 @@ class Plan:
     - ``body_fault`` (str), ``body_fault_at`` (int): the same, within a message, after that many
       bytes
     - ``refusals`` (float): how often it says no
+    - ``early`` (str): what it does with commands behind a message: it ``'takes'`` them, it says
+      ``'503'`` to what is there before it has judged the message, or it takes them, but ``'keeps'``
+      the transaction of a message that it has refused
+    - ``rides`` (bool): the client may send commands behind a message, as far as its options go
     """
 
     __slots__ = (
@@ -57,6 +61,7 @@ class Plan:
         "body_fault",
         "body_fault_at",
         "code_of_data",
+        "early",
         "fault",
         "fault_at",
         "lingers",
@@ -64,6 +69,7 @@ class Plan:
         "pause",
         "pipelining",
         "refusals",
+        "rides",
         "secure",
         "short",
         "single_writes",
@@ -104,3 +110,5 @@ class Plan:
         self.single_writes = chance.happens(0.2)
         self.lingers = chance.happens(0.15)
         self.pause = chance.pick(_DELAYS)
+        self.early = chance.pick(("takes", "takes", "503", "keeps"))
+        self.rides = chance.happens(0.95)

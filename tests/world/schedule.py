@@ -17,17 +17,21 @@ from smtp_connection.reactor import wakeup
 
 from . import plan as plans
 from .chance import Chance
-from .client import Client, Program
+from .client import Client, LevelledLogger, Program
 from .interrupts import Interrupts
-from .judge import BrokenInvariant, Interrupt, Judge
+from .judge import BrokenInvariant, Judge
 from .logins import own_mechanism
 from .network import Network, VirtualReactor
 from .plan import Plan
 from .server import Server
 from .sockets import SocketModule, VirtualContext, VirtualSocket
+from .surprises import Surprises
 
 INTERRUPTED = 0.2
 """How many schedules are to be interrupted by a signal; some are over before that."""
+
+SURPRISED = 0.2
+"""How many are to meet an exception that nobody has foreseen; some do not get to its place."""
 
 _SOCKET_MODULE = SocketModule()
 _CONTEXTS: dict[str, VirtualContext] = {}
@@ -115,7 +119,7 @@ class World:
                 raise
             except BaseException as exc:
                 self.judge.surfaced(exc)
-                if isinstance(exc, Interrupt):
+                if self.judge.interrupted:
                     recover()
 
     def _is_done(self) -> bool:
@@ -168,6 +172,8 @@ class _Schedule:
         if self._chance.happens(INTERRUPTED):
             interrupts = Interrupts(self._chance, judge, lambda: client.call("close"))
             client.interrupts = interrupts
+        if self._chance.happens(SURPRISED):
+            self._network.surprises = Surprises(self._chance, judge)
         world.turn_by_turn = self._chance.happens(0.5)
 
         def each_turn() -> None:
@@ -203,6 +209,8 @@ class _Schedule:
         }
         if plan.lmtp:
             options["lmtp"] = True
+        if not plan.rides:
+            options["pipelineMessages"] = False
         if plan.secure:
             options["secure"] = True
         if plan.secure or plan.starttls or chance.happens(0.02):
@@ -217,6 +225,9 @@ class _Schedule:
             options["transactionLog"] = True
         elif roll < 0.27:
             options["logger"] = self._client
+        surprises = self._network.surprises
+        if surprises is not None and surprises.place in ("logger", "isEnabledFor"):
+            options.setdefault("logger", LevelledLogger(self._client))
         if chance.happens(0.5):
             options["maxResponseSize"] = plans.MAX_RESPONSE
         options["customAuth"] = {"own": own_mechanism(self._client)}

@@ -24,6 +24,7 @@ class Server:
     - ``verdicts``: for each message of which the end was received, or which was refused before,
       the final replies
     - ``taken``, ``refused``: for each message, the recipients that RCPT was accepted for, or not
+    - ``senders_refused``: the messages whose MAIL was refused, and not because it came too early
     - ``granted``: where the replies end that let an operation succeed, by its kind
     """
 
@@ -37,12 +38,16 @@ class Server:
         self.verdicts: dict[int, list[Reply]] = {}
         self.taken: dict[int, list[str]] = {}
         self.refused: dict[int, list[str]] = {}
+        self.senders_refused: set[int] = set()
         self.granted: dict[str, list[float]] = {"connect": [], "login": [], "reset": []}
         self._buffer = b""
         self._state: Callable[[], bool] = self._take_command
         self._answer: Callable[[bytes], None] | None = None  # to a challenge
         self._secure = self._injected = False
         self._mail = 0  # the number of the one that MAIL has begun, 0 if there is none
+        self._kept = False  # the transaction of that mail, although it was refused
+        self._too_early = 0  # bytes of commands that it will not take yet
+        self._proven = False  # it has accepted a message
         self._reset_refused = False  # so that MAIL, if it was pipelined, may come at a wrong time
         if plan.secure:
             self._state = self._take_hello
@@ -84,10 +89,14 @@ class Server:
         self._judge.heard(line)
         if self._injected:
             self._judge.fail(f"{line!r}, after somebody has put clear text before the handshake")
-        answer = self._answer
+        answer, too_early = self._answer, self._too_early > 0
+        self._too_early -= len(line) + 2
         if answer is not None:
             self._answer = None
             answer(line)
+        elif too_early and line != b"QUIT":
+            self._judge.tally["server: 503 to early commands"] += 1
+            self.voice.reply(503)
         else:
             _COMMANDS.get(line[:4], Server._unknown)(self, line)
         if self._buffer and self.honest and self._state == self._take_command:
@@ -224,7 +233,7 @@ class Server:
 
     def _begin_mail(self, line: bytes) -> None:
         number = int(line[len(b"MAIL FROM:<m") : line.index(b"@")])
-        if self._mail and self.honest and not self._reset_refused:
+        if self._mail and self.honest and not (self._reset_refused or self._kept):
             self._judge.fail(f"{line!r} within the transaction of mail {self._mail}")
         if self._mail:
             self.voice.reply(503)
@@ -232,11 +241,16 @@ class Server:
             self._mail = number
             self.taken[number] = []
             self.refused[number] = []
+        else:
+            self.senders_refused.add(number)
 
     def _take_recipient(self, line: bytes) -> None:
         recipient = line[len(b"RCPT TO:<") : line.index(b">")].decode()
         if not self._mail or self._reset_refused:
             self.voice.reply(503)
+            return
+        if self._kept:
+            self.voice.reply(self._chance.pick((250, 503)))  # into the transaction of another
             return
         if self.honest and recipient not in self._mails[self._mail].recipients:
             self._judge.fail(f"mail {self._mail} is not for {recipient}")
@@ -245,6 +259,11 @@ class Server:
 
     def _data(self, line: bytes) -> None:
         number = self._mail
+        if self._kept and self._chance.happens(0.5):
+            self.voice.reply(503)
+            return
+        if self._kept:
+            self._judge.tally["server: 354 that belongs to nobody"] += 1
         for_nobody = not number or not self.taken[number]
         if for_nobody and (self._plan.lmtp or self._chance.happens(0.7)):
             self.voice.reply(503)
@@ -267,9 +286,20 @@ class Server:
             content, rest = buffer[: end + 2], buffer[end + 5 :]
         self._buffer = rest
         self._state = self._take_command
+        if rest:
+            self._look_at_what_rides(rest)
         number, self._mail = self._mail, 0
         self._receive(number, content)
         return True
+
+    def _look_at_what_rides(self, commands: bytes) -> None:
+        """``commands`` have been sent behind a message, before its verdict."""
+        plan = self._plan
+        if self.honest and (plan.lmtp or not (plan.pipelining and plan.rides and self._proven)):
+            self._judge.fail(f"{commands!r} rides behind a message")
+        self._judge.tally["server: what rides, it " + plan.early] += 1
+        if plan.early == "503":
+            self._too_early = len(commands)
 
     def _break_body(self, fault: str) -> None:
         self._judge.tally["server, within a message: " + fault] += 1
@@ -291,6 +321,7 @@ class Server:
                 self._judge.fail(f"mail {number} arrived empty")
             self.voice.reply(554)
             return
+        self._judge.arrived(number)
         if self.honest:
             self._judge.received(number, content, self._mails, self.verdicts)
         if number not in self.taken:
@@ -298,19 +329,24 @@ class Server:
             return
         self.voice.announce_verdicts()
         verdicts = self.verdicts[number] = []
+        keeps = self._plan.early == "keeps" and not self._plan.lmtp
         for recipient in self.taken[number] if self._plan.lmtp else [None]:
-            code = self._chance.pick((421, 450, 452, 550, 554)) if self._no() else 250
+            no = self._no() or (keeps and self._proven and self._chance.happens(0.4))
+            code = self._chance.pick((421, 450, 452, 550, 554)) if no else 250
             reply = self.voice.reply(code, recipient)
             if reply.code == 421:
                 self.voice.ending = True
             verdicts.append(reply)
+            self._proven = self._proven or reply.positive
+        if keeps and not verdicts[0].positive:
+            self._mail, self._kept = number, True
 
     def _reset(self, line: bytes) -> None:
         reply = self._reply_or_refuse(250)
         self._grant("reset", reply)
         self._reset_refused = not reply.positive
         if reply.positive:
-            self._mail = 0
+            self._mail, self._kept = 0, False
 
 
 _COMMANDS: dict[bytes, Callable[[Server, bytes], None]] = {

@@ -25,8 +25,7 @@ class VirtualSocket(socket.socket):
         # Not the parent's, which would open a descriptor.
         self.network = network
         self.stream = stream
-        self._deaf = False
-        self._failure = 0
+        self._failure = self._attempts = 0
         self._open()
 
     def _open(self) -> None:
@@ -46,6 +45,7 @@ class VirtualSocket(socket.socket):
 
     def setblocking(self, flag: bool) -> None:
         self._check()
+        self.network.strike("setblocking")
 
     def _check(self) -> None:
         if self._number < 0:
@@ -53,10 +53,12 @@ class VirtualSocket(socket.socket):
 
     def setsockopt(self, *args: Any) -> None:
         self._check()
+        self.network.strike("setsockopt")
         if self.network.chance.happens(0.005):
             raise OSError(errno.EINVAL, "the socket is shut down")
 
     def getpeername(self) -> Any:
+        self.network.strike("getpeername")
         if self.stream is None or self.stream.broken is not None:
             raise OSError(errno.ENOTCONN, "not connected")
         return "127.0.0.1", 25
@@ -76,19 +78,21 @@ class VirtualSocket(socket.socket):
 
     def connect_ex(self, address: Any) -> int:
         self._check()
+        self.network.strike("connect")
+        self._attempts += 1
         outcome, delay = self.network.dial()
         if outcome == 0 and delay == 0:
-            self._answered(0)
+            self._answered(self._attempts, 0)
             return 0
         if delay == 0:
             assert outcome is not None  # silence takes its time
             return outcome
         if outcome is not None:
-            self.network.later(delay, self._answered, outcome)
+            self.network.later(delay, self._answered, self._attempts, outcome)
         return errno.EINPROGRESS
 
-    def _answered(self, problem: int) -> None:
-        if self._number < 0:
+    def _answered(self, attempt: int, problem: int) -> None:
+        if self._number < 0 or attempt != self._attempts:
             return
         if problem:
             self._failure = problem
@@ -97,6 +101,7 @@ class VirtualSocket(socket.socket):
 
     def getsockopt(self, *args: Any) -> int:  # type: ignore[override]
         self._check()
+        self.network.strike("getsockopt")
         failure, self._failure = self._failure, 0
         return failure
 
@@ -104,6 +109,7 @@ class VirtualSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         stream = self._connected()
+        self.network.strike("recv")
         chance = self.network.chance
         if size > 1 and chance.happens(0.03):
             size = 1 + chance.below(8)
@@ -114,11 +120,16 @@ class VirtualSocket(socket.socket):
 
     def send(self, data: Any, flags: int = 0) -> int:
         stream = self._connected()
+        chance = self.network.chance
+        if chance.happens(0.5):
+            self.network.strike("send")
         taken = stream.put(data)
         stream.note_sent(bytes(data[:taken]))
+        self.network.strike("send", done=True)
         return taken
 
     def shutdown(self, how: int) -> None:
+        self.network.strike("shutdown")
         self._connected().shut_down()
 
     def detach(self) -> int:
@@ -138,6 +149,7 @@ class VirtualSocket(socket.socket):
         self._number = -1
         if self.stream is not None and self.stream.broken is None:
             self.stream.shut_down()
+        self.network.strike("close", done=True)
 
 
 class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
@@ -149,18 +161,20 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
     def __init__(self, below: VirtualSocket, context: VirtualContext) -> None:
         self.network = below.network
         self.stream = below.stream
-        self._failure = 0
+        self._failure = self._attempts = 0
         self._context_ = context
         self._unsent = HELLO
         self._heard = b""
         self._partial = b""
         self._decrypted = bytearray()
+        self._is_strict = self.network.chance.happens(0.5)  # about the end of the stream
         self._take_over(below)
 
     def _take_over(self, below: VirtualSocket) -> None:
         self._number = below.detach()
         self.network.endpoints[self._number] = self
         self.network.judge.opened(self)
+        self.network.strike("wrap")
         if self._context_.failure == "wrapping":
             self.network.judge.tally["TLS: wrapping"] += 1
             # It has the descriptor already, and nobody else knows of it.
@@ -168,6 +182,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         stream = self._connected()
+        self.network.strike("handshake")
         if self._unsent:
             try:
                 self._unsent = self._unsent[stream.put(self._unsent, said=False) :]
@@ -184,6 +199,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         if self._context_.failure == "certificate":
             self.network.judge.tally["TLS: certificate"] += 1
             raise ssl.SSLCertVerificationError(1, "certificate verify failed")
+        self.network.judge.tls_done = True
         self.network.judge.progress()
 
     @staticmethod
@@ -197,6 +213,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         return data
 
     def recv(self, size: int = 1024, flags: int = 0) -> bytes:
+        self.network.strike("TLS recv")
         if not self._decrypted:
             self._decrypt(self._connected())
         if not self._decrypted:
@@ -212,6 +229,7 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
     def _decrypt(self, stream: Stream) -> None:
         if self._context_.failure == "record" and self.network.chance.happens(0.3):
             self.network.judge.tally["TLS: record"] += 1
+            self.network.judge.stream_failed = True
             raise ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac")
         sealed = stream.sealed
         try:
@@ -224,12 +242,26 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         elif data:
             self._partial += data
             raise ssl.SSLWantReadError
+        elif self._is_strict:
+            self.network.judge.tally["TLS: cut without close_notify"] += 1
+            raise self._cut_off()
+
+    def _cut_off(self) -> ssl.SSLError:
+        """Return what Python makes of the end of a stream that nobody has announced, unless it is
+        told to make nothing of it."""
+        if self.network.chance.happens(0.5):
+            return ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+        error = ssl.SSLError(1, "[SSL: UNEXPECTED_EOF_WHILE_READING] unexpected eof while reading")
+        error.reason = "UNEXPECTED_EOF_WHILE_READING"
+        return error
 
     def pending(self) -> int:
         return len(self._decrypted)
 
     def send(self, data: Any, flags: int = 0) -> int:
         stream = self._connected()
+        if self.network.chance.happens(0.5):
+            self.network.strike("TLS send")
         if self.network.chance.happens(0.01):
             stream.put_off()
             stream.speak_below()
@@ -239,9 +271,11 @@ class VirtualTLSSocket(VirtualSocket, ssl.SSLSocket):
         except BlockingIOError:
             raise ssl.SSLWantWriteError from None
         stream.note_sent(bytes(data[:taken]))
+        self.network.strike("TLS send", done=True)
         return taken
 
     def unwrap(self) -> Any:
+        self.network.strike("unwrap")
         stream = self._connected()
         if stream.broken is not None:
             raise OSError(stream.broken, "the stream broke")
@@ -277,6 +311,7 @@ class _SocketClass:
 
     def __call__(self, family: int, kind: int) -> VirtualSocket:
         assert self._module.network is not None
+        self._module.network.strike("socket()")
         return VirtualSocket(self._module.network)
 
 
@@ -308,4 +343,5 @@ class SocketModule:
 
     def getaddrinfo(self, host: str, port: int, **more: Any) -> list[Any]:
         assert self.network is not None
+        self.network.strike("resolver")
         return self.network.resolve(host, port, more.get("flags", 0))

@@ -26,7 +26,8 @@ class _Crowd:
         self._together: list[_Session] = []
         self.options: dict[str, Any] = {"host": task.host, "port": task.port, "name": CLIENT_NAME}
         if task.starttls:
-            self.options |= {"requireTLS": True, "tls": {"ca": task.ca_file}}
+            tls = {"ca": task.ca_file, "session": task.resume}
+            self.options |= {"requireTLS": True, "tls": tls}
         if task.debug:
             self.options["debug"] = True
 

@@ -241,6 +241,9 @@ class PoolJudge:
             self.tally[f"outcome: failed with {error.code}"] += 1
             self.require(not accepted, f"{name} fails without doubt, and was accepted")
 
+    def arrived(self, number: int) -> None:
+        """(world.judge.Judge)"""
+
     def received(
         self,
         number: int,

@@ -27,6 +27,7 @@ class Site:
 
     def __init__(self, chance: Chance) -> None:
         self.plan = Plan(chance)
+        self.plan.rides = True  # the pool leaves that option as it is
         self.most = chance.pick((99, 99, 99, 1, 2, 3))
         self.password = chance.happens(0.85)
         self.throttled = chance.pick((0.0, 0.0, 0.0, 0.2))
@@ -36,7 +37,8 @@ class Site:
     def next_plan(self, chance: Chance) -> Plan:
         """Return the plan of another session: its faults are its own, what it offers is not."""
         plan = Plan(chance)
-        for name in ("lmtp", "secure", "starttls", "pipelining", "announced", "code_of_data"):
+        alike = ("lmtp", "secure", "starttls", "pipelining", "announced", "code_of_data", "rides")
+        for name in alike:
             setattr(plan, name, getattr(self.plan, name))
         if chance.happens(self.calm):
             plan.fault = plan.body_fault = ""

@@ -154,7 +154,7 @@ FAULTS = {
     "a callback is forgotten": (instead(Entry, "tell", tell_failures_alone), "called 0 times"),
     "the last in is the first out": (
         instead(Queue, "popleft", lambda self: self._entries.pop()),
-        "begins after",
+        "begins after|although it was queued before",
     ),
     "sources are not let go of": (
         instead(Entry, "tell", tell_and_keep_sources),
