@@ -26,7 +26,7 @@ The strategy
   becomes possible later is a timer, and there is one of each kind.
 - *Every message is in one book, from ``accept()`` until it is settled.*  When the last connection
   has ended after ``close()``, what is still in it was lost in an interrupt: it is settled then, as
-  in doubt if a connection had it.
+  in doubt if a connection had it.  What is settled is in another one until it has been told.
 
 Who may call what
 -----------------
@@ -37,6 +37,7 @@ else is called by slots and by the reactor, on the reactor's thread.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -60,8 +61,6 @@ from .verdicts import Stage, Verdict, again_after, verdict_on
 __all__ = ["Dispatcher"]
 
 _FOR_EVER = float("inf")
-_TURNS = 20
-"""Turns after which everything has been told that is to be told of a connection that is over."""
 _SOON = 0.001
 """Seconds: what is due so soon is due now, whatever the last digits say."""
 
@@ -95,6 +94,7 @@ class Dispatcher:
         self._queue = Queue()
         self._delayed: dict[Entry, Timer] = {}  # that are queued again after a while
         self._unsettled: dict[Entry, None] = {}  # all that nobody knows the outcome of
+        self._untold: deque[Entry] = deque()  # all whose outcome is known, and has not been told
         self._slots: dict[Slot, None] = {}
         self._idle: dict[Slot, None] = {}  # the last one was used last
         self._ceiling = Ceiling(options.maxConnections)
@@ -157,20 +157,10 @@ class Dispatcher:
         self._closing = max(self._closing, level)
         if callback is not None:
             self._close_callbacks.append(callback)
-        slots = list(self._slots)
-        for slot in slots:
+        for slot in list(self._slots):
             if force or slot.destroyed:
                 slot.drop()  # what was interrupted before is done now
         self._reactor.call_soon(self._go_on_closing)
-        self._reactor.call_soon(self._bury, [slot for slot in slots if slot.destroyed], _TURNS)
-
-    def _bury(self, slots: list[Slot], turns: int) -> None:
-        """Let the connections in ``slots``, which are over, have ended some turns from now."""
-        if turns and slots:
-            self._reactor.call_soon(self._bury, slots, turns - 1)
-        else:
-            for slot in slots:
-                slot.bury()
 
     def stats(self) -> PoolStats:
         """Return the state of affairs."""
@@ -213,8 +203,11 @@ class Dispatcher:
             if next(reversed(idle)).destroyed:
                 idle.popitem()  # the server has closed it; its 'end' is still to come
             elif self._permits.may_begin():
+                entry = queue.popleft()
+                if entry is None:
+                    break
                 slot, _ = idle.popitem()
-                self._permits.begin(queue.popleft(), slot.send)
+                self._permits.begin(entry, slot.send)
             else:
                 break
         waiting = len(queue)
@@ -236,8 +229,9 @@ class Dispatcher:
             later.start(seconds)
 
     def _limiter_failed(self, error: SMTPError) -> None:
-        if self._queue:
-            self._settle(self._queue.popleft(), error)
+        entry = self._queue.popleft()
+        if entry is not None:
+            self._settle(entry, error)
 
     # -- connections ------------------------------------------------------------------------------
 
@@ -286,7 +280,8 @@ class Dispatcher:
         self._openings.failed(now, slot.began, alone=alone)
         self._tell(lambda: f"No connection: {error}")
         while (first := self._queue.first) and self._openings.exhausted(first.since):
-            self._settle(self._queue.popleft(), own_copy(error))
+            self._queue.popleft()
+            self._settle(first, own_copy(error))
         self._wake()
 
     def _lower_ceiling(self, slot: Slot, error: SMTPError) -> None:
@@ -433,7 +428,7 @@ class Dispatcher:
     def _settle(self, entry: Entry, error: SMTPError | None, info: SendInfo | None = None) -> None:
         """A message is over: its callback is called on a later turn."""
         entry.settle(error, info)
-        self._reactor.call_soon(entry.tell, self._report)
+        self._tell_later(entry)
         if self._unsettled.pop(entry, entry) is None:
             counts = self._counts
             if error is None:
@@ -445,7 +440,23 @@ class Dispatcher:
 
     def _refuse(self, entry: Entry, error: SMTPError) -> None:
         entry.settle(error)
-        self._reactor.call_soon(entry.tell, self._report)
+        self._tell_later(entry)
+
+    def _tell_later(self, entry: Entry) -> None:
+        self._untold.append(entry)
+        self._reactor.call_soon(self._tell_outcomes)
+
+    def _tell_outcomes(self) -> None:
+        """Tell the outcomes that nobody has been told yet: that of the message it is called for,
+        and of those from whom an interrupt has kept it."""
+        untold = self._untold
+        for _ in range(len(untold)):
+            entry = untold[0]
+            try:
+                entry.tell(self._report)
+            finally:
+                if entry.told:
+                    untold.popleft()
 
     def _report(self, error: SMTPError) -> None:
         self._emit("error", error)  # pyee raises it if nobody listens
@@ -497,6 +508,7 @@ class Dispatcher:
         self._permits.stop()
         for entry in list(self._unsettled):  # lost in an interrupt
             self._settle(entry, lost() if entry.handed_over else never_sent(entry.error))
+        self._reactor.call_soon(self._tell_outcomes)
         while self._close_callbacks:
             self._reactor.call_soon(self._close_callbacks.pop(0))
 

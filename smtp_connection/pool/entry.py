@@ -215,9 +215,11 @@ class Entry:
         callback, arguments, message = self._callback, self._arguments, self.message
         if isinstance(message, (_Untouched, EmitterSource)):
             message.close()
-        self._callback = self.message = None
-        self.told = True
         if callback is not None and arguments is not None:
-            callback(*(arguments.fit(None, info) if error is None else arguments.fit_error(error)))
-        elif error is not None:
-            report(error)
+            fitting = arguments.fit(None, info) if error is None else arguments.fit_error(error)
+            self._callback, self.message, self.told = None, None, True
+            callback(*fitting)
+        else:
+            self.message, self.told = None, True
+            if error is not None:
+                report(error)

@@ -39,32 +39,39 @@ class Queue:
     def first(self) -> Entry | None:
         """The entry whose turn is next, if there is one."""
         entries = self._entries
-        while entries and entries[0].settled:
+        while entries:
+            if self._waits(entries[0]):
+                return entries[0]
             entries.popleft()
-            self._taken_out -= 1
-        return entries[0] if entries else None
+        self._taken_out = 0  # an interrupt may have kept somebody from counting
+        return None
 
-    def popleft(self) -> Entry:
-        """Return the first entry, whose turn it is."""
-        entry = self._entries.popleft()
-        while entry.settled:
+    def popleft(self) -> Entry | None:
+        """Take out the first entry, whose turn it is, and return it, if there is one."""
+        entries = self._entries
+        while entries:
+            entry = entries.popleft()
+            if self._waits(entry):
+                entry.queued = False
+                return entry
+        self._taken_out = 0
+        return None
+
+    def _waits(self, entry: Entry) -> bool:
+        """Whether ``entry`` waits for its turn; otherwise it was taken out."""
+        if not entry.queued:
             self._taken_out -= 1
-            entry = self._entries.popleft()
-        entry.queued = False
-        return entry
+        return entry.queued and not entry.settled
 
     def take_out(self, entry: Entry) -> None:
-        """Let ``entry``, which has just been settled, have no turn, if it waits for one."""
-        self._taken_out += entry.queued
-        entry.queued = False
+        """Let ``entry`` have no turn, if it waits for one."""
+        if entry.queued:
+            entry.queued = False
+            self._taken_out += 1
 
     def clear(self) -> list[Entry]:
         """Take out all of them, and return them in their order."""
-        entries = []
-        while self._entries:  # others may append meanwhile
-            entry = self._entries.popleft()
-            if entry.settled:
-                self._taken_out -= 1
-            else:
-                entries.append(entry)
-        return entries
+        cleared = []
+        while (entry := self.popleft()) is not None:  # others may append meanwhile
+            cleared.append(entry)
+        return cleared

@@ -22,6 +22,9 @@ __all__ = ["Slot", "SlotOwner", "State"]
 _PATIENCE = 10.0
 """Seconds that a server may take to answer QUIT."""
 
+_TURNS = 20
+"""Turns after which everything has been told that is to be told of a connection that is over."""
+
 
 class State:
     """What a connection of a pool does."""
@@ -179,12 +182,13 @@ class Slot:
             error.__cause__ = exc
             self._give_up(error)
             return
-        self.connection = connection = SMTPConnection(options, reactor=self._reactor)
+        connection = SMTPConnection(options, reactor=self._reactor)
         connection.on("error", _heard)
         connection.on("end", self._end)
         if options.debug or options.transactionLog:
             sid = connection.id
             connection.on("log", lambda entry: self._owner.logged(entry, sid))
+        self.connection = connection
         connection.connect(self._connected)
 
     def _connected(self, error: SMTPError | None) -> None:
@@ -276,10 +280,14 @@ class Slot:
         connection = self.connection
         if connection is not None:
             connection.close()
+            self._reactor.call_soon(self._bury, _TURNS)
 
-    def bury(self) -> None:
-        """Take a connection that is over for one whose ``'end'`` was lost in an interrupt."""
-        if self.destroyed:
+    def _bury(self, turns: int) -> None:
+        """Some turns from now, take a connection that is over for one whose ``'end'`` was lost in
+        an interrupt, or that had not even begun."""
+        if turns and self.state != State.GONE:
+            self._reactor.call_soon(self._bury, turns - 1)
+        elif self.destroyed:
             self._end()
 
     def _end(self) -> None:

@@ -221,7 +221,10 @@ class Handles:
     def remove(self, handle: Handle) -> None:
         """Take ``handle`` out, of the selector as well."""
         number = handle.number  # close() may come between, in the handler of a signal
-        if self.table.get(number) is handle:
+        if number >= 0 and self.table.get(number, handle) is handle:
+            # First of all: the reactor waits for what is in the table, and takes it out of the
+            # selector itself if an interrupt comes now.
+            self.table.pop(number, None)
             handle.events = 0
             # What a child takes out of the shared epoll object is lost to the parent.
             if handle.may_register:
@@ -229,7 +232,6 @@ class Handles:
                     self._selector.unregister(number)
                 except KeyError:
                     pass  # done, or forgotten by the selector
-            self.table.pop(number, None)
         if handle.lost is not None:
             self._foreign.pop(handle, None)
             if not self._foreign and self._timer is not None:

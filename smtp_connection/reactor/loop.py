@@ -559,11 +559,10 @@ class Reactor:
                 self._wake_up.drain()
                 continue
             # An earlier callback of this turn may have removed the reader or the writer.
-            if mask & _READ:
-                if handle.reader is not None:
-                    handle.reader()
-                elif handle.writer is None and self._handles.get(key.fd) is handle:
-                    handle.update()  # an interrupt has kept somebody from taking it out
+            if mask & _READ and handle.reader is not None:
+                handle.reader()
+            elif handle.writer is None and handle.reader is None and handle.number == key.fd:
+                handle.update()  # an interrupt has kept somebody from taking it out
             if mask & _WRITE and handle.writer is not None:
                 handle.writer()
         self._looked = looks

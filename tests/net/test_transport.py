@@ -14,6 +14,7 @@ import pytest
 from smtp_connection import Reactor
 from smtp_connection.net import transport as transport_module
 from smtp_connection.net.send_queue import queued_bytes
+from smtp_connection.reactor.handles import Handle
 from tests.support.helpers import Clock, turn_until
 from tests.support.smtp_server import reset
 from tests.support.transports import MORE_THAN_FITS, NAME, End, quiet, tcp_pair
@@ -616,6 +617,25 @@ def test_a_peer_that_never_closes_is_dropped():
         assert not reactor.run_once()
         assert end.sock.fileno() == -1
         end.peer.close()
+
+
+def test_an_interrupt_while_the_socket_is_dropped_leaves_it_to_the_time_out(monkeypatch):
+    def interrupted(handle):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    clock = Clock()
+    with Reactor(clock=clock) as reactor:
+        end = End(reactor, *socket.socketpair())
+        end.transport.close(linger=5)
+        end.peer.close()
+        monkeypatch.setattr(Handle, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reactor.run_once()
+        end.transport._handle.set_reader(None)
+        clock.now += 5
+        assert not reactor.run_once()
+        assert end.sock.fileno() == -1
 
 
 def test_a_peer_that_resets_is_not_waited_for(reactor):

@@ -72,3 +72,14 @@ def test_clear(entries):
     settle(queue, entries[2])
     assert queue.clear() == [entries[0], entries[1], entries[3], entries[4]]
     assert len(queue) == 0
+
+
+def test_an_interrupt_may_keep_it_from_counting(entries):
+    queue = Queue()
+    for entry in entries[:3]:
+        queue.append(entry)
+    entries[0].settle(None)  # and nobody takes it out
+    entries[1].queued = False  # and nobody counts it
+    assert queue.popleft() is entries[2]
+    assert queue.popleft() is None
+    assert len(queue) == 0

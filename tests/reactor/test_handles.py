@@ -262,3 +262,22 @@ def test_an_interrupt_leaves_no_timer_that_looks_for_closed_files(reactor, ends,
         handle.set_reader(pytest.fail)
     handle.close()
     assert not reactor._timers.live
+
+
+@pytest.mark.parametrize("which", ["reader", "writer"])
+def test_what_an_interrupt_leaves_in_the_selector_is_taken_out(reactor, ends, monkeypatch, which):
+    def interrupted(number):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    handle = reactor.handle(ends[0])
+    watch = handle.set_reader if which == "reader" else handle.set_writer
+    watch(pytest.fail)
+    monkeypatch.setattr(reactor._selector, "unregister", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        watch(None)
+    assert not reactor.run_once(None)  # nobody waits for it
+    ends[1].send(b"there is something to read")
+    reactor.call_soon(lambda: None)
+    reactor.run_once()
+    assert handle.number not in reactor._selector.get_map()

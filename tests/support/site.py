@@ -269,7 +269,7 @@ class Site:
         mailer.on("error", lambda err: self.outcomes.append(("error", err)))
         return mailer
 
-    def send(self, pool: SMTPPool, count: int = 1, message: Any = None) -> list[int]:
+    def send(self, pool: SMTPPool, count: int = 1, message: Any = None, **more: Any) -> list[int]:
         """Send ``count`` messages, numbered on; their outcomes go to ``outcomes``."""
         numbers = []
         for _ in range(count):
@@ -280,6 +280,7 @@ class Site:
                 {"from": "a@x.org", "to": "b@x.org"},
                 f"message {number}" if message is None else message,
                 lambda err, info, number=number: self.outcomes.append((number, err)),
+                **more,
             )
             self.queued.append(number)
         return numbers
