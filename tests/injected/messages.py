@@ -21,7 +21,7 @@ from .peers import received, shape, undoubled
 from .values import Essence, Put, Value, nothing, unchanged
 from .world import World
 
-MAIL = {"from": "a@x.org", "to": "b@y.org", "date": "2024-01-02T10:00:00+00:00", "text": "hi"}
+MAIL: Any = {"from": "a@x.org", "to": "b@y.org", "date": "2024-01-02T10:00:00+00:00", "text": "hi"}
 FILE = {"filename": "numbers.csv", "content": "1,2", "contentType": "text/csv", "cid": "c@x"}
 
 
