@@ -632,10 +632,13 @@ class Transport:
             self._resumption.failed()
         self._owner = _NOBODY
         self._drop_unsent()
-        self._handle.close()
-        self._sock.close()
-        # Last of all: should an interrupt have come before, it does the same when it is due.
-        for timer in (self._linger_timer, self._progress):
-            if timer is not None:
-                timer.cancel()
-        self._linger_timer = self._progress = None
+        try:
+            for timer in (self._linger_timer, self._progress):
+                if timer is not None:
+                    timer.cancel()
+            self._linger_timer = self._progress = None
+            self._handle.close()
+            self._sock.close()
+        except BaseException:
+            self._reactor.call_soon(self._drop)  # it may have been interrupted
+            raise

@@ -108,6 +108,7 @@ def truthless(self, entry, error, info=None):
 settle = Dispatcher._settle
 tell = Entry.tell
 at = Ceiling.at
+popleft = Queue.popleft
 close = Dispatcher.close
 
 
@@ -126,6 +127,15 @@ def tell_and_keep_sources(self, report):
 
 def without_drain(self, *, drain, force, callback):
     close(self, drain=False, force=force, callback=callback)
+
+
+def newest(queue):
+    entries = queue._entries
+    entries.reverse()
+    try:
+        return popleft(queue)
+    finally:
+        entries.reverse()
 
 
 FAULTS = {
@@ -153,7 +163,7 @@ FAULTS = {
     "a callback is called twice": (instead(Entry, "tell", tell_again), "called again"),
     "a callback is forgotten": (instead(Entry, "tell", tell_failures_alone), "called 0 times"),
     "the last in is the first out": (
-        instead(Queue, "popleft", lambda self: self._entries.pop()),
+        instead(Queue, "popleft", newest),
         "begins after|although it was queued before",
     ),
     "sources are not let go of": (
