@@ -22,27 +22,28 @@ class Ceiling:
     is one complaint: it is about the number that there was when they were opened.
     """
 
-    __slots__ = ("_changed", "_most", "_value")
+    __slots__ = ("_lowered", "_most")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._value = most
-        self._changed = -math.inf  # when it was lowered
+        # To what, and when; in one, so that neither an interrupt nor a thread comes between.
+        self._lowered = most, -math.inf
 
     def at(self, now: float) -> int:
         """Return how many connections there may be at ``now``.  Any thread may ask."""
-        if self._value == self._most:
-            return self._most
-        minutes = int((now - self._changed) / _QUIET)
-        return min(self._value + max(minutes, 0), self._most)
+        value, since = self._lowered
+        if value == self._most:
+            return value
+        minutes = int((now - since) / _QUIET)
+        return min(value + max(minutes, 0), self._most)
 
     def lower(self, now: float, began: float) -> bool:
         """The server has turned a connection away that was opened at ``began``; return whether the
         ceiling is lower now."""
-        if began < self._changed:
+        _, since = self._lowered
+        if began < since:
             return False
-        self._value = max(1, self.at(now) // 2)
-        self._changed = now
+        self._lowered = max(1, self.at(now) // 2), now
         return True
 
 
