@@ -69,7 +69,23 @@ class Servers:
         """Run the server ``name``, as ``task`` needs it."""
         running = self._running_smtp_sink if name == SMTP_SINK else self._running_sink
         with running(task) as server:
-            yield server
+            if not task.latency:
+                yield server
+                return
+            with self._relay(server.port, task.latency) as port:
+                direct, server.port = server.port, port
+                yield server
+                server.port = direct
+
+    @contextmanager
+    def _relay(self, port: int, latency: float) -> Iterator[int]:
+        command = [sys.executable, "-m", f"{__package__}.relay", str(port), str(latency)]
+        with spawned(command, core=self._core, env=self._env, cwd=self._cwd) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise ServerFailed(f"relay.py did not start: {_last_words(process)}")
+            yield int(line)
 
     @contextmanager
     def _running_sink(self, task: Task) -> Iterator[Server]:

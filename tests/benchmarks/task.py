@@ -65,6 +65,8 @@ class Task:
     """Whether TLS sessions may be taken up again, for clients that do so."""
     reply_lines: int = 1
     """The lines in the reply to a message."""
+    latency: float = 0.0
+    """Seconds that everything takes from the client to the server, or back."""
 
     # Filled in by the runner.
     port: int = 0

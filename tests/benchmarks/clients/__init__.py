@@ -85,6 +85,11 @@ CLIENTS = {
             _python("smtplib_client"),
         ),
         Client(
+            "pycurl",
+            "libcurl, in C, one connection after the other, without PIPELINING",
+            _python("pycurl_client", "pycurl"),
+        ),
+        Client(
             "aiosmtplib",
             "a task for each open connection",
             _python("aiosmtplib_client", "aiosmtplib"),
