@@ -48,6 +48,8 @@ class Task:
     attachment: bool = False
     """Whether the message is composed, with what would be the message as a file attached to it."""
     debug: bool = False
+    rides: bool = True
+    """Whether the next envelope may be sent behind a message, for clients that do so."""
     together: bool = False
     idle: float = 0.0
     """Seconds of silence once all connections are open."""

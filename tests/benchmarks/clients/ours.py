@@ -30,6 +30,8 @@ class _Crowd:
             self.options |= {"requireTLS": True, "tls": tls}
         if task.debug:
             self.options["debug"] = True
+        if not task.rides:
+            self.options["pipelineMessages"] = False
 
     def open(self) -> None:
         for _ in range(self.task.at_once):
