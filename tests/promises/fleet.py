@@ -97,9 +97,9 @@ class _SharedLimiter:
     def acquire(self) -> float:
         now = self._fleet.site.now
         if len(self.given) >= LIMIT:
-            oldest = self.given[-LIMIT]
-            if now - oldest < 1.0:
-                return oldest + 1.0 - now
+            wait = self.given[-LIMIT] + 1.0 - now
+            if wait > 0:
+                return wait
         self.given.append(now)
         return 0.0
 

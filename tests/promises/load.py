@@ -4,7 +4,8 @@ Every message is reported once, as delivered, failed or in doubt, and the server
 what was delivered it has once, what failed it has not, what is in doubt it has or has not.  In the
 end memory and descriptors are where they were.
 
-``python -m tests.promises.load`` runs all of it.
+``python -m tests.promises.load`` runs all of it.  With ``--pool`` one pool gets all messages, and
+sends them over its connections, each of which ends after as many as it would have had.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from smtp_connection import Reactor, SMTPConnection, SMTPError
+from smtp_connection import Reactor, SMTPConnection, SMTPError, SMTPPool
 from tests.support.killing_server import Server, content_of
+
+ENVELOPE = {"from": "a@example.com", "to": "b@example.com"}
 
 DELIVERED, FAILED, IN_DOUBT = 1, 2, 3
 OUTCOMES = {DELIVERED: "delivered", FAILED: "failed", IN_DOUBT: "in doubt"}
@@ -37,8 +40,12 @@ _SHOWS_SMALL_LEAKS = {
 }
 
 
+_IN_POOL = 50
+"""The connections of the pool that are open at the same time."""
+
+
 class Cycle:
-    """All connections at once, each with all its messages queued, until all have ended.
+    """All messages once.
 
     - ``outcomes``: one for each message, 0 if nothing was reported
     - ``problems``: what is wrong already
@@ -47,26 +54,14 @@ class Cycle:
     def __init__(self, port: int, connections: int, messages: int) -> None:
         self.outcomes = bytearray(connections * messages)
         self.problems: list[str] = []
-        self._ended = 0
         with Reactor() as reactor:
-            for number in range(connections):
-                connection = SMTPConnection({"port": port, "host": "127.0.0.1"}, reactor=reactor)
-                connection.on("error", lambda err: None)
-                connection.on("end", self._end)
-                connection.connect()
-                self._queue(connection, range(number * messages, (number + 1) * messages))
-                connection.quit()
-            reactor.run()
+            self._run(reactor, port, connections, messages)
             left = (len(reactor._handles), reactor._timers.live, len(reactor._jobs.unfinished))
         if any(left):
             self.problems.append(f"descriptors, timers and jobs are left: {left}")
-        if self._ended != connections:
-            self.problems.append(f"{self._ended} connections of {connections} ended")
 
-    def _queue(self, connection: SMTPConnection, numbers: range) -> None:
-        for number in numbers:
-            envelope = {"from": "a@example.com", "to": "b@example.com"}
-            connection.send(envelope, content_of(number), self._reporting(number))
+    def _run(self, reactor: Reactor, port: int, connections: int, messages: int) -> None:
+        raise NotImplementedError
 
     def _reporting(self, number: int) -> Callable[[SMTPError | None], None]:
         def report(err: SMTPError | None) -> None:
@@ -77,8 +72,39 @@ class Cycle:
 
         return report
 
+
+class BareCycle(Cycle):
+    """All connections at once, each with all its messages queued, until all have ended."""
+
+    _ended = 0
+
+    def _run(self, reactor: Reactor, port: int, connections: int, messages: int) -> None:
+        for number in range(connections):
+            connection = SMTPConnection({"port": port, "host": "127.0.0.1"}, reactor=reactor)
+            connection.on("error", lambda err: None)
+            connection.on("end", self._end)
+            connection.connect()
+            for message in range(number * messages, (number + 1) * messages):
+                connection.send(ENVELOPE, content_of(message), self._reporting(message))
+            connection.quit()
+        reactor.run()
+        if self._ended != connections:
+            self.problems.append(f"{self._ended} connections of {connections} ended")
+
     def _end(self) -> None:
         self._ended += 1
+
+
+class PoolCycle(Cycle):
+    """All messages in one pool, whose connections end after ``messages`` of them."""
+
+    def _run(self, reactor: Reactor, port: int, connections: int, messages: int) -> None:
+        options = {"port": port, "host": "127.0.0.1", "maxMessages": messages}
+        pool = SMTPPool({**options, "maxConnections": _IN_POOL}, reactor=reactor)
+        for message in range(connections * messages):
+            pool.send(ENVELOPE, content_of(message), self._reporting(message))
+        pool.close({"drain": True})
+        reactor.run()
 
 
 def disagreements(outcomes: bytes | bytearray, count: bytes) -> list[str]:
@@ -146,10 +172,12 @@ class Result(NamedTuple):
     usage: Usage
 
 
-def run_cycle(server: Server, connections: int, messages: int) -> Result:
+def run_cycle(
+    server: Server, connections: int, messages: int, kind: type[Cycle] = BareCycle
+) -> Result:
     """Run one cycle, and compare with ``server``."""
     started = time.monotonic()
-    cycle = Cycle(server.port, connections, messages)
+    cycle = kind(server.port, connections, messages)
     seconds = time.monotonic() - started
     problems = cycle.problems + disagreements(cycle.outcomes, server.count())
     outcomes = [cycle.outcomes.count(outcome) for outcome in OUTCOMES]
@@ -200,10 +228,12 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=100, help="for each connection")
     parser.add_argument("--killed", type=int, help="connections; by default 1 %%")
     parser.add_argument("--cycles", type=int, default=24)
+    parser.add_argument("--pool", action="store_true", help="send all of them over one pool")
     parser.add_argument("--seed", type=int, default=1, help="of the server's choices")
     arguments = parser.parse_args()
     connections, messages, cycles = arguments.connections, arguments.messages, arguments.cycles
     killed = connections // 100 if arguments.killed is None else arguments.killed
+    kind = PoolCycle if arguments.pool else BareCycle
     if not allow_descriptors(connections + 100):
         print(f"{connections} connections need more descriptors than 'ulimit -n' allows")
         return 2
@@ -214,7 +244,7 @@ def main() -> int:
         before = usage()
         print(_row("before", "", "", "", "", *before))
         for number in range(1, cycles + 1):
-            result = run_cycle(server, connections, messages)
+            result = run_cycle(server, connections, messages, kind)
             usages.append(result.usage)
             problems += [f"cycle {number}: {problem}" for problem in result.problems]
             row = _row(number, *result.outcomes, f"{result.seconds:.1f}", *result.usage)
@@ -229,7 +259,7 @@ def main() -> int:
         print(problem)
     if problems:
         numbers = f"--connections {connections} --messages {messages} --killed {killed}"
-        again = f"{numbers} --cycles {cycles} --seed {arguments.seed}"
+        again = f"{numbers} --cycles {cycles} --seed {arguments.seed}{' --pool' * arguments.pool}"
         print(f"    python -m tests.promises.load {again}")
     print(f"{len(problems)} violations")
     return 1 if problems else 0

@@ -9,7 +9,16 @@ import pytest
 from tests.support.killing_server import Server
 from tests.support.planted_faults import plant
 
-from .load import DELIVERED, FAILED, IN_DOUBT, Usage, disagreements, growth, run_cycle
+from .load import (
+    DELIVERED,
+    FAILED,
+    IN_DOUBT,
+    PoolCycle,
+    Usage,
+    disagreements,
+    growth,
+    run_cycle,
+)
 
 CONNECTIONS, MESSAGES, KILLED = 100, 20, 20
 
@@ -36,6 +45,14 @@ def test_every_message_is_accounted_for_and_nothing_is_left(server):
     assert len(set(descriptors)) == 1
     # Python's own count: not even one object for every other connection.
     assert blocks[2] - blocks[1] < CONNECTIONS / 2
+
+
+def test_a_pool_sends_what_was_dropped_again_and_nothing_twice(server):
+    result = run_cycle(server, CONNECTIONS, MESSAGES, PoolCycle)
+    assert not result.problems
+    delivered, failed, in_doubt = result.outcomes
+    assert (delivered + in_doubt, failed) == (CONNECTIONS * MESSAGES, 0)
+    assert in_doubt
 
 
 # -- that it would notice -----------------------------------------------------------------------
