@@ -1,4 +1,4 @@
-"""What only whole sessions need: how they end badly."""
+"""What only whole sessions need: how they end badly, and both sides by hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.support.diary import Diary
 from tests.support.helpers import check_error_of_another
 from tests.support.scripted_server import Peer, Script, ScriptedServer
 from tests.support.sessions import Point
+from tests.support.smtp_server import Session
 
 
 @pytest.fixture
@@ -50,3 +51,28 @@ def fail_at(
         return err
 
     return run
+
+
+@pytest.fixture
+def talk(by_hand: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a connection, the server's part of the session, and a function that lets both go on
+    until nothing happens any more: ``talk(*extensions, **options)``."""
+
+    def open_session(*extensions: str, **options: Any) -> Any:
+        connection, peer = by_hand(**options)
+        session = Session(*extensions)
+        connection.connect()
+        peer.feed(session.greet())
+
+        def go_on() -> None:
+            peer.settle()
+            while heard := peer.heard():
+                replies = session.take(heard)
+                if replies:
+                    peer.feed(replies)
+                peer.settle()
+
+        go_on()
+        return connection, session, go_on
+
+    return open_session

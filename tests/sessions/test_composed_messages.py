@@ -10,35 +10,10 @@ from email.policy import default
 import pytest
 
 from smtp_connection import SMTPConnection
-from tests.support.smtp_server import BackgroundServer, Session
+from tests.support.smtp_server import BackgroundServer
 
 MAIL = {"from": "a@x.org", "to": "b@y.org", "subject": "s", "text": "hi"}
 LARGE = bytes(range(256)) * 2000
-
-
-@pytest.fixture
-def talk(by_hand):
-    """Return a connection, the server's part of the session, and a function that lets both go on
-    until nothing happens any more."""
-
-    def open_session(*extensions):
-        connection, peer = by_hand()
-        session = Session(*extensions)
-        connection.connect()
-        peer.feed(session.greet())
-
-        def go_on():
-            peer.settle()
-            while heard := peer.heard():
-                replies = session.take(heard)
-                if replies:
-                    peer.feed(replies)
-                peer.settle()
-
-        go_on()
-        return connection, session, go_on
-
-    return open_session
 
 
 def attached(content):

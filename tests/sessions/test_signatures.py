@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import tempfile
+from functools import partial
 
 import pytest
 from pyee import EventEmitter
@@ -22,28 +23,9 @@ TEXT = "From: a@x.org\nSubject: s\n\nhello\n"
 
 
 @pytest.fixture
-def talk(by_hand):
-    """Return a connection that signs, the server's part of the session, and a function that lets
-    both go on until nothing happens any more."""
-
-    def open_session(*extensions, **options):
-        connection, peer = by_hand(**{"dkim": ED25519, **options})
-        session = Session(*extensions)
-        connection.connect()
-        peer.feed(session.greet())
-
-        def go_on():
-            peer.settle()
-            while heard := peer.heard():
-                replies = session.take(heard)
-                if replies:
-                    peer.feed(replies)
-                peer.settle()
-
-        go_on()
-        return connection, session, go_on
-
-    return open_session
+def talk(talk):
+    """Sign all that is sent."""
+    return partial(talk, dkim=ED25519)
 
 
 def received(message):
