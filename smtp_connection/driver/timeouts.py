@@ -115,7 +115,7 @@ class TimeOuts:
         milliseconds = min(own or settings.socketTimeout, settings.socketTimeout)
         left = self._last_heard() + milliseconds / 1000 - self._reactor.now
         if left > 0:
-            self._silence.start(min(left, settings.shortest_silence / 1000))
+            self._silence.start(min(left, settings.commandTimeouts.shortest / 1000))
             return
         missing = self._waiting_for()
         waiting = f", waiting for {missing}" if missing else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from .checks import number, or_default
 from .table import Option, Settings
 
@@ -29,3 +31,9 @@ class CommandTimeouts(Settings, noun="commandTimeouts option"):
     RSET: Option[float] = Option(_limit, 0)
     NOOP: Option[float] = Option(_limit, 0)
     QUIT: Option[float] = Option(_limit, 0)
+
+    @cached_property
+    def shortest(self) -> float:
+        """The least of them, milliseconds."""
+        own: list[float] = [each for each in self.values() if each]
+        return min(own)

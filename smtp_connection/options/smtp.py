@@ -267,12 +267,6 @@ class Options(Settings, shows=repr, advice=_advice):
         """Return the flags that hold for every mail that is composed."""
         return {name: True for name in _MAIL_RULES if getattr(self, name)}
 
-    @property
-    def shortest_silence(self) -> float:
-        """The least that socketTimeout and commandTimeouts allow for anything, milliseconds."""
-        own: list[float] = [each for each in self.commandTimeouts.values() if each]
-        return min(self.socketTimeout, *own)
-
     @classmethod
     def _complete(cls, values: dict[str, Any]) -> None:
         _check_sockets(values)
