@@ -132,6 +132,8 @@ class Secrets:
     def masked_cut(self, text: str) -> str:
         """Return ``text`` with the secrets masked; also the end of one with which it begins, and
         the beginning of one with which it ends, since something else was cut off there."""
+        if not text:
+            return text  # at once: this is asked at the end of each session
         shown = self.masked(text)
         for secret in self._longest_first:
             for size in range(len(secret) - 1, _HARMLESS_PIECE, -1):
