@@ -12,6 +12,7 @@ __all__ = [
     "escaped",
     "has_surrogate",
     "printable",
+    "undecoded",
     "with_crlf",
     "without_controls",
 ]
@@ -69,6 +70,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def undecoded(text: str) -> bytes:
+    """Return ``text``, ASCII in which surrogates stand for bytes (PEP 383), as bytes.
+
+    Raises ``UnicodeEncodeError`` for any other character.
+    """
+    return text.encode("ascii", "surrogateescape")
 
 
 def with_crlf(data: bytes) -> bytes:

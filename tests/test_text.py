@@ -4,12 +4,15 @@ import re
 import sys
 import unicodedata
 
+import pytest
+
 from smtp_connection.text import (
     CONTROLS,
     control_in,
     escaped,
     has_surrogate,
     printable,
+    undecoded,
     without_controls,
 )
 
@@ -83,3 +86,11 @@ def test_what_need_not_be_escaped_stays():
     for text in ("", "bücher 日本\u00a0\u200d", "250-a\n250 b", "\\x1b", 'it\'s "so"', "א\n\u00ad"):
         assert escaped(text) == text
     assert escaped("250-a\r\n250 b\n") == "250-a\\r\n250 b\n"
+
+
+def test_surrogates_that_stand_for_bytes_become_these():
+    data = b"a\x80\xff\r\n"
+    assert undecoded(data.decode("ascii", "surrogateescape")) == data
+    for text in ("\u00e9", "\ud800"):
+        with pytest.raises(UnicodeEncodeError):
+            undecoded(text)

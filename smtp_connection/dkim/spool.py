@@ -23,7 +23,10 @@ _PIECE = 48 * 1024
 
 
 class CannotSign(Exception):
-    """The message cannot be signed as it is; the text says why."""
+    """The message cannot be signed as it is; the text says so, and ``why``."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The message cannot be signed with DKIM: {why}")
 
 
 class Spool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..text import undecoded
 from .encoder import WireEncoder
 from .sources import PIECE, Source, has_utf8_headers
 
@@ -26,7 +27,7 @@ class SegmentedSource(Source):
             for start in range(0, len(segment), PIECE):
                 piece = segment[start : start + PIECE]
                 if isinstance(piece, str):
-                    piece = piece.encode("ascii", "surrogateescape")
+                    piece = undecoded(piece)
                 yield piece
 
     def next_piece(self) -> bytes | None:

@@ -72,7 +72,7 @@ class SignedSource(Source):
             try:
                 self._spool.sign()
             except CannotSign as exc:
-                raise _unsignable(exc) from exc
+                raise UnsendableError(str(exc)) from exc
             self._signed = True
             self.clean = not self._spool.dotted
         return self._spool.read(PIECE) or None
@@ -92,14 +92,10 @@ class SignedSource(Source):
             try:
                 self._spool.write(piece, clean=self._source.clean)
             except CannotSign as exc:
-                raise _unsignable(exc) from exc
+                raise UnsendableError(str(exc)) from exc
         self._wake_soon()
         return False
 
     def close(self) -> None:
         self._source.close()
         self._spool.close()
-
-
-def _unsignable(reason: CannotSign) -> UnsendableError:
-    return UnsendableError(f"The message cannot be signed with DKIM: {reason}")

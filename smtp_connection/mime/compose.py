@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..options.checks import is_instance
+from ..text import undecoded
 from .addresses import mailboxes
 from .body import Body
 from .checks import line_of, mail_error, wrong_value
@@ -144,7 +145,7 @@ def signed(pieces: Iterable[bytes], dkim: DKIMOptions) -> Iterator[bytes]:
     try:
         yield from signed_pieces(pieces, dkim.spool())
     except CannotSign as error:
-        raise mail_error(f"The message cannot be signed with DKIM: {error}") from error
+        raise mail_error(str(error)) from error
 
 
 def compose(mail: types.Message | Loaded) -> Composed:
@@ -368,6 +369,4 @@ def _raw_message(mail: Mail) -> RawPart:
 
 
 def _ascii_or_bytes(part: bytes | str) -> bytes | str:
-    if isinstance(part, str) and not part.isascii():
-        return part.encode("ascii", "surrogateescape")
-    return part
+    return part if isinstance(part, bytes) or part.isascii() else undecoded(part)

@@ -14,6 +14,7 @@ from email.message import Message
 from email.policy import EmailPolicy
 from typing import Any
 
+from ..text import undecoded, with_crlf
 from .addresses import envelope_of, mailboxes, parse_addresses
 from .checks import NO_CONTROLS, is_line, mail_error, shown, wrong_value
 from .email_headers import written_header
@@ -87,10 +88,9 @@ _LARGE = 64 * 1024
 def serialize(message: Message) -> bytes:
     """Return all of what goes over the wire for ``message``, see :func:`segments`."""
     wire = b"".join(
-        each if isinstance(each, bytes) else each.encode("ascii", "surrogateescape")
-        for each in segments(message)
+        each if isinstance(each, bytes) else undecoded(each) for each in segments(message)
     )
-    return _with_crlf(wire)
+    return with_crlf(wire)
 
 
 def segments(message: Message) -> list[bytes | str]:
@@ -115,13 +115,7 @@ def segments(message: Message) -> list[bytes | str]:
         BytesGenerator(buffer, mangle_from_=False, policy=policy).flatten(twin)
     except Exception as error:
         raise mail_error(f"The message cannot be written: {error}") from error
-    return payloads.put_back(_with_crlf(buffer.getvalue()))
-
-
-def _with_crlf(wire: bytes) -> bytes:
-    if not wire.count(b"\r\n") == wire.count(b"\n") == wire.count(b"\r"):
-        wire = re.sub(rb"\r\n?|\n", b"\r\n", wire)
-    return wire
+    return payloads.put_back(with_crlf(buffer.getvalue()))
 
 
 class _Payloads:
@@ -142,7 +136,7 @@ class _Payloads:
             return
         if not text.isascii():
             try:
-                text.encode("ascii", "surrogateescape")
+                undecoded(text)
             except UnicodeEncodeError:
                 return  # the generator says why
         part.set_payload(f"{self._mark}-{len(self._texts)}")
