@@ -23,7 +23,16 @@ class Window:
     makes a window hold more.  With ``limit`` 0 there is no limit but the pauses.
     """
 
-    __slots__ = ("_begun", "_delta", "_limit", "_paused_until", "_pending", "_throttled", "open")
+    __slots__ = (
+        "_begun",
+        "_delta",
+        "_limit",
+        "_paused_until",
+        "_pending",
+        "_throttled",
+        "limited",
+        "open",
+    )
 
     def __init__(self, limit: int, delta: float) -> None:
         self._limit = limit
@@ -32,7 +41,9 @@ class Window:
         self._pending = 0
         self._paused_until = 0.0
         self._throttled = 0  # times in a row that the server has asked for a pause
-        self.open = not limit
+        self.limited = limit > 0
+        """Whether there is a limit at all."""
+        self.open = not self.limited
         """Whether ``wait()`` need not be asked: there is no limit, and no pause."""
 
     def wait(self, now: float) -> float:
@@ -41,7 +52,7 @@ class Window:
         pause = self._paused_until - now
         if pause > 0:
             return pause
-        self.open = not self._limit
+        self.open = not self.limited
         surplus = -self.free(now)
         if surplus < 0:
             return 0.0

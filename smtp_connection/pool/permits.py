@@ -36,7 +36,6 @@ class Permits:
         """``again(seconds)``: ask then; ``failed(error)``: the caller's limiter has failed."""
         self._reactor = reactor
         self._window = Window(options.rateLimit, options.rateDelta / 1000)
-        self._limited = options.rateLimit > 0
         self._limiter = options.rateLimiter
         self._again = again
         self._failed = failed
@@ -100,7 +99,7 @@ class Permits:
 
     def begin(self, entry: Entry, send: Callable[[Entry], object]) -> None:
         """Let ``send(entry)`` begin a transaction, and take note of when it begins."""
-        if not self._limited:
+        if not self._window.limited:
             send(entry)
             return
         self._window.take()
