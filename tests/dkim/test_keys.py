@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 import traceback
 
 import pytest
@@ -117,12 +117,6 @@ def test_the_passphrase_counts():
 
 
 def test_without_the_extra(monkeypatch):
-    def missing(name, *rest):
-        if name.startswith("cryptography"):
-            raise ModuleNotFoundError(name)
-        return found(name, *rest)
-
-    found = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(ModuleNotFoundError, match=r"DKIM needs the extra 'dkim'"):
         signing_key(RSA_PEM)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import gc
 import io
 import os
 import re
+import sys
 import tempfile
 import tracemalloc
 import weakref
@@ -335,13 +335,7 @@ def test_what_compose_says_of_a_wrong_key():
 
 
 def test_without_the_extra(monkeypatch):
-    def missing(name, *rest):
-        if name == "cryptography":
-            raise ModuleNotFoundError(name)
-        return found(name, *rest)
-
-    found = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
     text = str(refused(compose, {**MAIL, "dkim": ED25519}))
     assert text.startswith("DKIM needs the extra 'dkim' of smtp_connection")
 
