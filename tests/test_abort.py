@@ -9,7 +9,7 @@ import pytest
 
 from smtp_connection import AbortController, AbortSignal, SMTPError
 from smtp_connection.abort import AbortEvent, abort_error
-from tests.support.helpers import fail_with, handling, in_thread, turn_until
+from tests.support.helpers import fail_with, garbage_of, handling, in_thread, turn_until
 
 
 @pytest.fixture
@@ -310,14 +310,7 @@ def test_no_garbage_is_left(reactor):
         AbortSignal.any([AbortSignal.timeout(60_000), aborted.signal]).follow(int, reactor)
         aborted.abort()
 
-    use()
-    gc.collect()
-    gc.disable()
-    try:
-        use()
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert garbage_of(use) == []
 
 
 def test_a_signal_shows_whether_it_is_aborted():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
 import threading
 
@@ -12,6 +11,7 @@ import pytest
 from smtp_connection import AbortController, AbortSignal, Reactor, SMTPError
 from smtp_connection import SMTPConnection as CallbackConnection
 from smtp_connection.aio import SMTPConnection
+from tests.support.helpers import garbage_of
 from tests.support.sessions import ENVELOPE, PASSWORD
 
 MESSAGE = "Subject: hi\n\nhello"
@@ -468,14 +468,9 @@ def test_no_garbage_is_left(serve, what):
 
     server = serve(script)
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(main())
-    gc.collect()
-    gc.disable()
     try:
-        loop.run_until_complete(main())
-        assert gc.collect() == 0
+        assert garbage_of(lambda: loop.run_until_complete(main())) == []
     finally:
-        gc.enable()
         loop.close()
 
 

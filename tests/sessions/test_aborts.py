@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal as signals
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 from pyee import EventEmitter
 
 from smtp_connection import AbortController, AbortSignal
-from tests.support.helpers import handling, in_thread, turn_until
+from tests.support.helpers import garbage_of, handling, in_thread, turn_until
 from tests.support.sessions import ENVELOPE, PASSWORD, POINTS, TO_TWO, at_every_point
 
 TO_THE_VERDICT = ["220 ready", "250 scripted", "250 ok", "250 ok", "354 go"]
@@ -617,16 +616,11 @@ def test_no_garbage_is_left(session, diary, controller):
             connection.send(ENVELOPE, "hi", diary.callback("sent"), signal=signal)
         connection.noop(diary.callback("noop"), signal=AbortSignal.abort())
 
-    session(f"{SENT}\n{SENT}\n{SENT}", calls)
-    diary.entries.clear()
-    gc.collect()
-    gc.disable()
-    try:
+    def run_session():
         session(f"{SENT}\n{SENT}\n{SENT}", calls)
         diary.entries.clear()
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+
+    assert garbage_of(run_session) == []
 
 
 @pytest.mark.parametrize("name", ["connect", *CALLS, "quit"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import logging
 import socket
 import sys
@@ -18,7 +17,7 @@ import weakref
 import pytest
 
 from smtp_connection import Reactor, SMTPConnection
-from tests.support.helpers import open_files, raising_once
+from tests.support.helpers import garbage_of, open_files, raising_once
 from tests.support.scripted_server import HandFedPeer
 from tests.support.sessions import ENVELOPE, PASSWORD
 
@@ -365,22 +364,6 @@ def test_a_connection_that_is_over_leaves_no_circle(reactor, end, replies, capsy
         assert connection.destroyed
 
     assert garbage_of(run_session) == []
-
-
-def garbage_of(function):
-    """Return what only a collection finds when ``function()`` has been called."""
-    function()  # what is made once is no garbage
-    gc.collect()
-    gc.disable()
-    try:
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        function()
-        gc.collect()
-        return [repr(each) for each in gc.garbage]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 WAYS = {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 from pyee import EventEmitter
 
 from smtp_connection import AbortController
+from tests.support.helpers import garbage_of
 from tests.support.sessions import ENVELOPE, PASSWORD
 
 OPENING = ["220 ready", "250 scripted"]
@@ -219,11 +218,4 @@ def test_no_garbage_is_left(at, diary):
         diary.entries.clear()
         diary.log.clear()
 
-    session()
-    gc.collect()
-    gc.disable()
-    try:
-        session()
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+    assert garbage_of(session) == []

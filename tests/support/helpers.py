@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import select
@@ -23,6 +24,22 @@ from smtp_connection.message.message import Message
 from smtp_connection.protocol.replies import Reply, ReplyParser
 from smtp_connection.protocol.steps import Abandon, Ask, Command, Compute, Pipeline
 from smtp_connection.reactor.threads import release_workers
+
+
+def garbage_of(function: Callable[[], object]) -> list[str]:
+    """Return what only a collection finds when ``function()`` has been called."""
+    function()  # what is made once is no garbage
+    gc.collect()
+    gc.disable()
+    try:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        function()
+        gc.collect()
+        return [repr(each) for each in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def unused_port() -> int:
