@@ -18,6 +18,7 @@ import resource
 import statistics
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -44,7 +45,7 @@ _IN_POOL = 50
 """The connections of the pool that are open at the same time."""
 
 
-class Cycle:
+class Cycle(ABC):
     """All messages once.
 
     - ``outcomes``: one for each message, 0 if nothing was reported
@@ -60,8 +61,9 @@ class Cycle:
         if any(left):
             self.problems.append(f"descriptors, timers and jobs are left: {left}")
 
+    @abstractmethod
     def _run(self, reactor: Reactor, port: int, connections: int, messages: int) -> None:
-        raise NotImplementedError
+        """Send all of them, and return when all connections have ended."""
 
     def _reporting(self, number: int) -> Callable[[SMTPError | None], None]:
         def report(err: SMTPError | None) -> None:

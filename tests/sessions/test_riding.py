@@ -280,35 +280,36 @@ def test_421_ends_the_session_as_ever(session, diary, cut):
 # -- what stays what it was -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["close", "hang up", "time out"])
+def time_out(connection, peer, clock):
+    clock.ahead += 601
+
+
+ENDINGS = {
+    "close": lambda connection, peer, clock: connection.close(),
+    "hang up": lambda connection, peer, clock: peer.hang_up(),
+    "time out": time_out,
+}
+
+
+@pytest.mark.parametrize("how", ENDINGS)
 def test_the_end_before_the_verdict(session, diary, how, movable_clock):
     """The message is in doubt; the one whose envelope rides is not."""
     connection, peer = session("one", "two", "three", "four")
     peer.feed(ENVELOPE_TAKEN)
-    if how == "close":
-        connection.close()
-    elif how == "hang up":
-        peer.hang_up()
-    else:
-        movable_clock.ahead += 601
+    ENDINGS[how](connection, peer, movable_clock)
     peer.settle()
     assert [diary.error(text).inDoubt for text in ("two", "three", "four")] == [True, False, False]
     assert not any(diary.error(text).permanent for text in ("two", "three", "four"))
     assert diary.names()[-1] == "end"
 
 
-@pytest.mark.parametrize("how", ["close", "hang up", "time out"])
+@pytest.mark.parametrize("how", ENDINGS)
 @pytest.mark.parametrize("taken", range(1, 4))
 def test_the_end_behind_the_verdict(session, diary, how, taken, movable_clock):
     connection, peer = session("one", "two", "three", "four")
     peer.feed(ENVELOPE_TAKEN)
     peer.feed("".join((QUEUED + ENVELOPE_TAKEN).splitlines(keepends=True)[:taken]))
-    if how == "close":
-        connection.close()
-    elif how == "hang up":
-        peer.hang_up()
-    else:
-        movable_clock.ahead += 601
+    ENDINGS[how](connection, peer, movable_clock)
     peer.settle()
     assert diary.of("two")[0][0] is None
     for text in ("three", "four"):

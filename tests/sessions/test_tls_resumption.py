@@ -178,29 +178,25 @@ def counting(certificate):
 ENVELOPE = {"from": "a@example.com", "to": "b@example.com"}
 
 
-def test_the_connections_of_a_pool_take_up_each_others(counting, reactor, ca):
-    pool = SMTPPool(
-        {
-            "host": counting.host,
-            "port": counting.port,
-            "secure": True,
-            "tls": {"ca": ca},
-            "maxConnections": 1,
-            "maxMessages": 1,
-        },
-        reactor=reactor,
-    )
+def send_over_pool(server, count, reactor, ca):
+    """Send ``count`` messages, each over a connection of its own; return their errors."""
+    options = {"host": server.host, "port": server.port, "secure": True, "tls": {"ca": ca}}
+    pool = SMTPPool({**options, "maxConnections": 1, "maxMessages": 1}, reactor=reactor)
     errors = []
 
     def sent(err, info):
         errors.append(err)
-        if len(errors) == 3:
+        if len(errors) == count:
             pool.close()
 
-    for _ in range(3):
+    for _ in range(count):
         pool.send(ENVELOPE, "Subject: hi\r\n\r\nhi", sent)
     reactor.run()
-    assert errors == [None] * 3
+    return errors
+
+
+def test_the_connections_of_a_pool_take_up_each_others(counting, reactor, ca):
+    assert send_over_pool(counting, 3, reactor, ca) == [None] * 3
     assert counting.mailbox.resumed == [False, True, True]
 
 
@@ -216,28 +212,7 @@ def test_a_pool_tries_again_where_a_server_fails_with_a_session(serve, reactor, 
         peer.reset()
 
     server = serve(take, fail, take)
-    pool = SMTPPool(
-        {
-            "host": server.host,
-            "port": server.port,
-            "secure": True,
-            "tls": {"ca": ca},
-            "maxConnections": 1,
-            "maxMessages": 1,
-        },
-        reactor=reactor,
-    )
-    outcomes = []
-
-    def sent(err, info):
-        outcomes.append(err)
-        if len(outcomes) == 2:
-            pool.close()
-
-    for _ in range(2):
-        pool.send(ENVELOPE, "Subject: hi\r\n\r\nhi", sent)
-    reactor.run()
-    assert outcomes == [None, None]
+    assert send_over_pool(server, 2, reactor, ca) == [None, None]
 
 
 def test_reactors_and_threads_take_up_each_others(server, ca):
