@@ -434,8 +434,8 @@ class Transport:
         self._reactor.call_soon(self._read_last_words)
 
     def _drop_unsent(self) -> None:
-        self._dropped = self.unsent
-        self._unsent.clear()
+        while self._unsent:
+            self._dropped += len(self._unsent.pop())
 
     @guarded
     def _read_last_words(self) -> None:
