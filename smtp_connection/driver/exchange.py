@@ -519,6 +519,7 @@ class Exchange:
         for index, reply in enumerate(replies):
             shown = self._secrets.masked(reply.text)
             if shown is not reply.text:
+                self._parser.forget()
                 replies[index] = Reply(reply.code, shown)
 
     def _take(self, replies: list[Reply], go_on: bool = True, noted: bool = False) -> None:

@@ -174,8 +174,7 @@ class Pump:
             return
         if self._trace is not None:
             self._trace.stream(wire)
-        self.transport.write(wire)
-        if self.transport.is_drained:
+        if self.transport.write(wire):
             self._reactor.call_soon(self._send_piece)
 
     def _send_last(self, message: Message, wire: bytes) -> None:
@@ -186,10 +185,8 @@ class Pump:
         along = b"" if self.holds else self._along()
         self._behind = len(along)
         self.message = None  # first: whatever comes between, the final dot may have been sent
-        if wire:
-            # One write, so that it is one packet, and one wake-up for the server.
-            self.transport.write(wire + along)
-        if not self.transport.is_drained:
+        # One write, so that it is one packet, and one wake-up for the server.
+        if not (self.transport.write(wire + along) if wire else self.transport.is_drained):
             self.message = message
         elif self.holds:
             # Not at once: what has been sent must have been told first.

@@ -113,7 +113,12 @@ class Operation:
         error, value = self._outcome
         callback, arguments = self._callback, self.arguments
         if callback is not None and arguments is not None:
-            fitting = arguments.fit(None, value) if error is None else arguments.fit_error(error)
+            if error is not None:
+                fitting = arguments.fit_error(error)
+            elif arguments.most == 2:
+                fitting = None, value  # at once: nearly all callbacks take these two
+            else:
+                fitting = arguments.fit(None, value)
             self._callback, self.told = None, True
             callback(*fitting)
         else:
@@ -267,16 +272,17 @@ class Operations:
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let ``operation`` end with ``error`` or ``value``: its callback is called on a later
         turn; without one, ``error`` is reported."""
-        self._let_go_of_source(operation)
+        message = operation.message
+        if message is not None and not message.whole:
+            self._let_go_of_source(operation)
         if operation._outcome is None:
             operation._outcome = (error, value)
         if operation.aborting is not None:
             operation.heed_no_more()
         latest, self._latest = self._latest, operation
-        if latest is not None:
+        if latest is not None and not latest.told:
             # Had no interrupt come between, both would have been done.
-            if not latest.told:
-                self._reactor.call_soon(latest.tell, self._report)
+            self._reactor.call_soon(latest.tell, self._report)
             self._let_go_of_source(latest)
         self._reactor.call_soon(operation.tell, self._report)
 

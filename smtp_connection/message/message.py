@@ -178,11 +178,22 @@ class Message:
     that, :meth:`again` may make another one.
 
     - ``whole`` (bool): all of it is there, so that nothing has to be waited for
+    - ``is_ascii`` (bool): it is known to be ASCII alone
     - ``finished`` (bool): :meth:`next_wire` has returned the final dot
     - ``size`` (int): bytes on the wire so far, the final dot included
     """
 
-    __slots__ = ("_encoder", "_first", "_small", "_source", "_wire", "finished", "size", "whole")
+    __slots__ = (
+        "_encoder",
+        "_first",
+        "_small",
+        "_source",
+        "_wire",
+        "finished",
+        "is_ascii",
+        "size",
+        "whole",
+    )
 
     def __init__(
         self,
@@ -198,7 +209,9 @@ class Message:
         if it is a file that is closed or fails.
         """
         try:
-            if dkim is None and type(message) in (bytes, str):
+            if dkim is None and type(message) is bytes and message:
+                content: bytes | Source = message
+            elif dkim is None and type(message) is str:
                 content = _unsigned_content(message, reactor, rules)
             else:
                 content = _content_of(message, reactor, rules, dkim)
@@ -206,7 +219,10 @@ class Message:
             raise
         except Exception as exc:
             raise _source_failed(exc) from exc
-        self.whole = isinstance(content, bytes) or content.is_whole
+        if isinstance(content, bytes):
+            self.whole, self.is_ascii = True, content.isascii()
+        else:
+            self.whole, self.is_ascii = content.is_whole, False
         self.finished = False
         self.size = 0
         # Nearly all messages are small.  These need no source, and are encoded in one go, which

@@ -350,19 +350,27 @@ class Transport:
 
     # -- writing ------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Send ``data``, at once if the system takes it; ``drained`` is called if it did not."""
+    def write(self, data: bytes) -> bool:
+        """Send ``data``; return whether the system has taken all of it.  If it has not, ``drained``
+        is called when it has."""
         if self._closed or self._write_error is not None:
             self._dropped += len(data)
-            return
+            return self.is_drained
         if self._unsent:
             self._unsent.append(memoryview(data))
-            return
-        sent = self._send(data)
+            return False
+        try:
+            sent = self._sock.send(data)
+            self.last_sent = self._reactor.now
+        except OSError as exc:
+            self._not_sent(exc)
+            sent = 0
         if len(data) > _BACKLOG:
             self._watch_progress()
         if sent < len(data):
             self._keep(memoryview(data)[sent:])
+            return self.is_drained
+        return True
 
     def _keep(self, rest: memoryview) -> None:
         if self._write_error is not None:
@@ -374,30 +382,27 @@ class Transport:
         if self._unsent and not self._must_read:
             self._handle.set_writer(self._writable)
 
-    def _send(self, data: bytes | memoryview) -> int:
-        """Return how many bytes the system has taken."""
-        try:
-            sent = self._sock.send(data)
-            self.last_sent = self._reactor.now
-            return sent
-        except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
-            return 0
-        except ssl.SSLWantReadError:
+    def _not_sent(self, exc: OSError) -> None:
+        """Take note of why the system has taken nothing."""
+        if isinstance(exc, ssl.SSLWantReadError):
             self._must_read = True
-            return 0
-        except ssl.SSLError as exc:
+        elif isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLWantWriteError):
             assert self._tls is not None
             self._write_failed(self._session_error(exc, self._tls))
-        except OSError as exc:
+        elif not isinstance(exc, (BlockingIOError, InterruptedError, ssl.SSLWantWriteError)):
             self._write_failed(socket_error(exc, "Connection failed"))
-        return 0
 
     def _flush(self) -> None:
         # TLS takes one record at a time, so this goes on for as long as something is taken.
         unsent = self._unsent
         while unsent:
-            sent = self._send(unsent[0])
-            if self._write_error is not None or not sent:
+            try:
+                sent = self._sock.send(unsent[0])
+                self.last_sent = self._reactor.now
+            except OSError as exc:
+                self._not_sent(exc)
+                return
+            if not sent:
                 return
             if sent < len(unsent[0]):
                 unsent[0] = unsent[0][sent:]

@@ -36,8 +36,9 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
     """
     capabilities = session.capabilities
     command = f"MAIL FROM:<{envelope.reverse_path}>"
-    in_headers = message is not None and message.is_international()
-    if envelope.international or in_headers:
+    # Nearly all messages are ASCII, and need not be asked for anything more.
+    beyond_ascii = None if message is None or message.is_ascii else message
+    if envelope.international or (beyond_ascii is not None and beyond_ascii.is_international()):
         if "SMTPUTF8" not in capabilities:
             raise _not_international(envelope)
         command += " SMTPUTF8"
@@ -48,7 +49,7 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         command += envelope.dsn.mail
     if envelope.requests is not None:
         command += envelope.requests.parameters(capabilities)
-    has_8bit = envelope.use_8bit_mime or (message is not None and message.is_8bit())
+    has_8bit = envelope.use_8bit_mime or (beyond_ascii is not None and beyond_ascii.is_8bit())
     if has_8bit and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if capabilities.takes_size:

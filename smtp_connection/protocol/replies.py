@@ -82,7 +82,17 @@ class ReplyParser:
     refusal cannot hide behind a success.
     """
 
-    __slots__ = ("_code", "_limit", "_lines", "_size", "_tail", "ends_blank", "excess")
+    __slots__ = (
+        "_before",
+        "_code",
+        "_limit",
+        "_lines",
+        "_repeated",
+        "_size",
+        "_tail",
+        "ends_blank",
+        "excess",
+    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -90,6 +100,8 @@ class ReplyParser:
         self._lines: list[bytes] = []  # of a multi-line reply
         self._size = 0  # of those lines and of blank ones before them, bytes
         self._code = 0
+        self._before = b""  # several replies that came together, and what they were parsed into
+        self._repeated: list[Reply] = []
         self.excess = 0
         """What the replies had beyond :data:`ORDINARY`, in sum.  Whoever keeps replies no longer
         sets it back to 0."""
@@ -103,10 +115,16 @@ class ReplyParser:
         """
         self.ends_blank = False
         if not self._tail and not self._size and len(data) <= self._limit:
+            if self._before and data.endswith(self._before):
+                again = self._again(data)
+                if again is not None:
+                    return again
             complete = _complete_replies(data)
             if complete is not None:
                 if len(data) > ORDINARY:
                     self._count(complete)
+                elif len(complete) > 1:
+                    self._before, self._repeated = data, complete.copy()
                 return complete
         if b"\n" not in data:
             # Nothing that was fed before is searched again, so that a long line costs linear time.
@@ -130,6 +148,22 @@ class ReplyParser:
             self._check(len(tail), replies)
         self._count(replies)
         return replies
+
+    def forget(self) -> None:
+        """Do not keep the replies that were parsed last: there is a secret in them."""
+        self._before, self._repeated = b"", []
+
+    def _again(self, data: bytes) -> list[Reply] | None:
+        """Return the replies in ``data``, which ends as the data with several of them did before,
+        if nothing else or only one more reply comes first, as the verdict on a message does.
+
+        Most servers answer each envelope in the same words: to know these saves 1.2 of the 25 us
+        of a small message.
+        """
+        if len(data) == len(self._before):
+            return self._repeated.copy()
+        first = _usual_reply(data[: -len(self._before)]) if len(data) <= ORDINARY else None
+        return None if first is None else [first, *self._repeated]
 
     def _count(self, replies: list[Reply]) -> None:
         for index, reply in enumerate(replies):
@@ -186,12 +220,12 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
     Nearly everything that servers say has one of these forms.  For the five replies to a small
     message, this saves 4 of the 7 us that the general way needs.
     """
+    reply = _usual_reply(data)
+    if reply is not None:
+        return [reply]
     if not data.isascii():
         return None
     text = data.decode("ascii")
-    if text.find("\n") == len(text) - 1:
-        code = _CODES[text[:4]]
-        return None if code is None or text[-2:] != "\r\n" else [Reply(code, text[:-2])]
     lines = text.split("\r\n")
     if lines.pop() or len(lines) != data.count(b"\n"):
         return None
@@ -204,6 +238,15 @@ def _complete_replies(data: bytes) -> list[Reply] | None:
             return None
         replies.append(Reply(code, line))
     return replies
+
+
+def _usual_reply(line: bytes) -> Reply | None:
+    """Return the reply that ``line``, with its line break, is, if it is of the usual form."""
+    if line.find(b"\n") != len(line) - 1 or line[-2:] != b"\r\n" or not line.isascii():
+        return None
+    text = line[:-2].decode("ascii")
+    code = _CODES[text[:4]]
+    return None if code is None else Reply(code, text)
 
 
 def _one_of_many_lines(lines: list[str]) -> list[Reply] | None:

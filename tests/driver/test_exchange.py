@@ -27,6 +27,7 @@ class SlowTransport:
     def write(self, data):
         self.written += data
         self.room -= len(data)
+        return self.is_drained
 
     @property
     def unsent(self):

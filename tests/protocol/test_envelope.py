@@ -81,6 +81,22 @@ def test_line_breaks_at_the_edge_are_not_trimmed():
     assert text == r"Invalid recipient 'b@x.org\r\n': it contains '\r'"
 
 
+ADDRESSES = st.text(st.sampled_from("ab@.<> \t\xe9\x7f\n"), max_size=4)
+
+
+@given(st.none() | ADDRESSES, ADDRESSES | st.lists(ADDRESSES | st.none(), max_size=3))
+def test_the_usual_envelope_is_read_as_any_other(sender, to):
+    def outcome(given):
+        try:
+            parsed = Envelope.parse(given)
+        except SMTPError as error:
+            return str(error)
+        return [getattr(parsed, name) for name in Envelope.__slots__]
+
+    usual = {"from": sender, "to": to}
+    assert outcome(usual) == outcome(MappingProxyType(usual))
+
+
 @given(st.text(), st.text())
 def test_an_accepted_address_cannot_end_its_command(sender, recipient):
     try:

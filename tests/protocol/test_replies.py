@@ -132,6 +132,38 @@ def test_no_bytes_are_too_odd(data):
     assert all(0 <= code <= 999 and text for code, text in replies)
 
 
+@given(streams, streams, st.integers(1, 40))
+def test_what_was_said_before_makes_no_difference(before, data, limit):
+    def outcome(parser, data):
+        try:
+            replies = parser.feed(data)
+        except ReplyTooLong as exc:
+            return str(exc), shown(exc.replies)
+        return shown(replies), parser.ends_blank, parser.remainder
+
+    for more in (data, before, data + before):
+        parser = ReplyParser(limit)
+        told = outcome(parser, before)
+        parser.excess = 0
+        # What is not complete, and blank lines that belong to what comes, do make one.
+        if told[1:] == (False, ""):
+            assert outcome(parser, more) == outcome(ReplyParser(limit), more)
+
+
+def test_replies_that_are_said_again_are_known():
+    parser = ReplyParser(LIMIT)
+    envelope = b"250 ok\r\n354 go\r\n"
+    first = parser.feed(envelope)
+    again, behind = parser.feed(envelope), parser.feed(b"250 queued as 1\r\n" + envelope)
+    assert [*map(id, again)] == [*map(id, first)] == [*map(id, behind[1:])]
+    assert behind[0].text == "250 queued as 1"
+    again.clear()  # whoever got them may do that
+    assert shown(parser.feed(envelope)) == shown(first)
+
+    parser.forget()
+    assert parser.feed(envelope)[0] is not first[0]
+
+
 # -- limits ---------------------------------------------------------------------------------------
 
 

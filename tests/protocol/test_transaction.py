@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from smtp_connection import SMTPError
+from smtp_connection.message.message import Message
 from smtp_connection.protocol.addressing import reset
 from smtp_connection.protocol.envelope import Envelope
 from smtp_connection.protocol.session import Session
@@ -296,10 +297,10 @@ def test_rcpt_has_a_labels(pipelining):
     assert talk.error.rejected == ["b@\xe4.org"]
 
 
-def test_headers_that_are_not_ascii_need_smtputf8(monkeypatch):
+def test_headers_that_are_not_ascii_need_smtputf8(reactor):
     for extensions, command in ((["SMTPUTF8"], "MAIL FROM:<a@x.org> SMTPUTF8"), ([], None)):
         desk = Desk(*extensions)
-        monkeypatch.setattr(desk.message, "is_international", lambda: True)
+        desk.message = Message("Subject: \xe9\n\ntext", reactor)
         if command:
             assert desk.mail() == command
             continue

@@ -16,15 +16,10 @@ class Letter:
     """Stands for a message; the dialogue never looks into it."""
 
     whole = True
+    is_ascii = True
     lazy = False
     size = 123
     known = 0
-
-    def is_8bit(self) -> bool:
-        return False
-
-    def is_international(self) -> bool:
-        return False
 
     def known_size(self) -> int:
         return self.known
