@@ -425,9 +425,10 @@ class Transport:
             self._handle.set_writer(None)
         if self._unsent or self._closed:
             return
-        self._handle.set_writer(None)
         if waiting and self._write_error is None:
             self._owner.drained()
+        if not self._unsent:  # since the owner has heard of it: a large message goes on
+            self._handle.set_writer(None)
         if self._tls is not None and not self._closed:
             self._tls_readable()
 
