@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SMTPError
 from ..message.message import Message
 from ..options.smtp import Options
-from ..protocol.addressing import envelope_ahead
+from ..protocol.addressing import envelope_ahead, has_room
 from ..protocol.hints import about_banner, about_silence
 from ..protocol.opening import open_session
 from ..protocol.session import Session
@@ -87,6 +87,8 @@ _OPEN = (_State.READY, _State.CONNECTING)
 class Lifecycle:
     """What one connection is going through.
 
+    - ``refill`` (function or None): is called when a message is about to end, an envelope may ride
+      behind it, and nothing is queued; it may queue a message that is there
     - ``session`` (Session): what is known of the server
     - ``stage`` (str): ``'init'``, and ``'connected'`` once the stream to the server is there
     """
@@ -100,6 +102,7 @@ class Lifecycle:
         self._ending: Ending | None = None
         self._opening: Operation | None = None  # the connect() that a signal may abort
         self._host, self._port = settings.host, settings.port
+        self.refill: Callable[[], object] | None = None
         self.stage = "init"
         self.session = Session(
             settings.name,
@@ -398,15 +401,24 @@ class Lifecycle:
 
         An operation with a signal does not ride: it could no longer be taken back.
         """
-        operation = self._operations.next_queued
-        if operation is None or operation.aborting is not None or self._state is not _State.READY:
+        session, operation = self.session, self._operations.next_queued
+        if self._state is not _State.READY:
             return []
-        session = self.session
+        if operation is None and self.refill is not None and self._may_refill():
+            self.refill()
+            operation = self._operations.next_queued
+        if operation is None or operation.aborting is not None:
+            return []
         if operation.envelope is not None and operation.message is not None:
             session.ahead = envelope_ahead(operation.envelope, operation.message, session)
         elif isinstance(operation, Quit):
             session.ahead = quit_ahead(session)
         return session.ahead
+
+    def _may_refill(self) -> bool:
+        """Whether the next message may be handed over now: its envelope will ride, and what the
+        server has said of the one before is no reason to have second thoughts."""
+        return has_room(self.session) and self._operations.latest_error is None
 
     def follow(self, message: Message) -> Callable[[int], None] | None:
         """Return what to call with the bytes of ``message`` that have been sent, if anybody
@@ -599,7 +611,7 @@ class Lifecycle:
             # These know this object, and this object knows them: circles cost a garbage collection.
             self._ending = OVER
             self._operations.dissolve()
-            self._deadline = None
+            self._deadline = self.refill = None
             self._time_outs.dissolve()
             self._dialing.dissolve()
             self._exchange.dissolve()

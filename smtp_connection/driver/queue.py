@@ -269,6 +269,11 @@ class Operations:
                 return operation
         return None
 
+    @property
+    def latest_error(self) -> SMTPError | None:
+        """The error of the operation that was settled last, if it has failed."""
+        return None if self._latest is None else self._latest.error
+
     def settle(self, operation: Operation, error: SMTPError | None, value: Any = None) -> None:
         """Let ``operation`` end with ``error`` or ``value``: its callback is called on a later
         turn; without one, ``error`` is reported."""

@@ -280,8 +280,7 @@ class Dispatcher:
         self._openings.failed(now, slot.began, alone=alone)
         self._tell(lambda: f"No connection: {error}")
         while (first := self._queue.first) and self._openings.exhausted(first.since):
-            self._queue.popleft()
-            self._settle(first, own_copy(error))
+            self._settle(self._queue.popleft() or first, own_copy(error))
         self._wake()
 
     def _lower_ceiling(self, slot: Slot, error: SMTPError) -> None:
@@ -294,8 +293,8 @@ class Dispatcher:
         """(SlotOwner)"""
         self._slots.pop(slot, None)
         self._idle.pop(slot, None)
-        entry, slot.entry = slot.entry, None
-        if entry is not None:  # an interrupt has kept it from being told
+        while slot.entries:  # an interrupt has kept them from being told
+            entry = slot.entries.pop()
             self._permits.over(entry)
             self._settle(entry, lost())
         if not self._slots and not self._unsettled:
@@ -322,9 +321,25 @@ class Dispatcher:
 
     rested = _rest
 
+    def refill(self, slot: Slot) -> None:
+        """(SlotOwner)
+
+        Not the last ones, which go to whoever is free first, and not under a limit: an envelope
+        that comes too early for the server is said twice.
+        """
+        queue = self._queue
+        if self._idle or len(queue) <= len(self._slots) or self._closing > _Closing.DRAIN:
+            return
+        first, permits = queue.first, self._permits
+        if first is None or not first.may_ride or permits.limited or self._is_worn(slot):
+            return
+        entry = queue.popleft() if permits.may_begin() else None
+        if entry is not None:
+            permits.begin(entry, slot.send)
+
     def _is_worn(self, slot: Slot) -> bool:
         options = self._options
-        if slot.messages >= options.maxMessages:
+        if slot.messages + len(slot.entries) >= options.maxMessages:
             return True
         age = self._reactor.now - slot.began
         return bool(options.maxLifetime) and age >= options.maxLifetime / 1000
@@ -381,7 +396,9 @@ class Dispatcher:
 
     def _release(self, slot: Slot, unclean: bool) -> None:
         """A message is over; ``unclean``: the server may still hold a part of its transaction."""
-        if slot.state != State.SENDING or (unclean and slot.destroyed):
+        if slot.entries:
+            self._dispatch()  # the next message is under way; its connection says RSET if need be
+        elif slot.state != State.SENDING or (unclean and slot.destroyed):
             slot.leave()  # which it has, or is about to
             self._dispatch()
         elif unclean and not self._is_worn(slot):
@@ -481,7 +498,7 @@ class Dispatcher:
         """
         self._woken = False
         if self._closing == _Closing.DRAIN and (self._queue or self._delayed):
-            if not any(slot.entry is not None for slot in self._slots):
+            if not any(slot.entries for slot in self._slots):
                 self._permits.forget()
             self._wake()
             return

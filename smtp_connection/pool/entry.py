@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ..abort import AbortSignal, Following
 from ..callbacks import arguments_taken
 from ..errors import SMTPError
 from ..message.sources import EmitterSource, Source
 from ..options.checks import is_instance
+from ..protocol.envelope import usual_envelope
 from ..reactor.loop import Reactor
+from ..records import SendInfo
 
 __all__ = ["Entry"]
 
@@ -19,6 +21,13 @@ _SENT_AS_THEY_ARE = (str, bytes)
 
 # In a mail, for which something may have to be opened or read first.
 _FILES = ("attachments", "alternatives", "icalEvent", "raw", "amp", "watchHtml")
+
+
+class Carrier(Protocol):
+    """What an entry is handed over to."""
+
+    def sent(self, entry: Entry, error: SMTPError | None, info: SendInfo | None) -> None:
+        """This is what became of ``entry``."""
 
 
 class _Untouched:
@@ -68,7 +77,10 @@ def _kept(message: Any, reactor: Reactor) -> Any:
     return message
 
 
-def _kept_envelope(envelope: Any) -> Any:
+def _kept_envelope(envelope: Any, message: Any) -> Any:
+    usual = usual_envelope(envelope) if type(message) in _SENT_AS_THEY_ARE else None
+    if usual is not None:
+        return usual
     if type(envelope) is not dict and not isinstance(envelope, Mapping):
         return envelope
     kept = dict(envelope)
@@ -108,6 +120,7 @@ class Entry:
     """A message that a pool was given.
 
     - ``envelope``, ``message``: for ``send`` of a connection
+    - ``carrier`` (Carrier or None): the connection that it was handed over to last
     - ``requeues`` (int): how often it was queued again
     - ``signal`` (AbortSignal or None): tells that nobody wants it to be sent any more
     - ``since`` (int): how many failures to connect there had been when it was queued
@@ -124,6 +137,7 @@ class Entry:
         "_following",
         "_outcome",
         "_position",
+        "carrier",
         "envelope",
         "error",
         "handed_over",
@@ -155,8 +169,9 @@ class Entry:
         self._arguments = None if callback is None else arguments_taken(callback)
         self._outcome: tuple[SMTPError | None, Any] = None, None
         self._position: int | None = None
-        self.envelope = _kept_envelope(envelope)
+        self.envelope = _kept_envelope(envelope, message)
         self.message = _kept(message, reactor)
+        self.carrier: Carrier | None = None
         self.requeues = 0
         self.since = 0
         self.error: SMTPError | None = None
@@ -173,6 +188,17 @@ class Entry:
         if isinstance(message, Mapping):
             return not any(message.get(name) for name in _FILES) and _can_be_read_again(message)
         return is_instance(message, "email.message", "Message")
+
+    @property
+    def may_ride(self) -> bool:
+        """Whether its envelope can be sent while another message of the connection has still to be
+        judged: all of it is there, and nobody may take it back."""
+        return type(self.message) in _SENT_AS_THEY_ARE and self.signal is None
+
+    def sent(self, error: SMTPError | None, info: SendInfo | None = None) -> None:
+        """Tell the connection that it was handed over to what has become of it."""
+        if self.carrier is not None:
+            self.carrier.sent(self, error, info)
 
     def before_sending(self) -> None:
         """Take note of where a file stands, or put it there again."""
@@ -216,7 +242,12 @@ class Entry:
         if isinstance(message, (_Untouched, EmitterSource)):
             message.close()
         if callback is not None and arguments is not None:
-            fitting = arguments.fit(None, info) if error is None else arguments.fit_error(error)
+            if error is not None:
+                fitting = arguments.fit_error(error)
+            elif arguments.most == 2:
+                fitting = None, info  # at once: nearly all callbacks take these two
+            else:
+                fitting = arguments.fit(None, info)
             self._callback, self.message, self.told = None, None, True
             callback(*fitting)
         else:

@@ -43,6 +43,11 @@ class Permits:
         self._asking = False
         self._timer = reactor.timer(self._ask_again)
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all, be it the caller's own limiter."""
+        return self._window.limited or self._limiter is not None
+
     def in_sight(self) -> int:
         """Return how many transactions might begin now, if there were connections for them; what
         the limiter of the caller's would say does not count."""

@@ -90,6 +90,10 @@ class SMTPPool(NodeEmitter):
         )
         # As in nodemailer: whoever feeds the pool in a listener of 'idle' can begin.
         self.reactor.call_soon(self._begin)
+        if not self.reactor.has_run:
+            from ..driver.unstarted import watch  # for what comes before the first run()
+
+            watch(self)
 
     def _begin(self) -> None:
         if self._dispatcher.idling:
@@ -137,10 +141,6 @@ class SMTPPool(NodeEmitter):
         """
         entry = Entry(envelope, message, callback, self.reactor, signal)
         self._dispatcher.accept(entry)
-        if not self.reactor.has_run:
-            from ..driver.unstarted import watch  # for what comes before the first run()
-
-            watch(self)
 
     def isIdle(self) -> bool:
         """Whether there is room in the queue: fewer messages wait than there may be connections.

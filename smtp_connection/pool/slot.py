@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..callbacks import arguments_taken
@@ -50,6 +50,10 @@ class SlotOwner(Protocol):
     ) -> None:
         """This is what became of the message."""
 
+    def refill(self, slot: Slot) -> None:
+        """The message that it has is about to end, and the envelope of another one may ride behind
+        it (``send()``)."""
+
     def rested(self, slot: Slot) -> None:
         """It is as good as before the message that was refused."""
 
@@ -60,13 +64,24 @@ class SlotOwner(Protocol):
         """Something was said on the connection with the id ``sid``."""
 
 
+class _Connection(SMTPConnection):
+    """A connection that asks for the next message when that may ride behind the one before."""
+
+    def __init__(
+        self, options: Mapping[str, Any], reactor: Reactor, refill: Callable[[], object]
+    ) -> None:
+        super().__init__(options, reactor=reactor)
+        self._lifecycle.refill = refill
+
+
 class Slot:
     """A place for one connection, and that connection.
 
     - ``state`` (str): see :class:`State`
     - ``began``, ``idle_since`` (float): on the reactor's clock, seconds
     - ``messages`` (int): how many messages it has had
-    - ``entry`` (Entry or None): the one that it has
+    - ``entries`` (list of Entry): those that it has, in order: one whose outcome has still to be
+      told, the one that is being sent, the one whose envelope rides behind that
     - ``connection`` (SMTPConnection or None): once it is being opened
     """
 
@@ -79,7 +94,7 @@ class Slot:
         "_timer",
         "began",
         "connection",
-        "entry",
+        "entries",
         "idle_since",
         "messages",
         "state",
@@ -99,7 +114,7 @@ class Slot:
         self._timer: Timer | None = None
         self.began = self.idle_since = reactor.time()
         self.connection: SMTPConnection | None = None
-        self.entry: Entry | None = None
+        self.entries: list[Entry] = []
         self.messages = 0
         self._said_quit = False
         self.state = State.OPENING
@@ -182,7 +197,7 @@ class Slot:
             error.__cause__ = exc
             self._give_up(error)
             return
-        connection = SMTPConnection(options, reactor=self._reactor)
+        connection = _Connection(options, self._reactor, self._refill)
         connection.on("error", _heard)
         connection.on("end", self._end)
         if options.debug or options.transactionLog:
@@ -220,25 +235,31 @@ class Slot:
         """Send the message of ``entry``; the owner hears of it."""
         connection = self.connection
         assert connection is not None
-        self.state, self.entry = State.SENDING, entry
-        entry.handed_over = True
+        self.state = State.SENDING
+        self.entries.append(entry)
+        entry.handed_over, entry.carrier = True, self
         try:
             entry.before_sending()
-            connection.send(entry.envelope, entry.message, self._sent, signal=entry.signal)
+            connection.send(entry.envelope, entry.message, entry.sent, signal=entry.signal)
         except Exception as exc:
             # What a message of the caller's raises when it is looked at.
             error = message_error(f"The message cannot be read: {exc or type(exc).__name__}")
             error.__cause__ = exc
-            self._reactor.call_soon(self._sent, error)
+            self._reactor.call_soon(entry.sent, error)
 
-    def _sent(self, error: SMTPError | None, info: SendInfo | None = None) -> None:
-        entry = self.entry
-        if entry is not None:
+    def sent(self, entry: Entry, error: SMTPError | None, info: SendInfo | None) -> None:
+        """(Carrier)"""
+        if entry in self.entries:
             self.messages += 1
-            self.entry = None
-            if self._said_quit:
+            self.entries.remove(entry)
+            entry.carrier = None
+            if self._said_quit and not self.entries:
                 self.leave()
             self._owner.sent(self, entry, error, info)
+
+    def _refill(self) -> None:
+        if self.state == State.SENDING and not self._said_quit:
+            self._owner.refill(self)
 
     def reset(self) -> None:
         """Say RSET; the owner hears when the next message can begin."""
@@ -254,11 +275,10 @@ class Slot:
     # -- the end ----------------------------------------------------------------------------------
 
     def leave(self) -> None:
-        """Say QUIT, after the message that is being sent; or do nothing if the connection is over
-        anyway."""
+        """Say QUIT, after what is being sent; or do nothing if the connection is over anyway."""
         if self.state in (State.CLOSING, State.GONE):
             return
-        is_sending = self.entry is not None
+        is_sending = bool(self.entries)
         if not is_sending:
             self.state = State.CLOSING
         if self.destroyed or self.connection is None:

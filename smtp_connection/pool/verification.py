@@ -82,6 +82,9 @@ class Verification:
     def rested(self, slot: Slot) -> None:
         """(SlotOwner)"""
 
+    def refill(self, slot: Slot) -> None:
+        """(SlotOwner) There is no other message."""
+
     def _tell(self, error: SMTPError | None, value: Any = None) -> None:
         callback, self._callback = self._callback, None
         if self._following is not None:

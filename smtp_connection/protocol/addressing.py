@@ -21,6 +21,7 @@ __all__ = [
     "envelope_at_once",
     "envelope_in_steps",
     "envelope_that_rode",
+    "has_room",
     "mail_command",
     "may_ride",
     "rcpt_commands",
@@ -261,6 +262,12 @@ def envelope_ahead(envelope: Envelope, message: Message, session: Session) -> li
 def may_ride(session: Session) -> bool:
     """Whether the next commands may ride behind a message."""
     return session.rides and session.proven and session.capabilities.pipelining
+
+
+def has_room(session: Session) -> bool:
+    """Whether the envelope of any message that is there may ride behind the one under way, unless
+    the server is known to refuse it."""
+    return may_ride(session) and not session.is_full and not session.capabilities.limits_rcpt
 
 
 def envelope_that_rode(

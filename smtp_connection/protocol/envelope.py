@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .dsn import DSN
     from .requests import Requests
 
-__all__ = ["Envelope"]
+__all__ = ["Envelope", "usual_envelope"]
 
 _USUAL = {
     *("from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"),
@@ -96,11 +96,14 @@ class Envelope:
 
     @classmethod
     def parse(cls, given: Any) -> Envelope:
-        """Read the ``envelope`` argument of ``send`` (the README of the Node module).
+        """Read the ``envelope`` argument of ``send`` (the README of the Node module), or return one
+        that has been read already.
 
         Raises :class:`SMTPError` (``EENVELOPE``) that names what is wrong.
         """
-        usual = _usual(given) if type(given) is dict else None
+        if type(given) is cls:
+            return given
+        usual = usual_envelope(given)
         if usual is not None:
             return usual
         if type(given) is not dict and not isinstance(given, Mapping):
@@ -171,9 +174,11 @@ class Envelope:
         )
 
 
-def _usual(given: dict[str, Any]) -> Envelope | None:
+def usual_envelope(given: Any) -> Envelope | None:
     """Return the envelope if it is of the kind that nearly all are, for which one search takes the
     place of all that :meth:`Envelope.parse` looks at."""
+    if type(given) is not dict:
+        return None
     sender, to = given.get("from"), given.get("to")
     if type(sender) is not str or len(given) != 2:
         return None

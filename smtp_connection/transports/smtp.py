@@ -179,6 +179,9 @@ class _Delivery:
     def rested(self, slot: Slot) -> None:
         """(SlotOwner)"""
 
+    def refill(self, slot: Slot) -> None:
+        """(SlotOwner) There is no other message."""
+
     def ended(self, slot: Slot) -> None:
         """(SlotOwner)"""
         if not self._entry.settled:

@@ -105,6 +105,11 @@ def test_what_is_kept_does_not_change(entry, reactor):
     to.append("c@x.org")
     envelope["from"] = "other@x.org"
     assert made.envelope == {"from": "a@x.org", "to": ["b@x.org"]}
+    made = Entry(envelope, "text", None, reactor)
+    to.append("d@x.org")
+    envelope["to"] = "e@x.org"
+    kept = made.envelope
+    assert (kept.sender, kept.recipients) == ("other@x.org", ["b@x.org", "c@x.org"])
     odd = object()
     assert Entry(odd, "x", None, reactor).envelope is odd
 

@@ -91,6 +91,15 @@ def _worn(where: Site, pool: SMTPPool) -> None:
     where.run_for(2.0)
 
 
+def _riding(where: Site, pool: SMTPPool) -> None:
+    """Envelopes ride behind the messages before, one of which is refused, and one in doubt."""
+    where.answer("RCPT", lambda session: "550 no" if len(session.messages) == 2 else None, times=3)
+    where.answer(".", lambda session: DROP if len(where.messages) == 6 else None)
+    where.send(pool, 8)
+    pool.close({"drain": True})
+    where.run()
+
+
 POOL_PROGRAMS: dict[str, tuple[Program, dict[str, Any]]] = {
     "dropped": (_dropped, {"maxConnections": 2, "auth": {"user": "u", "pass": "p"}}),
     "in doubt": (_in_doubt, {"maxConnections": 1}),
@@ -98,6 +107,7 @@ POOL_PROGRAMS: dict[str, tuple[Program, dict[str, Any]]] = {
     "throttled": (_throttled, {"maxConnections": 2}),
     "refused login": (_refused_login, {"maxConnections": 2, "auth": {"user": "u", "pass": "p"}}),
     "aborted": (_aborted, {"maxConnections": 2}),
+    "riding": (_riding, {"maxConnections": 1}),
     "worn": (_worn, {"maxConnections": 2, "maxMessages": 1, "idleTimeout": 500}),
 }
 

@@ -71,6 +71,7 @@ class PoolJudge:
         self._turns = 0
         self._planted: list[Planted] = []
         self._begun: list[float] = []
+        self._begun_on: set[tuple[int, int]] = set()  # servers' numbers, and those of mails
         self._seen: set[tuple[int, int]] = set()
         self._first_attempts: list[int] = []
         self._refusals: set[int] = set()  # servers whose refusal of the login was heard
@@ -138,10 +139,12 @@ class PoolJudge:
             count = sum(time >= edge for time in self._begun)
             if count > options.rateLimit:
                 self.fail(f"{count} transactions begin within rateDelta")
-        self.require(
-            number not in self._first_attempts or self.pool.options.maxRequeues,
-            f"mail {number} is sent again, and may not",
+        # An envelope that has ridden, and came too early, is said again on the same connection.
+        again = number in self._first_attempts and not (
+            server.may_want_it_again and (server.number, number) in self._begun_on
         )
+        self._begun_on.add((server.number, number))
+        self.require(not again or options.maxRequeues, f"mail {number} is sent again, and may not")
         self._check_order(number)
         mail = self.messages[number].mail
         for other in self.servers:

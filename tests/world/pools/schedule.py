@@ -39,7 +39,8 @@ class _PoolSchedule:
         self._sources = SourceWorld(lambda: None, self._soon)
         self._mischief = chance.pick((0.0, 0.0, 0.1, 0.3))
         self._tricks = 6
-        self._left = 1 + chance.below(10)  # messages that it still has to send
+        # Messages that it still has to send; many, so that some ride.
+        self._left = 1 + chance.below(chance.pick((10, 10, 40)))
         self._closed = False
         if chance.happens(0.1):
             self._reactor.virtual_selector.rush = 0.02

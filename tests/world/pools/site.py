@@ -81,6 +81,11 @@ class SiteServer(Server):
         end = reply.end if reply.positive else min(reply.end, reply.start + 3)
         return end <= self.stream.read_total
 
+    @property
+    def may_want_it_again(self) -> bool:
+        """Whether an envelope may have come too early for it."""
+        return self._plan.early != "takes"
+
     def has_accepted(self, number: int) -> bool:
         """Whether the server has taken the message, for anybody."""
         return any(reply.positive for reply in self.verdicts.get(number, []))
