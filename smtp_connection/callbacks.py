@@ -45,6 +45,14 @@ class Arguments:
             return offered + (None,) * (self.least - len(offered))
         return offered
 
+    def fit_outcome(self, error: Exception | None, value: Any) -> tuple[Any, ...]:
+        """Return the arguments of a callback ``(err, value)``."""
+        if error is not None:
+            return self.fit_error(error)
+        if self.most == 2:
+            return None, value  # at once: nearly all callbacks take these two
+        return self.fit(None, value)
+
     def fit_error(self, error: Exception) -> tuple[Any, ...]:
         """Return the arguments of a callback ``(err, value)`` when there is no value: a parameter
         that has a default keeps it."""

@@ -113,12 +113,7 @@ class Operation:
         error, value = self._outcome
         callback, arguments = self._callback, self.arguments
         if callback is not None and arguments is not None:
-            if error is not None:
-                fitting = arguments.fit_error(error)
-            elif arguments.most == 2:
-                fitting = None, value  # at once: nearly all callbacks take these two
-            else:
-                fitting = arguments.fit(None, value)
+            fitting = arguments.fit_outcome(error, value)
             self._callback, self.told = None, True
             callback(*fitting)
         else:

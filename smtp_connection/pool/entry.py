@@ -242,12 +242,7 @@ class Entry:
         if isinstance(message, (_Untouched, EmitterSource)):
             message.close()
         if callback is not None and arguments is not None:
-            if error is not None:
-                fitting = arguments.fit_error(error)
-            elif arguments.most == 2:
-                fitting = None, info  # at once: nearly all callbacks take these two
-            else:
-                fitting = arguments.fit(None, info)
+            fitting = arguments.fit_outcome(error, info)
             self._callback, self.message, self.told = None, None, True
             callback(*fitting)
         else:

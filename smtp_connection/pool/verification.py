@@ -90,6 +90,4 @@ class Verification:
         if self._following is not None:
             self._following.cancel()
         if callback is not None:
-            fit = self._arguments
-            args = fit.fit(None, value) if error is None else fit.fit_error(error)
-            self._reactor.call_soon(callback, *args)
+            self._reactor.call_soon(callback, *self._arguments.fit_outcome(error, value))

@@ -413,8 +413,7 @@ class _Job:
         if error is not None and not isinstance(error, SMTPError):
             error = _plugin_error(error)
         if callback is not None and self._arguments is not None:
-            fit = self._arguments
-            callback(*(fit.fit(None, info) if error is None else fit.fit_error(error)))
+            callback(*self._arguments.fit_outcome(error, info))
         elif error is not None:
             self._mailer.report(error)
 
