@@ -40,7 +40,8 @@ The strategy
   then the error of that write is reported, whatever the reads came to.
 - ``close(linger)`` announces the end of our side, throws away what still arrives, and waits for the
   end of the peer's side for ``linger`` seconds.  It drops the socket at once if it has no time for
-  that, or if that is of no use: before TLS is up, after a failed write, and in a forked child.
+  that, or if that is of no use: before TLS is up, after a failed write, if the end of the peer's
+  side is there already, and in a forked child.
 - The handle of the socket is closed before the socket.  A socket that was handed over may be closed
   by its owner at any time: the next call to the system then fails, or the reactor finds it out
   (``handles.py``).
@@ -562,7 +563,7 @@ class Transport:
         # If it is closed already, an interrupt has kept the socket from being dropped.
         pointless = self._closed or self._handshaking or self._write_error is not None
         # The parent of a forked child still uses the connection: the child says nothing on it.
-        if linger <= 0 or pointless or self._reactor.is_parents:
+        if linger <= 0 or pointless or self._reactor.is_parents or self._peer_has_closed():
             self._drop()
             return
         self._closed = True
@@ -617,6 +618,19 @@ class Transport:
         except OSError:
             return False
         return True
+
+    def _peer_has_closed(self) -> bool:
+        """Whether the end of the peer's side has arrived: then nothing has to be waited for, as
+        behind the reply to QUIT of a server that is not far away."""
+        if self._tls is not None:
+            return False  # the peer may wait for our notice
+        try:
+            # Not the method of SSLSocket: its handshake may still be to come.
+            return not socket.socket.recv(self._sock, _READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
 
     def _discard(self) -> None:
         try:

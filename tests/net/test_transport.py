@@ -604,6 +604,22 @@ def test_being_woken_for_nothing_does_not_end_the_wait_for_the_peer(end):
     assert end.sock.fileno() == -1
 
 
+def test_a_peer_that_has_closed_its_side_already_is_not_waited_for(end):
+    end.peer.close()
+    end.transport.close(linger=3600)
+    assert end.sock.fileno() == -1
+    assert end.owner.entries == []
+
+
+def test_a_peer_that_goes_on_talking_does_not_keep_close_from_returning(end):
+    end.peer.sendall(b"x" * 20_000)
+    end.transport.close(linger=3600)
+    assert end.sock.fileno() >= 0
+    end.peer.close()
+    end.reactor.run()
+    assert end.sock.fileno() == -1
+
+
 def test_a_peer_that_never_closes_is_dropped():
     clock = Clock()
     with Reactor(clock=clock) as reactor:
