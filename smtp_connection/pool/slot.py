@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..callbacks import arguments_taken
 from ..connection import SMTPConnection
 from ..errors import SMTPError, message_error
+from ..options.smtp import Options
 from ..options.transport import PoolOptions
 from ..reactor.loop import Reactor
 from ..reactor.timers import Timer
@@ -68,7 +69,7 @@ class _Connection(SMTPConnection):
     """A connection that asks for the next message when that may ride behind the one before."""
 
     def __init__(
-        self, options: Mapping[str, Any], reactor: Reactor, refill: Callable[[], object]
+        self, options: Options, reactor: Reactor, refill: Callable[[], object] | None
     ) -> None:
         super().__init__(options, reactor=reactor)
         self._lifecycle.refill = refill
@@ -197,7 +198,9 @@ class Slot:
             error.__cause__ = exc
             self._give_up(error)
             return
-        connection = _Connection(options, self._reactor, self._refill)
+        # A message that is to be signed is not there as a whole, and would not ride.
+        refill = self._refill if options.dkim is None else None
+        connection = _Connection(options, self._reactor, refill)
         connection.on("error", _heard)
         connection.on("end", self._end)
         if options.debug or options.transactionLog:

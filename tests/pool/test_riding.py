@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from smtp_connection import AbortController
+from tests.support.signatures import RSA
 from tests.support.site import DROP, RESET, SILENCE
 
 
@@ -82,6 +83,17 @@ def test_nothing_rides_that_is_not_there_yet(site):
         site.send(pool, message=iter([b"hello"]))
     assert set(finish(site, pool).values()) == {None}
     assert rode(site.sessions[0]) == 0
+
+
+def test_nothing_is_handed_over_early_that_is_to_be_signed(slow_site):
+    site = slow_site
+    pool = site.pool(maxConnections=1, dkim=RSA)
+    site.send(pool, 5, "From: a@x.org\n\nhello")
+    site.run_until(lambda: len(site.commands("DATA")) == 2)
+    site.run_for(0.04)  # the second one is on its way, its end included
+    assert pool.queued == 3
+    assert set(finish(site, pool).values()) == {None}
+    assert all(message.startswith("DKIM-Signature:") for message in site.messages)
 
 
 def test_nothing_rides_if_the_caller_does_not_want_it(site):
