@@ -127,14 +127,17 @@ class Claim:
     def __exit__(self, *exc_info: object) -> None:
         self.detach()
 
-    def wait_on_thread(self, notify: Callable[[], object]) -> Callable[[float | None], object]:
+    def wait_on_thread(
+        self, notify: Callable[[], object], ask: Callable[[], object]
+    ) -> Callable[[float | None], object]:
         """Start a thread that waits in the place of the loop.
 
         Returns a function to be called after each turn with the seconds until the next timer is
         due (``None``: there is none): then ``notify()`` is called, once, on the thread, as soon as
-        there is work.  The thread ends with the claim.
+        there is work.  ``ask()`` does nothing, and raises, as ``notify()`` does, if the loop is
+        over.  The thread ends with the claim, or with the loop.
         """
-        self._waiter = _Waiter(self.reactor, notify)
+        self._waiter = _Waiter(self.reactor, notify, ask)
         return self._waiter.wait
 
 
@@ -154,7 +157,8 @@ class Hosting(Claim):
             try:
                 self._watch()
             except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
-                self._wait = self.wait_on_thread(partial(host.call_soon_threadsafe, self.turn))
+                tell = host.call_soon_threadsafe
+                self._wait = self.wait_on_thread(partial(tell, self.turn), partial(tell, _nothing))
             self._turn_within(0)  # there may be work already
         except BaseException:
             self.detach()
@@ -225,9 +229,12 @@ _LOOK_EVERY = 5.0  # seconds
 class _Waiter:
     """A thread that waits for a reactor in the place of a loop."""
 
-    def __init__(self, reactor: Reactor, notify: Callable[[], object]) -> None:
+    def __init__(
+        self, reactor: Reactor, notify: Callable[[], object], ask: Callable[[], object]
+    ) -> None:
         self._reactor = reactor
         self._notify = notify
+        self._ask = ask
         self._rounds: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._waits = threading.Lock()  # held while the thread waits
         self._stopped = False
@@ -248,7 +255,13 @@ class _Waiter:
 
     def _work(self) -> None:
         while True:
-            timeout = self._rounds.get()
+            try:
+                timeout = self._rounds.get(timeout=_LOOK_EVERY)
+            except queue.Empty:
+                # The loop was told, and has not turned the reactor: it may be closed since.
+                if not self._tell(self._ask):
+                    return
+                continue
             with self._waits:
                 if self._stopped:
                     return
@@ -259,13 +272,14 @@ class _Waiter:
                     )
                 except OSError:
                     pass  # the turn fails as well, and tells
-            if not self._tell():
+            if not self._tell(self._notify):
                 return
 
-    def _tell(self) -> bool:
+    def _tell(self, call: Callable[[], object]) -> bool:
+        """Call ``call()``; return whether the loop is still there."""
         while not self._stopped:
             try:
-                self._notify()
+                call()
                 return True
             except TimeoutError:
                 continue

@@ -14,6 +14,10 @@ from .core import Claim
 __all__ = ["host_trio"]
 
 
+def _nothing() -> None:
+    """Ask nothing of the loop but to be there."""
+
+
 async def host_trio(reactor: Reactor | None = None) -> None:
     """Turn ``reactor``, by default that of ``get_reactor()``, until this task is cancelled.
 
@@ -24,12 +28,13 @@ async def host_trio(reactor: Reactor | None = None) -> None:
     """
     reactor = reactor or get_reactor()
     lot = trio.lowlevel.ParkingLot()
-    notify = partial(trio.lowlevel.current_trio_token().run_sync_soon, lot.unpark_all)
+    tell = trio.lowlevel.current_trio_token().run_sync_soon
+    notify, ask = partial(tell, lot.unpark_all), partial(tell, _nothing)
     with trio.CancelScope() as scope, Claim(reactor, scope.cancel) as claim:
         try:
             descriptor = reactor.fileno()
         except RuntimeError:  # it has none
-            wait = claim.wait_on_thread(notify)
+            wait = claim.wait_on_thread(notify, ask)
             while True:
                 reactor.run_once(0)
                 wait(reactor.next_timeout())

@@ -509,5 +509,19 @@ def test_the_waiting_thread_ends_with_a_loop_that_has_gone(reactor, monkeypatch)
         told.set()
         raise RuntimeError("Event loop is closed")
 
-    core._Waiter(reactor, notify).wait(None)
+    core._Waiter(reactor, notify, notify).wait(None)
     assert told.wait(10)
+
+
+def test_the_waiting_thread_ends_with_a_loop_that_goes_before_it_turns(reactor, monkeypatch):
+    monkeypatch.setattr(core, "_LOOK_EVERY", 0.01)
+    asked = threading.Event()
+    told = []
+
+    def ask():
+        asked.set()
+        raise RuntimeError("Event loop is closed")
+
+    core._Waiter(reactor, lambda: told.append(None), ask).wait(None)
+    assert asked.wait(10)
+    assert len(told) == 1
