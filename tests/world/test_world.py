@@ -149,7 +149,10 @@ NOTICED = {
 
 NOTICED_WHERE = {
     "run() stays under way": ("INTERRUPTED", "still under way|running already"),
-    "close() is tried once": ("INTERRUPTED", "never emitted|'end' is due|left open"),
+    "close() is tried once": (
+        "INTERRUPTED",
+        "never emitted|'end' is due|left open|called 0 times",
+    ),
     "an interrupt is swallowed": ("INTERRUPTED", "never surfaced|timed out"),
     "what an interrupt has lost stays lost": ("INTERRUPTED", "called 0 times|are settled"),
     "what nobody has foreseen ends nothing": ("SURPRISED", "timed out"),
