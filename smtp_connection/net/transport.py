@@ -563,7 +563,11 @@ class Transport:
         # If it is closed already, an interrupt has kept the socket from being dropped.
         pointless = self._closed or self._handshaking or self._write_error is not None
         # The parent of a forked child still uses the connection: the child says nothing on it.
-        if linger <= 0 or pointless or self._reactor.is_parents or self._peer_has_closed():
+        if linger <= 0 or pointless or self._reactor.is_parents:
+            self._drop()
+            return
+        # Over TLS the peer may wait for our notice.
+        if self._tls is None and self._at_end():
             self._drop()
             return
         self._closed = True
@@ -619,13 +623,11 @@ class Transport:
             return False
         return True
 
-    def _peer_has_closed(self) -> bool:
-        """Whether the end of the peer's side has arrived: then nothing has to be waited for, as
-        behind the reply to QUIT of a server that is not far away."""
-        if self._tls is not None:
-            return False  # the peer may wait for our notice
+    def _at_end(self) -> bool:
+        """Throw away a piece of what has arrived; return whether it was the end of the peer's
+        side, which is often there behind the reply to QUIT."""
         try:
-            # Not the method of SSLSocket: its handshake may still be to come.
+            # Below the TLS layer: nobody wants to decrypt it any more.
             return not socket.socket.recv(self._sock, _READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return False
@@ -634,17 +636,12 @@ class Transport:
 
     def _discard(self) -> None:
         try:
-            # Below the TLS layer: nobody wants to decrypt it any more.
-            if socket.socket.recv(self._sock, _READ_SIZE):
-                return
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            pass
+            over = self._at_end()
         except BaseException:
             self._drop()
             raise
-        self._drop()
+        if over:
+            self._drop()
 
     def _drop(self) -> None:
         self._closed = True
