@@ -34,7 +34,6 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..reactor.default import get_reactor
@@ -128,16 +127,16 @@ class Claim:
         self.detach()
 
     def wait_on_thread(
-        self, notify: Callable[[], object], ask: Callable[[], object]
+        self, tell: Callable[[Callable[[], object]], object], turn: Callable[[], object]
     ) -> Callable[[float | None], object]:
         """Start a thread that waits in the place of the loop.
 
         Returns a function to be called after each turn with the seconds until the next timer is
-        due (``None``: there is none): then ``notify()`` is called, once, on the thread, as soon as
-        there is work.  ``ask()`` does nothing, and raises, as ``notify()`` does, if the loop is
-        over.  The thread ends with the claim, or with the loop.
+        due (``None``: there is none): then ``tell(turn)`` is called, once, on the thread, as soon
+        as there is work.  ``tell`` has the loop call a function, and raises if the loop is over.
+        The thread ends with the claim, or with the loop.
         """
-        self._waiter = _Waiter(self.reactor, notify, ask)
+        self._waiter = _Waiter(self.reactor, tell, turn)
         return self._waiter.wait
 
 
@@ -157,8 +156,7 @@ class Hosting(Claim):
             try:
                 self._watch()
             except RuntimeError:  # no descriptor; or NotImplementedError: nobody watches it
-                tell = host.call_soon_threadsafe
-                self._wait = self.wait_on_thread(partial(tell, self.turn), partial(tell, _nothing))
+                self._wait = self.wait_on_thread(host.call_soon_threadsafe, self.turn)
             self._turn_within(0)  # there may be work already
         except BaseException:
             self.detach()
@@ -230,11 +228,14 @@ class _Waiter:
     """A thread that waits for a reactor in the place of a loop."""
 
     def __init__(
-        self, reactor: Reactor, notify: Callable[[], object], ask: Callable[[], object]
+        self,
+        reactor: Reactor,
+        tell: Callable[[Callable[[], object]], object],
+        turn: Callable[[], object],
     ) -> None:
         self._reactor = reactor
-        self._notify = notify
-        self._ask = ask
+        self._tell = tell
+        self._turn = turn
         self._rounds: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self._waits = threading.Lock()  # held while the thread waits
         self._stopped = False
@@ -259,7 +260,7 @@ class _Waiter:
                 timeout = self._rounds.get(timeout=_LOOK_EVERY)
             except queue.Empty:
                 # The loop was told, and has not turned the reactor: it may be closed since.
-                if not self._tell(self._ask):
+                if not self._reaches_loop(_nothing):
                     return
                 continue
             with self._waits:
@@ -272,14 +273,14 @@ class _Waiter:
                     )
                 except OSError:
                     pass  # the turn fails as well, and tells
-            if not self._tell(self._notify):
+            if not self._reaches_loop(self._turn):
                 return
 
-    def _tell(self, call: Callable[[], object]) -> bool:
-        """Call ``call()``; return whether the loop is still there."""
+    def _reaches_loop(self, call: Callable[[], object]) -> bool:
+        """Have the loop call ``call()``; return whether it is still there."""
         while not self._stopped:
             try:
-                call()
+                self._tell(call)
                 return True
             except TimeoutError:
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import trio
 
@@ -12,10 +11,6 @@ from ..reactor.loop import Reactor
 from .core import Claim
 
 __all__ = ["host_trio"]
-
-
-def _nothing() -> None:
-    """Ask nothing of the loop but to be there."""
 
 
 async def host_trio(reactor: Reactor | None = None) -> None:
@@ -29,12 +24,11 @@ async def host_trio(reactor: Reactor | None = None) -> None:
     reactor = reactor or get_reactor()
     lot = trio.lowlevel.ParkingLot()
     tell = trio.lowlevel.current_trio_token().run_sync_soon
-    notify, ask = partial(tell, lot.unpark_all), partial(tell, _nothing)
     with trio.CancelScope() as scope, Claim(reactor, scope.cancel) as claim:
         try:
             descriptor = reactor.fileno()
         except RuntimeError:  # it has none
-            wait = claim.wait_on_thread(notify, ask)
+            wait = claim.wait_on_thread(tell, lot.unpark_all)
             while True:
                 reactor.run_once(0)
                 wait(reactor.next_timeout())
