@@ -149,10 +149,7 @@ NOTICED = {
 
 NOTICED_WHERE = {
     "run() stays under way": ("INTERRUPTED", "still under way|running already"),
-    "close() is tried once": (
-        "INTERRUPTED",
-        "never emitted|'end' is due|left open|called 0 times",
-    ),
+    "close() is tried once": ("INTERRUPTED", "never emitted|'end' is due|left open"),
     "an interrupt is swallowed": ("INTERRUPTED", "never surfaced|timed out"),
     "what an interrupt has lost stays lost": ("INTERRUPTED", "called 0 times|are settled"),
     "what nobody has foreseen ends nothing": ("SURPRISED", "timed out"),
@@ -185,7 +182,9 @@ def test_a_fault_of_the_package_breaks_an_invariant(in_the_world, monkeypatch, f
 def test_a_fault_that_comes_to_light_where_something_happens(in_the_world, monkeypatch, fault):
     often, says = NOTICED_WHERE[fault]
     monkeypatch.setattr(schedule, often, 1.0)
-    _, broken = first_broken(monkeypatch, fault, range(20_000))
+    # Not seed 22: from Python 3.12 on, a close() that is tried once loses a callback there, before
+    # it loses 'end'.
+    _, broken = first_broken(monkeypatch, fault, range(23, 20_023))
     with pytest.raises(BrokenInvariant, match=says):
         raise broken
 

@@ -140,10 +140,13 @@ class PoolJudge:
             if count > options.rateLimit:
                 self.fail(f"{count} transactions begin within rateDelta")
         # An envelope that has ridden, and came too early, is said again on the same connection.
-        again = number in self._first_attempts and not (
-            server.may_want_it_again and (server.number, number) in self._begun_on
-        )
-        self._begun_on.add((server.number, number))
+        place = server.number, number
+        again = number in self._first_attempts
+        if server.may_want_it_again and place in self._begun_on:
+            again = False
+            self._begun_on.remove(place)  # once
+        else:
+            self._begun_on.add(place)
         self.require(not again or options.maxRequeues, f"mail {number} is sent again, and may not")
         self._check_order(number)
         mail = self.messages[number].mail
