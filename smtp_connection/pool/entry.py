@@ -120,7 +120,7 @@ class Entry:
     """A message that a pool was given.
 
     - ``envelope``, ``message``: for ``send`` of a connection
-    - ``carrier`` (Carrier or None): the connection that it was handed over to last
+    - ``carrier`` (Carrier or None): the connection that has it
     - ``requeues`` (int): how often it was queued again
     - ``signal`` (AbortSignal or None): tells that nobody wants it to be sent any more
     - ``since`` (int): how many failures to connect there had been when it was queued

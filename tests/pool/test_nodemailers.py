@@ -5,17 +5,11 @@ from __future__ import annotations
 import pytest
 
 from smtp_connection import SMTPPool
-from tests.support.site import DROP, SILENCE
+from tests.support.site import DROP, SILENCE, finish
 
 from .test_limiter import worst_window
 
 LOGIN = {"user": "testuser", "pass": "testpass"}
-
-
-def finish(site, pool):
-    pool.close({"drain": True})
-    site.run()
-    return site.errors()
 
 
 def test_exposes_its_name_and_version(site):

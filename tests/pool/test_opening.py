@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from smtp_connection import SMTPError
+from tests.support.site import finish
 from tests.world.sockets import VirtualSocket
-
-
-def finish(site, pool):
-    pool.close({"drain": True})
-    site.run()
-    return site.errors()
-
 
 # -- getSocket -------------------------------------------------------------------------------------
 

@@ -10,15 +10,10 @@ from smtp_connection import Reactor, SMTPPool
 from smtp_connection.options.transport import PoolOptions
 from smtp_connection.pool.permits import Permits
 from tests.support.helpers import MovableClock
+from tests.support.site import finish
 from tests.support.smtp_server import BackgroundServer
 
 from .test_limiter import worst_window
-
-
-def finish(site, pool):
-    pool.close({"drain": True})
-    site.run()
-    return site.errors()
 
 
 @pytest.mark.parametrize(("limit", "delta"), [(2, 1000), (7, 1000), (10, 250), (1, 100)])

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from smtp_connection import AbortController, AbortSignal, SMTPError
-from tests.support.site import DROP, RESET, SILENCE
+from tests.support.site import DROP, RESET, SILENCE, finish
 
 LOGIN = {"user": "me", "pass": "right"}
 
@@ -20,13 +20,6 @@ def close_when_done(site, pool, count):
     site.run_until(lambda: len(site.outcomes) == count)
     pool.close()
     site.run()
-
-
-def finish(site, pool):
-    """Let all that is queued be sent, and return the error of each message."""
-    pool.close({"drain": True})
-    site.run()
-    return site.errors()
 
 
 def first_only(reply, sessions=1):

@@ -9,7 +9,7 @@ import pytest
 
 from smtp_connection import AbortController
 from tests.support.signatures import RSA
-from tests.support.site import DROP, RESET, SILENCE
+from tests.support.site import DROP, RESET, SILENCE, finish
 
 
 def rode(session):
@@ -38,12 +38,6 @@ def site(site):
 
     site.network.accept = keep
     return site
-
-
-def finish(site, pool):
-    pool.close({"drain": True})
-    site.run()
-    return site.errors()
 
 
 def test_an_envelope_rides_while_more_waits_than_there_are_connections(site):

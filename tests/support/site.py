@@ -310,6 +310,13 @@ class Site:
             assert self.reactor.run_once(None) or condition(), "it never comes about"
 
 
+def finish(site: Site, pool: SMTPPool) -> dict[Any, Any]:
+    """Let all that is queued be sent, and return the error of each message."""
+    pool.close({"drain": True})
+    site.run()
+    return site.errors()
+
+
 @contextmanager
 def site(**options: Any) -> Iterator[Site]:
     """Return a :class:`Site`, and check at the end that nothing of its client is left."""
