@@ -182,18 +182,21 @@ class SMTPConnection(ConnectionEmitter):
         an emitter of ``'data'`` and ``'end'``, an ``EmailMessage``, or a dict to be composed.
         Errors: ``EENVELOPE``, ``EMESSAGE``, ``ESTREAM``, and those of the connection.
         """
-        operation, lifecycle = Operation(callback), self._lifecycle
+        self._send(Operation(callback), envelope, message, signal)
+
+    def _send(
+        self, operation: Operation, envelope: Any, message: Any, signal: AbortSignal | None
+    ) -> None:
+        lifecycle = self._lifecycle
         if not lifecycle.accepts(operation, "send a message"):
             return
         try:
-            given: Any = envelope
-            content: Any = message
             if envelope is None:
-                given, content = own_envelope(message)
-            elif type(message) is not str and type(message) is not bytes:
-                given, content = completed_envelope(envelope, message)
-            operation.envelope = parsed = Envelope.parse(given)
-            operation.message = Message(content, self.reactor, self._rules, self._dkim)
+                envelope, message = own_envelope(message)
+            elif type(message) is not bytes and type(message) is not str:
+                envelope, message = completed_envelope(envelope, message)
+            operation.envelope = parsed = Envelope.parse(envelope)
+            operation.message = Message(message, self.reactor, self._rules, self._dkim)
         except SMTPError as error:
             lifecycle.refuse(operation, error.with_traceback(None))
             return

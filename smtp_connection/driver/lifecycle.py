@@ -229,7 +229,9 @@ class Lifecycle:
             aborting.begin()
         else:
             self._operations.add(operation)
-        self._reactor.call_soon(self._look_at_queue)
+        # Add first, look second: when what is under way has ended, the queue is looked at anyway.
+        if self._operations.current is None or self._state is not _State.READY:
+            self._reactor.call_soon(self._look_at_queue)
 
     def close(self) -> None:
         """End the session at once."""

@@ -95,6 +95,7 @@ class Dispatcher:
         self._delayed: dict[Entry, Timer] = {}  # that are queued again after a while
         self._unsettled: dict[Entry, None] = {}  # all that nobody knows the outcome of
         self._untold: deque[Entry] = deque()  # all whose outcome is known, and has not been told
+        self._telling_since = -1.0  # on a later turn; the reactor's clock, seconds
         self._slots: dict[Slot, None] = {}
         self._idle: dict[Slot, None] = {}  # the last one was used last
         self._ceiling = Ceiling(options.maxConnections)
@@ -327,22 +328,22 @@ class Dispatcher:
         Not the last ones, which go to whoever is free first, and not under a limit: an envelope
         that comes too early for the server is said twice.
         """
-        queue = self._queue
+        queue, permits = self._queue, self._permits
         if self._idle or len(queue) <= len(self._slots) or self._closing > _Closing.DRAIN:
             return
-        first, permits = queue.first, self._permits
-        if first is None or not first.may_ride or permits.limited or self._is_worn(slot):
+        if permits.limited or not permits.may_begin() or self._is_worn(slot):
             return
-        entry = queue.popleft() if permits.may_begin() else None
-        if entry is not None:
-            permits.begin(entry, slot.send)
+        first = queue.first
+        if first is not None and first.may_ride:
+            queue.popleft()
+            slot.send(first)
 
     def _is_worn(self, slot: Slot) -> bool:
         options = self._options
         if slot.messages + len(slot.entries) >= options.maxMessages:
             return True
-        age = self._reactor.now - slot.began
-        return bool(options.maxLifetime) and age >= options.maxLifetime / 1000
+        lifetime = options.maxLifetime
+        return bool(lifetime) and self._reactor.now - slot.began >= lifetime / 1000
 
     def _retire(self) -> None:
         """Let idle connections go that have been there for long enough, and look again in time."""
@@ -366,7 +367,8 @@ class Dispatcher:
         self, slot: Slot, entry: Entry, error: SMTPError | None, info: SendInfo | None
     ) -> None:
         """(SlotOwner)"""
-        self._permits.over(entry)
+        if entry.holds_permit:
+            self._permits.over(entry)
         if error is None:
             self._permits.accepted()
             self._openings.useful()
@@ -397,7 +399,11 @@ class Dispatcher:
     def _release(self, slot: Slot, unclean: bool) -> None:
         """A message is over; ``unclean``: the server may still hold a part of its transaction."""
         if slot.entries:
-            self._dispatch()  # the next message is under way; its connection says RSET if need be
+            # The next message is under way; its connection says RSET if need be.  If all others are
+            # busy as well, there is nothing to do.
+            most = self._options.maxConnections
+            if self._closing or len(self._queue) < most or len(self._slots) < most:
+                self._dispatch()
         elif slot.state != State.SENDING or (unclean and slot.destroyed):
             slot.leave()  # which it has, or is about to
             self._dispatch()
@@ -445,11 +451,16 @@ class Dispatcher:
     def _settle(self, entry: Entry, error: SMTPError | None, info: SendInfo | None = None) -> None:
         """A message is over: its callback is called on a later turn."""
         entry.settle(error, info)
-        self._tell_later(entry)
+        self._untold.append(entry)
+        # Once a turn; should an interrupt keep that from being done, the next turn does it.
+        now = self._reactor.now
+        if self._telling_since != now:
+            self._reactor.call_soon(self._tell_outcomes)
+            self._telling_since = now
         if self._unsettled.pop(entry, entry) is None:
             counts = self._counts
             if error is None:
-                counts.sent_at(self._reactor.now)
+                counts.sent_at(now)
             elif error.inDoubt:
                 counts.in_doubt += 1
             else:
@@ -457,23 +468,20 @@ class Dispatcher:
 
     def _refuse(self, entry: Entry, error: SMTPError) -> None:
         entry.settle(error)
-        self._tell_later(entry)
-
-    def _tell_later(self, entry: Entry) -> None:
         self._untold.append(entry)
         self._reactor.call_soon(self._tell_outcomes)
 
     def _tell_outcomes(self) -> None:
-        """Tell the outcomes that nobody has been told yet: that of the message it is called for,
-        and of those from whom an interrupt has kept it."""
+        """Tell the outcomes that nobody has been told yet."""
         untold = self._untold
-        for _ in range(len(untold)):
-            entry = untold[0]
-            try:
-                entry.tell(self._report)
-            finally:
-                if entry.told:
-                    untold.popleft()
+        self._telling_since = -1.0
+        try:
+            for _ in range(len(untold)):
+                untold[0].tell(self._report)
+                untold.popleft()
+        except BaseException:
+            self._reactor.call_soon(self._tell_outcomes)  # the others
+            raise
 
     def _report(self, error: SMTPError) -> None:
         self._emit("error", error)  # pyee raises it if nobody listens
@@ -526,6 +534,13 @@ class Dispatcher:
         for entry in list(self._unsettled):  # lost in an interrupt
             self._settle(entry, lost() if entry.handed_over else never_sent(entry.error))
         self._reactor.call_soon(self._tell_outcomes)
+        self._reactor.call_soon(self._tell_closed)
+
+    def _tell_closed(self) -> None:
+        """Tell of the end, which comes after all outcomes."""
+        if self._untold:
+            self._reactor.call_soon(self._tell_closed)  # a callback has raised
+            return
         while self._close_callbacks:
             self._reactor.call_soon(self._close_callbacks.pop(0))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ..abort import AbortSignal, Following
 from ..callbacks import arguments_taken
@@ -13,21 +13,11 @@ from ..message.sources import EmitterSource, Source
 from ..options.checks import is_instance
 from ..protocol.envelope import usual_envelope
 from ..reactor.loop import Reactor
-from ..records import SendInfo
 
 __all__ = ["Entry"]
 
-_SENT_AS_THEY_ARE = (str, bytes)
-
 # In a mail, for which something may have to be opened or read first.
 _FILES = ("attachments", "alternatives", "icalEvent", "raw", "amp", "watchHtml")
-
-
-class Carrier(Protocol):
-    """What an entry is handed over to."""
-
-    def sent(self, entry: Entry, error: SMTPError | None, info: SendInfo | None) -> None:
-        """This is what became of ``entry``."""
 
 
 class _Untouched:
@@ -61,8 +51,6 @@ def _kept(message: Any, reactor: Reactor) -> Any:
     """Return ``message`` in a form that does not change while it waits: what the caller does to a
     dict or an ``EmailMessage`` afterwards, in order to send it to somebody else, changes nothing.
     """
-    if type(message) in _SENT_AS_THEY_ARE:
-        return message
     if isinstance(message, Mapping):
         return dict(message)
     if isinstance(message, (bytearray, memoryview)):
@@ -77,10 +65,7 @@ def _kept(message: Any, reactor: Reactor) -> Any:
     return message
 
 
-def _kept_envelope(envelope: Any, message: Any) -> Any:
-    usual = usual_envelope(envelope) if type(message) in _SENT_AS_THEY_ARE else None
-    if usual is not None:
-        return usual
+def _kept_envelope(envelope: Any) -> Any:
     if type(envelope) is not dict and not isinstance(envelope, Mapping):
         return envelope
     kept = dict(envelope)
@@ -120,7 +105,7 @@ class Entry:
     """A message that a pool was given.
 
     - ``envelope``, ``message``: for ``send`` of a connection
-    - ``carrier`` (Carrier or None): the connection that has it
+    - ``is_plain`` (bool): the message is a str or bytes, all of which is there
     - ``requeues`` (int): how often it was queued again
     - ``signal`` (AbortSignal or None): tells that nobody wants it to be sent any more
     - ``since`` (int): how many failures to connect there had been when it was queued
@@ -137,11 +122,11 @@ class Entry:
         "_following",
         "_outcome",
         "_position",
-        "carrier",
         "envelope",
         "error",
         "handed_over",
         "holds_permit",
+        "is_plain",
         "message",
         "queued",
         "requeues",
@@ -169,9 +154,13 @@ class Entry:
         self._arguments = None if callback is None else arguments_taken(callback)
         self._outcome: tuple[SMTPError | None, Any] = None, None
         self._position: int | None = None
-        self.envelope = _kept_envelope(envelope, message)
-        self.message = _kept(message, reactor)
-        self.carrier: Carrier | None = None
+        self.is_plain = type(message) is bytes or type(message) is str
+        if self.is_plain:
+            self.envelope = usual_envelope(envelope) or _kept_envelope(envelope)
+            self.message = message
+        else:
+            self.envelope = _kept_envelope(envelope)
+            self.message = _kept(message, reactor)
         self.requeues = 0
         self.since = 0
         self.error: SMTPError | None = None
@@ -183,7 +172,7 @@ class Entry:
         """Whether MAIL is the first thing that happens when its turn comes: nothing has to be read
         before."""
         message = self.message
-        if type(message) in _SENT_AS_THEY_ARE or isinstance(message, _Untouched):
+        if self.is_plain or isinstance(message, _Untouched):
             return True
         if isinstance(message, Mapping):
             return not any(message.get(name) for name in _FILES) and _can_be_read_again(message)
@@ -193,17 +182,12 @@ class Entry:
     def may_ride(self) -> bool:
         """Whether its envelope can be sent while another message of the connection has still to be
         judged: all of it is there, and nobody may take it back."""
-        return type(self.message) in _SENT_AS_THEY_ARE and self.signal is None
-
-    def sent(self, error: SMTPError | None, info: SendInfo | None = None) -> None:
-        """Tell the connection that it was handed over to what has become of it."""
-        if self.carrier is not None:
-            self.carrier.sent(self, error, info)
+        return self.is_plain and self.signal is None
 
     def before_sending(self) -> None:
         """Take note of where a file stands, or put it there again."""
         message = self.message
-        if type(message) in _SENT_AS_THEY_ARE or not hasattr(message, "seek"):
+        if not hasattr(message, "seek"):
             return
         if self._position is None:
             self._position = _position_of(message)

@@ -37,16 +37,13 @@ class Permits:
         self._reactor = reactor
         self._window = Window(options.rateLimit, options.rateDelta / 1000)
         self._limiter = options.rateLimiter
+        self.limited = self._window.limited or self._limiter is not None
+        """Whether there is a limit at all, be it the caller's own limiter."""
         self._again = again
         self._failed = failed
         self._given: deque[float] = deque()  # when the limiter gave the permits not yet used
         self._asking = False
         self._timer = reactor.timer(self._ask_again)
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is a limit at all, be it the caller's own limiter."""
-        return self._window.limited or self._limiter is not None
 
     def in_sight(self) -> int:
         """Return how many transactions might begin now, if there were connections for them; what

@@ -40,28 +40,22 @@ class Queue:
         """The entry whose turn is next, if there is one."""
         entries = self._entries
         while entries:
-            if self._waits(entries[0]):
-                return entries[0]
+            entry = entries[0]
+            if entry.queued and not entry.settled:
+                return entry
             entries.popleft()
+            if not entry.queued:
+                self._taken_out -= 1
         self._taken_out = 0  # an interrupt may have kept somebody from counting
         return None
 
     def popleft(self) -> Entry | None:
         """Take out the first entry, whose turn it is, and return it, if there is one."""
-        entries = self._entries
-        while entries:
-            entry = entries.popleft()
-            if self._waits(entry):
-                entry.queued = False
-                return entry
-        self._taken_out = 0
-        return None
-
-    def _waits(self, entry: Entry) -> bool:
-        """Whether ``entry`` waits for its turn; otherwise it was taken out."""
-        if not entry.queued:
-            self._taken_out -= 1
-        return entry.queued and not entry.settled
+        entry = self.first
+        if entry is not None:
+            self._entries.popleft()
+            entry.queued = False
+        return entry
 
     def take_out(self, entry: Entry) -> None:
         """Let ``entry`` have no turn, if it waits for one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..callbacks import arguments_taken
 from ..connection import SMTPConnection
+from ..driver.queue import Operation
 from ..errors import SMTPError, message_error
 from ..options.smtp import Options
 from ..options.transport import PoolOptions
@@ -65,6 +66,27 @@ class SlotOwner(Protocol):
         """Something was said on the connection with the id ``sid``."""
 
 
+class _Attempt(Operation):
+    """To send one message, of whose outcome its slot hears."""
+
+    __slots__ = ("_entry", "_slot")
+
+    def __init__(self, slot: Slot, entry: Entry) -> None:
+        super().__init__(None)
+        self._slot = slot
+        self._entry = entry
+
+    @property
+    def has_callback(self) -> bool:
+        return True
+
+    def tell(self, report: Callable[[SMTPError], object]) -> None:
+        if self._outcome is not None and not self.told:
+            self.told = True
+            error, info = self._outcome
+            self._slot.sent(self._entry, error, info)
+
+
 class _Connection(SMTPConnection):
     """A connection that asks for the next message when that may ride behind the one before."""
 
@@ -73,6 +95,10 @@ class _Connection(SMTPConnection):
     ) -> None:
         super().__init__(options, reactor=reactor)
         self._lifecycle.refill = refill
+
+    def attempt(self, attempt: _Attempt, entry: Entry) -> None:
+        """Send the message of ``entry``, as :meth:`send` does it."""
+        self._send(attempt, entry.envelope, entry.message, entry.signal)
 
 
 class Slot:
@@ -114,7 +140,7 @@ class Slot:
         self._login = login
         self._timer: Timer | None = None
         self.began = self.idle_since = reactor.time()
-        self.connection: SMTPConnection | None = None
+        self.connection: _Connection | None = None
         self.entries: list[Entry] = []
         self.messages = 0
         self._said_quit = False
@@ -240,23 +266,24 @@ class Slot:
         assert connection is not None
         self.state = State.SENDING
         self.entries.append(entry)
-        entry.handed_over, entry.carrier = True, self
+        entry.handed_over = True
         try:
-            entry.before_sending()
-            connection.send(entry.envelope, entry.message, entry.sent, signal=entry.signal)
+            if not entry.is_plain:
+                entry.before_sending()
+            connection.attempt(_Attempt(self, entry), entry)
         except Exception as exc:
             # What a message of the caller's raises when it is looked at.
             error = message_error(f"The message cannot be read: {exc or type(exc).__name__}")
             error.__cause__ = exc
-            self._reactor.call_soon(entry.sent, error)
+            self._reactor.call_soon(self.sent, entry, error, None)
 
     def sent(self, entry: Entry, error: SMTPError | None, info: SendInfo | None) -> None:
-        """(Carrier)"""
-        if entry in self.entries:
+        """Take note of what has become of the message of ``entry``; the owner hears of it."""
+        entries = self.entries
+        if entry in entries:
             self.messages += 1
-            self.entries.remove(entry)
-            entry.carrier = None
-            if self._said_quit and not self.entries:
+            entries.remove(entry)
+            if self._said_quit and not entries:
                 self.leave()
             self._owner.sent(self, entry, error, info)
 
