@@ -20,6 +20,7 @@ __all__ = [
 # importing inspect takes a tenth of the package's time.
 _VARIADIC = 0x04
 _ASYNC = 0x80 | 0x100 | 0x200
+_UNUSUAL = _VARIADIC | _ASYNC
 
 
 class Arguments:
@@ -79,9 +80,10 @@ def arguments_taken(callback: Callable[..., Any]) -> Arguments:
     if type(function) is FunctionType and not function.__dict__:
         code = function.__code__
         if not code.co_kwonlyargcount:
+            defaults = function.__defaults__
             most = code.co_argcount - bound
-            least = most - len(function.__defaults__ or ())
-            if code.co_flags & (_VARIADIC | _ASYNC):
+            least = most if defaults is None else most - len(defaults)
+            if code.co_flags & _UNUSUAL:
                 if code.co_flags & _ASYNC:
                     raise _never_awaited(callback)
                 return Arguments(max(least, 0), None) if least > 0 else _ANY

@@ -6,7 +6,7 @@ Dialogues do no I/O: they yield what to do next (see ``steps``) and receive the 
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import SMTPError, envelope_error, message_error
 from ..message.message import Message
@@ -15,6 +15,9 @@ from .recipients import Recipients
 from .replies import Reply
 from .session import Session
 from .steps import Abandon, Begin, Command, Dialogue, Pipeline, Unanswered
+
+if TYPE_CHECKING:
+    from .parameters import Parameters
 
 __all__ = [
     "envelope_ahead",
@@ -43,19 +46,18 @@ def mail_command(envelope: Envelope, message: Message | None, session: Session) 
         if "SMTPUTF8" not in capabilities:
             raise _not_international(envelope)
         command += " SMTPUTF8"
-    if envelope.require_tls:
-        _require_requiretls(session)
-        command += " REQUIRETLS"
-    if envelope.dsn is not None and "DSN" in capabilities:
-        command += envelope.dsn.mail
-    if envelope.requests is not None:
-        command += envelope.requests.parameters(capabilities)
-    has_8bit = envelope.use_8bit_mime or (beyond_ascii is not None and beyond_ascii.is_8bit())
+    parameters = envelope.parameters
+    has_8bit = beyond_ascii is not None and beyond_ascii.is_8bit()
+    if parameters is not None:
+        command += _asked_for(parameters, session)
+        has_8bit = has_8bit or parameters.use_8bit_mime
     if has_8bit and "8BITMIME" in capabilities:
         command += " BODY=8BITMIME"
     if capabilities.takes_size:
-        # The larger one: whoever states a size may know what is added on the way.
-        size = max(envelope.size or 0, message.known_size() if message is not None else 0)
+        size = message.known_size() if message is not None else 0
+        if parameters is not None and parameters.size is not None:
+            # The larger one: whoever states a size may know what is added on the way.
+            size = max(parameters.size, size)
         if capabilities.size and size > capabilities.size:
             raise message_error(
                 f"Message size {size} is larger than the {capabilities.size} bytes"
@@ -74,6 +76,18 @@ def _not_international(envelope: Envelope) -> SMTPError:
     return envelope_error(f"{text} (RFC 6531)", "MAIL FROM")
 
 
+def _asked_for(parameters: Parameters, session: Session) -> str:
+    text = ""
+    if parameters.require_tls:
+        _require_requiretls(session)
+        text = " REQUIRETLS"
+    if parameters.dsn is not None and "DSN" in session.capabilities:
+        text += parameters.dsn.mail
+    if parameters.requests is not None:
+        text += parameters.requests.parameters(session.capabilities)
+    return text
+
+
 def _require_requiretls(session: Session) -> None:
     """Raise :class:`SMTPError` unless REQUIRETLS may be asked for (RFC 8689 section 4.2.1)."""
     if not session.secure:
@@ -88,11 +102,11 @@ def _require_requiretls(session: Session) -> None:
 
 def rcpt_commands(envelope: Envelope, session: Session) -> list[str]:
     """Return the RCPT command for each recipient."""
-    own = envelope.own_dsn
-    if (own or envelope.dsn is not None) and "DSN" in session.capabilities:
-        dsn = envelope.dsn.rcpt if envelope.dsn is not None else ""
+    parameters = envelope.parameters
+    if parameters is not None and "DSN" in session.capabilities:
+        dsn = parameters.dsn.rcpt if parameters.dsn is not None else ""
         return [
-            f"RCPT TO:<{recipient}>{own.get(place, dsn)}"
+            f"RCPT TO:<{recipient}>{parameters.own_dsn.get(place, dsn)}"
             for place, recipient in enumerate(envelope.forward_paths)
         ]
     return [f"RCPT TO:<{recipient}>" for recipient in envelope.forward_paths]

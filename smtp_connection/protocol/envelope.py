@@ -13,17 +13,17 @@ from ..options.names import NameTable
 from ..text import control_in
 
 if TYPE_CHECKING:
-    from .dsn import DSN
-    from .requests import Requests
+    from .parameters import Parameters
 
 __all__ = ["Envelope", "usual_envelope"]
 
-_USUAL = {
-    *("from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"),
-    "beforeCommit",
-}
+_WITHOUT_PARAMETERS = {"from", "to", "beforeCommit"}
 _KEYS = NameTable(
-    "envelope key", [*_USUAL, "auth", "deliverBy", "holdFor", "holdUntil", "mtPriority"]
+    "envelope key",
+    [
+        *("from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled"),
+        *("beforeCommit", "auth", "deliverBy", "holdFor", "holdUntil", "mtPriority"),
+    ],
 )
 _STR = frozenset([str])
 
@@ -38,61 +38,41 @@ class Envelope:
     - ``recipients`` (list of str), as they were given
     - ``reverse_path`` (str), ``forward_paths`` (list of str): the same in the commands, with
       A-labels for a domain that is not ASCII (RFC 6531 section 3.7.3)
-    - ``size`` (int or None): the size of the message in bytes, as the caller states it
-    - ``use_8bit_mime`` (bool): whether the message may contain bytes over 127
-    - ``dsn`` (DSN or None): the delivery status notifications that the caller asks for
-    - ``own_dsn`` (dict): the finished parameters of RCPT for recipients that have a ``dsn`` of
-      their own, by their places in ``recipients``
-    - ``requests`` (Requests or None): what else the caller asks for
-    - ``require_tls`` (bool): whether the caller asks for REQUIRETLS (RFC 8689)
+    - ``parameters`` (Parameters or None): what the caller asks for besides
     - ``before_commit`` (function or None): is asked before the final dot is sent
     - ``international`` (bool): whether an address is not ASCII and needs SMTPUTF8 (RFC 6531)
     """
 
     __slots__ = (
         "before_commit",
-        "dsn",
         "forward_paths",
         "international",
-        "own_dsn",
+        "parameters",
         "recipients",
-        "requests",
-        "require_tls",
         "reverse_path",
         "sender",
-        "size",
-        "use_8bit_mime",
     )
 
     def __init__(
         self,
         sender: str,
         recipients: list[str],
-        *,
-        size: int | None = None,
-        use_8bit_mime: bool = False,
-        dsn: DSN | None = None,
-        own_dsn: Mapping[int, str] = {},
-        require_tls: bool = False,
-        requests: Requests | None = None,
+        parameters: Parameters | None = None,
         before_commit: Callable[..., object] | None = None,
     ) -> None:
-        self.sender = sender
-        self.recipients = recipients
-        self.size = size
-        self.use_8bit_mime = use_8bit_mime
-        self.dsn = dsn
-        self.own_dsn = own_dsn
-        self.require_tls = require_tls
-        self.requests = requests
+        self.sender = self.reverse_path = sender
+        self.recipients = self.forward_paths = recipients
+        self.international = False
+        self.parameters = parameters
         self.before_commit = before_commit
-        self.reverse_path = sender
-        self.forward_paths = recipients
-        self.international = not (sender + "".join(recipients)).isascii()
-        if self.international:
-            self.reverse_path = path_of(sender)
-            self.forward_paths = [*map(path_of, recipients)]
+
+    def _with_paths(self) -> Envelope:
+        """Find the paths of addresses that are not ASCII; return the envelope."""
+        if not (self.sender + "".join(self.recipients)).isascii():
+            self.reverse_path = path_of(self.sender)
+            self.forward_paths = [*map(path_of, self.recipients)]
             self.international = not "".join([self.reverse_path, *self.forward_paths]).isascii()
+        return self
 
     @classmethod
     def parse(cls, given: Any) -> Envelope:
@@ -128,18 +108,9 @@ class Envelope:
             _check(sender, "sender")
             for recipient in recipients:
                 _check(recipient, "recipient")
-        dsn = _dsn(keys.get("dsn"))
-        return cls(
-            sender,
-            recipients,
-            size=_size(keys.get("size")),
-            use_8bit_mime=_flag(keys, "use8BitMime"),
-            dsn=dsn,
-            own_dsn=_own_dsn(to, dsn),
-            require_tls=_flag(keys, "requireTLSExtensionEnabled"),
-            requests=_requests(keys),
-            before_commit=_gate(keys.get("beforeCommit")),
-        )
+        parameters = _parameters(keys, to)
+        gate = _gate(keys.get("beforeCommit"))
+        return cls(sender, recipients, parameters, gate)._with_paths()
 
     def not_international(self) -> SMTPError:
         """Return the error for a server that does not take addresses that are not ASCII."""
@@ -157,21 +128,9 @@ class Envelope:
 
     def part(self, places: list[int]) -> Envelope:
         """Return the same envelope for the recipients at ``places`` alone."""
-        return Envelope(
-            self.sender,
-            [self.recipients[place] for place in places],
-            size=self.size,
-            use_8bit_mime=self.use_8bit_mime,
-            dsn=self.dsn,
-            own_dsn={
-                number: self.own_dsn[place]
-                for number, place in enumerate(places)
-                if place in self.own_dsn
-            },
-            require_tls=self.require_tls,
-            requests=self.requests,
-            before_commit=self.before_commit,
-        )
+        recipients = [self.recipients[place] for place in places]
+        parameters = self.parameters.part(places) if self.parameters is not None else None
+        return Envelope(self.sender, recipients, parameters, self.before_commit)._with_paths()
 
 
 def usual_envelope(given: Any) -> Envelope | None:
@@ -246,33 +205,12 @@ def _why_not_ascii(address: str) -> str:
     return ""
 
 
-def _dsn(given: Any) -> DSN | None:
-    if not given:
+def _parameters(keys: Mapping[str, Any], to: Iterable[Any]) -> Parameters | None:
+    if keys.keys() <= _WITHOUT_PARAMETERS and _STR.issuperset(map(type, to)):
         return None
-    from .dsn import DSN  # for the few who ask for notifications
+    from .parameters import Parameters  # for the few who ask for more
 
-    return DSN(given)
-
-
-def _own_dsn(to: Iterable[Any], dsn: DSN | None) -> dict[int, str]:
-    """Return the parameters of RCPT for those of ``to`` that have a ``dsn`` of their own."""
-    own: dict[int, str] = {}
-    if _STR.issuperset(map(type, to)):
-        return own
-    for place, one in enumerate(to):
-        if not isinstance(one, str) and one.get("dsn"):
-            from .dsn import DSN
-
-            own[place] = (dsn or DSN({})).rcpt_for(one["dsn"])
-    return own
-
-
-def _requests(keys: Mapping[str, Any]) -> Requests | None:
-    if keys.keys() <= _USUAL:
-        return None
-    from .requests import Requests  # for the few who ask for more
-
-    return Requests(keys)
+    return Parameters(keys, to)
 
 
 def _gate(given: Any) -> Callable[..., object] | None:
@@ -285,22 +223,3 @@ def _gate(given: Any) -> Callable[..., object] | None:
     refuse_async(given)
     gate: Callable[..., object] = given
     return gate
-
-
-def _flag(keys: Mapping[str, Any], name: str) -> bool:
-    given = keys.get(name)
-    if given is None or isinstance(given, bool):
-        return bool(given)
-    raise envelope_error(f"envelope {name!r} takes True or False; got {given!r}")
-
-
-def _size(given: Any) -> int | None:
-    if given is None:
-        return None
-    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 20:
-        given = int(given)
-    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 10**20:
-        raise envelope_error(
-            f"envelope 'size' is a number of bytes, at most 20 digits; got {given!r}"
-        )
-    return given or None

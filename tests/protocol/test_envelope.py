@@ -189,7 +189,14 @@ def test_domains_become_a_labels():
 
 
 def parse_with(**more):
-    return Envelope.parse({"to": "b@x.org", **more})
+    """Return the parameters of an envelope."""
+    return Envelope.parse({"to": "b@x.org", **more}).parameters
+
+
+def test_most_envelopes_have_none():
+    assert parse_with(**{"from": "a@x.org"}) is None
+    assert parse_with(beforeCommit=lambda envelope, callback: callback()) is None
+    assert Envelope.parse({"from": {"address": "a@x.org"}, "to": ["b@x.org"]}).parameters is None
 
 
 @pytest.mark.parametrize(
@@ -216,14 +223,14 @@ def test_flags(key, attribute):
     for value, flag in [(True, True), (False, False), (None, False)]:
         assert getattr(parse_with(**{key: value}), attribute) is flag
         assert getattr(parse_with(**{key: value, "from": "a@x.org"}), attribute) is flag
-    assert getattr(parse_with(), attribute) is False
+    assert getattr(parse_with(size=1), attribute) is False
     for value in ("yes", 1, 0, ""):
         text = refusal({"to": "b@x.org", key: value})
         assert text == f"envelope {key!r} takes True or False; got {value!r}"
 
 
 def test_notifications_are_read_by_their_own_module():
-    assert parse_with().dsn is None
+    assert parse_with(size=1).dsn is None
     assert parse_with(dsn={}).dsn is None
     assert parse_with(dsn={"ret": "HDRS"}).dsn.mail == " RET=HDRS"
 
@@ -231,7 +238,7 @@ def test_notifications_are_read_by_their_own_module():
 def test_keys_are_matched_as_options_are():
     envelope = Envelope.parse({"FROM": "a@x.org", "To": "b@x.org", "use_8bit_mime": True})
     assert (envelope.sender, envelope.recipients) == ("a@x.org", ["b@x.org"])
-    assert envelope.use_8bit_mime
+    assert envelope.parameters.use_8bit_mime
     assert refusal({"to": "b@x.org", "form": "a@x.org"}) == (
         "unknown envelope key 'form'; did you mean 'from'?"
     )
@@ -251,10 +258,11 @@ def test_a_part_of_an_envelope_is_the_same_for_some_of_the_recipients():
     )
     part = whole.part([1, 0])
     assert part.recipients == ["c@x.org", "b@x.org"]
-    assert part.own_dsn == {0: " NOTIFY=NEVER"}
+    assert part.parameters.own_dsn == {0: " NOTIFY=NEVER"}
     assert (whole.international, part.international) == (True, False)
-    for name in ("sender", "size", "use_8bit_mime", "dsn", "require_tls", "requests"):
-        assert getattr(part, name) is getattr(whole, name)
+    assert part.sender is whole.sender
+    for name in ("size", "use_8bit_mime", "dsn", "require_tls", "requests"):
+        assert getattr(part.parameters, name) is getattr(whole.parameters, name)
 
 
 def test_the_caller_s_dict_is_not_changed():
