@@ -854,6 +854,24 @@ def test_a_callback_that_raises_harms_nobody(site):
     assert site.errors() == {0: None, 1: None}
 
 
+def test_callbacks_that_raise_keep_neither_outcomes_nor_the_order_of_the_end(site):
+    pool = site.pool(maxConnections=3)
+    told = []
+
+    def fail(err):
+        told.append("outcome")
+        raise LookupError("a callback's")
+
+    for _ in range(3):  # whose outcomes come in one turn
+        pool.send({"from": "a@x.org", "to": "b@x.org"}, "hi", fail)
+    pool.close({"drain": True}, lambda: told.append("closed"))
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            site.run()
+    site.run()
+    assert told == ["outcome"] * 3 + ["closed"]
+
+
 def test_callbacks_take_what_they_declare(site):
     got = []
     pool = site.pool()
