@@ -169,6 +169,8 @@ class _Handshake:
         """Stop, and close the socket."""
         self._watch_nothing()
         self._sock.close()
+        # Not left to Python, which would only report an interrupt that comes just then.
+        self._dialogue.close()
 
     def broke(self, exc: BaseException) -> None:
         """Hand on ``exc``, which nobody has foreseen."""

@@ -14,10 +14,6 @@ STRIDE = 7
 STRIDE_OF_POOLS = 101  # they run more lines
 
 
-# Python itself tells of an interrupt that comes while it closes a generator nobody needs any more.
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <generator:pytest.PytestUnraisableExceptionWarning"
-)
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("start", range(2))
 def test_an_interrupt_is_survived_at_every_line(program, start):
