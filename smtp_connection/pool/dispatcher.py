@@ -367,8 +367,7 @@ class Dispatcher:
         self, slot: Slot, entry: Entry, error: SMTPError | None, info: SendInfo | None
     ) -> None:
         """(SlotOwner)"""
-        if entry.holds_permit:
-            self._permits.over(entry)
+        self._permits.over(entry)
         if error is None:
             self._permits.accepted()
             self._openings.useful()
