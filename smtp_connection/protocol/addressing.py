@@ -83,9 +83,7 @@ def _asked_for(parameters: Parameters, session: Session) -> str:
         text = " REQUIRETLS"
     if parameters.dsn is not None and "DSN" in session.capabilities:
         text += parameters.dsn.mail
-    if parameters.requests is not None:
-        text += parameters.requests.parameters(session.capabilities)
-    return text
+    return text + parameters.requests.parameters(session.capabilities)
 
 
 def _require_requiretls(session: Session) -> None:

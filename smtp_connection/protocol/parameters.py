@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import envelope_error
-
-if TYPE_CHECKING:
-    from .dsn import DSN
-    from .requests import Requests
+from .dsn import DSN
+from .requests import Requests
 
 __all__ = ["Parameters"]
-
-_WITHOUT_REQUESTS = {
-    *("from", "to", "size", "use8BitMime", "dsn", "requireTLSExtensionEnabled", "beforeCommit")
-}
 
 
 class Parameters:
@@ -26,7 +20,7 @@ class Parameters:
     - ``dsn`` (DSN or None): the delivery status notifications that the caller asks for
     - ``own_dsn`` (dict): the finished parameters of RCPT for recipients that have a ``dsn`` of
       their own, by their places in the envelope
-    - ``requests`` (Requests or None): what else the caller asks for
+    - ``requests`` (Requests): what else the caller asks for
     - ``require_tls`` (bool): whether the caller asks for REQUIRETLS (RFC 8689)
     """
 
@@ -37,12 +31,12 @@ class Parameters:
 
         Raises :class:`SMTPError` (``EENVELOPE``) that names what is wrong.
         """
-        self.dsn = _dsn(keys.get("dsn"))
+        self.dsn = DSN(keys["dsn"]) if keys.get("dsn") else None
         self.size = _size(keys.get("size"))
         self.use_8bit_mime = _flag(keys, "use8BitMime")
         self.own_dsn = _own_dsn(to, self.dsn)
         self.require_tls = _flag(keys, "requireTLSExtensionEnabled")
-        self.requests = _requests(keys)
+        self.requests = Requests(keys)
 
     def part(self, places: list[int]) -> Parameters:
         """Return the same for the recipients at ``places`` alone."""
@@ -54,31 +48,13 @@ class Parameters:
         return part
 
 
-def _dsn(given: Any) -> DSN | None:
-    if not given:
-        return None
-    from .dsn import DSN  # for the few who ask for notifications
-
-    return DSN(given)
-
-
 def _own_dsn(to: Iterable[Any], dsn: DSN | None) -> dict[int, str]:
     """Return the parameters of RCPT for those of ``to`` that have a ``dsn`` of their own."""
-    own: dict[int, str] = {}
-    for place, one in enumerate(to):
-        if not isinstance(one, str) and one.get("dsn"):
-            from .dsn import DSN
-
-            own[place] = (dsn or DSN({})).rcpt_for(one["dsn"])
-    return own
-
-
-def _requests(keys: Mapping[str, Any]) -> Requests | None:
-    if keys.keys() <= _WITHOUT_REQUESTS:
-        return None
-    from .requests import Requests  # for the few who ask for more
-
-    return Requests(keys)
+    return {
+        place: (dsn or DSN({})).rcpt_for(one["dsn"])
+        for place, one in enumerate(to)
+        if not isinstance(one, str) and one.get("dsn")
+    }
 
 
 def _flag(keys: Mapping[str, Any], name: str) -> bool:
